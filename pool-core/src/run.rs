@@ -1,0 +1,230 @@
+//! Requests for runs, and the runs themselves: plain tokens, no ownership.
+
+use crate::bytes::{MAX_LEN, round_up};
+use crate::error::PageError;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+/// What is asked of a [`PageSource`](crate::PageSource).
+///
+/// The length is in bytes and is rounded up by the source; the run says what it has. A length of
+/// 0 is refused. The alignment is in bytes, a power of two, and may exceed the page; every run is
+/// aligned to the source's granule anyway.
+///
+/// ```
+/// use pool_core::Request;
+/// let plain = Request::new(10_000);
+/// let huge = Request::new(2 << 20).align(2 << 20).zeroed();
+/// assert_eq!((plain.align, huge.zeroed), (1, true));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use]
+pub struct Request {
+    /// Bytes wanted; at least 1.
+    pub len: usize,
+    /// Alignment wanted in bytes, a power of two; 1 leaves it to the source.
+    pub align: usize,
+    /// Whether the run must read as zeros.
+    pub zeroed: bool,
+}
+
+impl Request {
+    /// `len` bytes at the source's own alignment, contents indeterminate.
+    #[inline]
+    pub const fn new(len: usize) -> Self {
+        Self { len, align: 1, zeroed: false }
+    }
+
+    /// The same, aligned to `align` bytes, a power of two.
+    #[inline]
+    pub const fn align(self, align: usize) -> Self {
+        Self { align, ..self }
+    }
+
+    /// The same, reading as zeros at the moment it is handed out.
+    #[inline]
+    pub const fn zeroed(self) -> Self {
+        Self { zeroed: true, ..self }
+    }
+
+    /// The request as a source with this granule has to serve it: the length rounded up to a
+    /// multiple of `granule`, the alignment at least `granule`. Every source that is not a mere
+    /// wrapper begins with this.
+    ///
+    /// # Errors
+    /// [`PageError::ZeroLength`], [`PageError::BadAlign`], or [`PageError::TooLarge`] if length and
+    /// alignment together do not fit in `isize::MAX` bytes.
+    #[inline]
+    pub const fn round_to(self, granule: usize) -> Result<Self, PageError> {
+        if self.len == 0 {
+            return Err(PageError::ZeroLength);
+        }
+        if !self.align.is_power_of_two() {
+            return Err(PageError::BadAlign { align: self.align });
+        }
+        let align = if self.align > granule { self.align } else { granule };
+        match round_up(self.len, granule) {
+            Some(len) if align <= MAX_LEN && len <= MAX_LEN - align => {
+                Ok(Self { len, align, zeroed: self.zeroed })
+            }
+            _ => Err(PageError::TooLarge { asked: self.len, align: self.align, limit: MAX_LEN }),
+        }
+    }
+}
+
+impl From<usize> for Request {
+    fn from(len: usize) -> Self {
+        Self::new(len)
+    }
+}
+
+impl From<Layout> for Request {
+    fn from(layout: Layout) -> Self {
+        Self::new(layout.size()).align(layout.align())
+    }
+}
+
+/// What a run is made of. It tells what was *got*, which may be less than what was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PageKind {
+    /// Pages of the system's base size.
+    #[default]
+    Base,
+    /// Base pages that the system was told to back by transparent huge pages, and may.
+    Transparent,
+    /// Reserved huge pages (`MAP_HUGETLB`).
+    Explicit,
+    /// Pages of a file.
+    File,
+    /// Pages mapped twice back to back: `len` more bytes behind the run show the run again.
+    Mirrored,
+    /// Memory of an allocator or of the caller.
+    Heap,
+}
+
+/// Contiguous memory with one owner: an address token, not a borrow.
+///
+/// A run is neither `Copy` nor does it free itself: it is given back with
+/// [`PageSource::release`](crate::PageSource::release), or owned by [`Pages`](crate::Pages). Every
+/// use of its memory is `unsafe`, which is why the token itself is `Send` and `Sync`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[must_use = "a run that is not released is leaked"]
+pub struct Run {
+    ptr: NonNull<u8>,
+    len: usize,
+    zeroed: bool,
+    kind: PageKind,
+}
+
+// SAFETY: a `Run` is an address and facts about it; it dereferences nothing, and whoever does
+// promises in an `unsafe` block to be its only owner.
+unsafe impl Send for Run {}
+// SAFETY: as above; `&Run` reads plain fields.
+unsafe impl Sync for Run {}
+
+impl Run {
+    /// A run of `len` bytes at `ptr`, contents indeterminate, of kind [`PageKind::Base`]. For
+    /// those who implement a source: the promise is made where it is returned.
+    #[inline]
+    pub const fn new(ptr: NonNull<u8>, len: usize) -> Self {
+        Self { ptr, len, zeroed: false, kind: PageKind::Base }
+    }
+
+    /// The same run, said to read as zeros (or not) at this moment.
+    #[inline]
+    pub const fn with_zeroed(self, zeroed: bool) -> Self {
+        Self { zeroed, ..self }
+    }
+
+    /// The same run, said to be of `kind`.
+    #[inline]
+    pub const fn with_kind(self, kind: PageKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Its first byte; it carries provenance for the whole run.
+    #[inline]
+    #[must_use]
+    pub const fn ptr(&self) -> NonNull<u8> {
+        self.ptr
+    }
+
+    /// Its length in bytes, a multiple of its source's granule.
+    #[inline]
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "no run is empty")]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it was known to read as zeros *when it was handed out* (or decommitted). Nobody
+    /// clears this when the memory is written, so only the first owner may rely on it.
+    #[inline]
+    #[must_use]
+    pub const fn is_zeroed(&self) -> bool {
+        self.zeroed
+    }
+
+    /// What it is made of.
+    #[inline]
+    #[must_use]
+    pub const fn kind(&self) -> PageKind {
+        self.kind
+    }
+
+    /// Its bytes as a raw slice.
+    #[inline]
+    #[must_use]
+    pub const fn as_slice_ptr(&self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.ptr, self.len)
+    }
+
+    /// A second token for the same memory, for an owner that has one field and two lives.
+    #[inline]
+    pub(crate) const fn token(&self) -> Self {
+        Self { ptr: self.ptr, len: self.len, zeroed: self.zeroed, kind: self.kind }
+    }
+
+    /// Fills the run with zeros unless it is known to be zero, and says so.
+    ///
+    /// # Safety
+    /// The caller owns the run, and nobody holds a reference into it. `zeroed` speaks the truth.
+    pub(crate) unsafe fn zero(&mut self) {
+        if !self.zeroed {
+            // SAFETY: the caller owns `len` bytes at `ptr`; u8 needs no alignment.
+            unsafe { self.ptr.write_bytes(0, self.len) };
+            self.zeroed = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_to_checks_everything() {
+        let granule = 1 << 14;
+        assert_eq!(Request::new(0).round_to(granule), Err(PageError::ZeroLength));
+        assert_eq!(
+            Request::new(1).align(0).round_to(granule),
+            Err(PageError::BadAlign { align: 0 })
+        );
+        assert_eq!(
+            Request::new(1).align(3).round_to(granule),
+            Err(PageError::BadAlign { align: 3 })
+        );
+        let rounded = Request::new(1).zeroed().round_to(granule).unwrap();
+        assert_eq!(rounded, Request { len: granule, align: granule, zeroed: true });
+        for (len, align) in [
+            (usize::MAX, 1),
+            (MAX_LEN, 1),
+            (1, 1 << (usize::BITS - 1)),
+            (MAX_LEN / 2 + 1, MAX_LEN / 2 + 1),
+        ] {
+            let error = Request::new(len).align(align).round_to(granule).unwrap_err();
+            assert!(matches!(error, PageError::TooLarge { .. }), "{len} {align}");
+        }
+    }
+}

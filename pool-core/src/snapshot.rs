@@ -1,0 +1,158 @@
+//! What a stack of sources knows of itself at one moment.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+/// Figures of a whole stack, gathered tier by tier with
+/// [`PageSource::observe`](crate::PageSource::observe). Byte counts are in bytes; a tier that is
+/// not in the stack leaves its fields at 0 or `None`. Figures of concurrent layers are each exact
+/// but not taken at the same instant.
+///
+/// ```
+/// use pool_core::{Heap, PageSource};
+/// let source = Heap::new();
+/// let pages = (&source).pages(1)?;
+/// println!("{}", source.snapshot());
+/// # Ok::<(), pool_core::PageError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// What passed the outermost [`Stats`](crate::Stats) layer.
+    pub traffic: Option<Traffic>,
+    /// The outermost budget.
+    pub budget: Option<BudgetUse>,
+    /// Sum over all caches of the stack that this thread can see.
+    pub cache: Option<CacheUse>,
+    /// Bytes held from the system by the bottom tier: live, idle and unused parts of regions.
+    pub held_bytes: usize,
+    /// Mappings (or blocks) that the bottom tier has from the system.
+    pub mappings: usize,
+}
+
+/// Counters of a [`Stats`](crate::Stats) layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Runs handed out since the layer was made.
+    pub acquired: u64,
+    /// Runs taken back.
+    pub released: u64,
+    /// Requests refused.
+    pub refused: u64,
+    /// Bytes of runs that are out now.
+    pub live_bytes: usize,
+    /// The most bytes that were ever out at once.
+    pub peak_bytes: usize,
+    /// Bytes given back to the system under live runs, in all.
+    pub decommitted_bytes: u64,
+}
+
+impl Traffic {
+    /// Runs that are out now.
+    #[must_use]
+    pub const fn live_runs(&self) -> u64 {
+        self.acquired.saturating_sub(self.released)
+    }
+}
+
+/// A budget level: bytes in use, the most there ever were, the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetUse {
+    /// Bytes charged now.
+    pub used: usize,
+    /// The most bytes ever charged at once.
+    pub peak: usize,
+    /// Bytes allowed.
+    pub limit: usize,
+}
+
+/// What caches did and hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheUse {
+    /// Requests served from a cache.
+    pub hits: u64,
+    /// Requests that went to the tier below.
+    pub misses: u64,
+    /// Bytes of free runs held now.
+    pub idle_bytes: usize,
+    /// Bytes given back to the tier below because they were idle, in all.
+    pub decayed_bytes: u64,
+}
+
+impl CacheUse {
+    /// Adds another cache's figures.
+    pub fn add(&mut self, other: &Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.idle_bytes += other.idle_bytes;
+        self.decayed_bytes += other.decayed_bytes;
+    }
+}
+
+impl Snapshot {
+    /// The figures as `(name, value)`, in the order of [`Display`](fmt::Display); names are
+    /// `snake_case` and never change meaning. Made for exporters.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let t = self.traffic.map(|t| {
+            [
+                ("acquired", t.acquired),
+                ("released", t.released),
+                ("refused", t.refused),
+                ("live_runs", t.live_runs()),
+                ("live_bytes", t.live_bytes as u64),
+                ("peak_bytes", t.peak_bytes as u64),
+                ("decommitted_bytes", t.decommitted_bytes),
+            ]
+        });
+        let b = self.budget.map(|b| {
+            [
+                ("budget_used_bytes", b.used as u64),
+                ("budget_peak_bytes", b.peak as u64),
+                ("budget_limit_bytes", b.limit as u64),
+            ]
+        });
+        let c = self.cache.map(|c| {
+            [
+                ("cache_hits", c.hits),
+                ("cache_misses", c.misses),
+                ("cache_idle_bytes", c.idle_bytes as u64),
+                ("cache_decayed_bytes", c.decayed_bytes),
+            ]
+        });
+        let bottom = [("held_bytes", self.held_bytes as u64), ("mappings", self.mappings as u64)];
+        let t = t.into_iter().flatten();
+        t.chain(b.into_iter().flatten()).chain(c.into_iter().flatten()).chain(bottom)
+    }
+}
+
+impl fmt::Display for Snapshot {
+    /// A small table: one figure a line, names to the left, numbers to the right.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.fields().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{name:<20}{value:>20}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn the_table_is_aligned() {
+        let snapshot = Snapshot {
+            traffic: Some(Traffic { live_bytes: 4096, ..Traffic::default() }),
+            held_bytes: 1 << 30,
+            ..Snapshot::default()
+        };
+        let table = snapshot.to_string();
+        assert_eq!(table.lines().count(), 9);
+        assert!(table.lines().all(|line| line.len() == 40), "{table}");
+    }
+}
