@@ -5,6 +5,9 @@
 /// The most bytes one object may have: `isize::MAX`, as for every Rust allocation.
 pub(crate) const MAX_LEN: usize = isize::MAX as usize;
 
+/// log2 of the smallest page that any supported machine has; the caches' lowest class.
+pub(crate) const MIN_PAGE_LOG2: u32 = 12;
+
 /// `len` rounded up to a multiple of `granule` (a power of two); `None` above [`MAX_LEN`].
 pub(crate) const fn round_up(len: usize, granule: usize) -> Option<usize> {
     let mask = granule - 1;
@@ -14,11 +17,10 @@ pub(crate) const fn round_up(len: usize, granule: usize) -> Option<usize> {
     }
 }
 
-/// `ceil(log2(len))` for `len >= 1`.
+/// `ceil(log2(len))` for `len >= 1`; `usize::BITS` for 0.
 #[inline(always)]
-#[allow(dead_code, reason = "the caches use it")]
 pub(crate) const fn log2_ceil(len: usize) -> u32 {
-    usize::BITS - (len - 1).leading_zeros()
+    usize::BITS - len.wrapping_sub(1).leading_zeros()
 }
 
 /// Whether `address` is a multiple of `align`, a power of two.

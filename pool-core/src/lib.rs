@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod bytes;
 mod error;
+mod layer;
 mod pages;
 mod run;
 mod snapshot;
@@ -13,6 +14,7 @@ mod source;
 mod sys;
 
 pub use error::{Cause, OsError, OverBudget, PageError};
+pub use layer::local_cache::LocalCache;
 pub use pages::{PageBytes, Pages};
 pub use run::{PageKind, Request, Run};
 pub use snapshot::{BudgetUse, CacheUse, Snapshot, Traffic};

@@ -113,8 +113,17 @@ pub enum PageKind {
 pub struct Run {
     ptr: NonNull<u8>,
     len: usize,
+    /// log2 of `len` if that is a power of two below 4 GiB, else 0: always as `class_of` says. Kept
+    /// here because caches ask for it on their fast paths.
+    class: u8,
     zeroed: bool,
     kind: PageKind,
+}
+
+/// The `class` of a run of `len` bytes.
+const fn class_of(len: usize) -> u8 {
+    let log2 = len.trailing_zeros();
+    if len.is_power_of_two() && log2 < 32 { log2 as u8 } else { 0 }
 }
 
 // SAFETY: a `Run` is an address and facts about it; it dereferences nothing, and whoever does
@@ -128,7 +137,7 @@ impl Run {
     /// those who implement a source: the promise is made where it is returned.
     #[inline]
     pub const fn new(ptr: NonNull<u8>, len: usize) -> Self {
-        Self { ptr, len, zeroed: false, kind: PageKind::Base }
+        Self { ptr, len, class: class_of(len), zeroed: false, kind: PageKind::Base }
     }
 
     /// The same run, said to read as zeros (or not) at this moment.
@@ -173,6 +182,12 @@ impl Run {
         self.kind
     }
 
+    /// log2 of the length if that is a power of two below 4 GiB, else 0; below 32.
+    #[inline]
+    pub(crate) const fn class(&self) -> u8 {
+        self.class
+    }
+
     /// Its bytes as a raw slice.
     #[inline]
     #[must_use]
@@ -183,7 +198,7 @@ impl Run {
     /// A second token for the same memory, for an owner that has one field and two lives.
     #[inline]
     pub(crate) const fn token(&self) -> Self {
-        Self { ptr: self.ptr, len: self.len, zeroed: self.zeroed, kind: self.kind }
+        Self { ..*self }
     }
 
     /// Fills the run with zeros unless it is known to be zero, and says so.

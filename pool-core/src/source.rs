@@ -137,6 +137,14 @@ pub unsafe trait PageSource {
         self.observe(&mut snapshot);
         snapshot
     }
+
+    /// This source under a cache for one owner thread; see [`LocalCache`](crate::LocalCache).
+    fn cached_locally(self) -> crate::LocalCache<Self>
+    where
+        Self: Sized,
+    {
+        crate::LocalCache::new(self)
+    }
 }
 
 /// Passes every call on to `**self`: handles are the same source (clause 2).
