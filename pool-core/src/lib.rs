@@ -6,13 +6,18 @@ extern crate alloc;
 
 mod bytes;
 mod error;
+mod layer;
+mod mix;
 mod pages;
 mod run;
 mod snapshot;
 mod source;
+mod sync;
 mod sys;
 
 pub use error::{Cause, OsError, OverBudget, PageError};
+pub use layer::failing::Failing;
+pub use layer::stats::Stats;
 pub use pages::{PageBytes, Pages};
 pub use run::{PageKind, Request, Run};
 pub use snapshot::{BudgetUse, CacheUse, Snapshot, Traffic};
