@@ -1,4 +1,6 @@
 //! Layers: sources that draw from another source and add one thing.
 
 pub(crate) mod failing;
+#[cfg(feature = "alloc")]
+pub(crate) mod limit;
 pub(crate) mod stats;

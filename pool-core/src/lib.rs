@@ -4,9 +4,13 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "alloc")]
+mod budget;
 mod bytes;
 mod error;
 mod layer;
+#[cfg(feature = "alloc")]
+mod level;
 mod mix;
 mod pages;
 mod run;
@@ -15,8 +19,12 @@ mod source;
 mod sync;
 mod sys;
 
+#[cfg(feature = "alloc")]
+pub use budget::{Budget, Charge};
 pub use error::{Cause, OsError, OverBudget, PageError};
 pub use layer::failing::Failing;
+#[cfg(feature = "alloc")]
+pub use layer::limit::Limit;
 pub use layer::stats::Stats;
 pub use pages::{PageBytes, Pages};
 pub use run::{PageKind, Request, Run};

@@ -7,6 +7,11 @@ pub(crate) use core::sync::atomic;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic;
 
+#[cfg(all(feature = "alloc", not(loom)))]
+pub(crate) use alloc::sync::Arc;
+#[cfg(all(feature = "alloc", loom))]
+pub(crate) use loom::sync::Arc;
+
 /// A `const fn`; a plain `fn` under loom, whose atomics cannot be made at compile time.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
