@@ -3,4 +3,6 @@
 pub(crate) mod failing;
 #[cfg(feature = "alloc")]
 pub(crate) mod limit;
+#[cfg(feature = "std")]
+pub(crate) mod locked;
 pub(crate) mod stats;

@@ -25,6 +25,8 @@ pub use error::{Cause, OsError, OverBudget, PageError};
 pub use layer::failing::Failing;
 #[cfg(feature = "alloc")]
 pub use layer::limit::Limit;
+#[cfg(feature = "std")]
+pub use layer::locked::Locked;
 pub use layer::stats::Stats;
 pub use pages::{PageBytes, Pages};
 pub use run::{PageKind, Request, Run};
