@@ -4,17 +4,37 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "alloc")]
+mod budget;
 mod bytes;
+#[cfg(feature = "std")]
+mod clock;
 mod error;
 mod layer;
+#[cfg(feature = "alloc")]
+mod level;
+mod mix;
 mod pages;
 mod run;
 mod snapshot;
 mod source;
+mod sync;
 mod sys;
 
+#[cfg(feature = "alloc")]
+pub use budget::{Budget, Charge};
+#[cfg(feature = "std")]
+pub use clock::{Clock, Monotonic};
 pub use error::{Cause, OsError, OverBudget, PageError};
+#[cfg(feature = "std")]
+pub use layer::cache::Cache;
+pub use layer::failing::Failing;
+#[cfg(feature = "alloc")]
+pub use layer::limit::Limit;
 pub use layer::local_cache::LocalCache;
+#[cfg(feature = "std")]
+pub use layer::locked::Locked;
+pub use layer::stats::Stats;
 pub use pages::{PageBytes, Pages};
 pub use run::{PageKind, Request, Run};
 pub use snapshot::{BudgetUse, CacheUse, Snapshot, Traffic};

@@ -10,9 +10,12 @@ use core::fmt;
 ///
 /// ```
 /// use pool_core::{Heap, PageSource};
-/// let source = Heap::new();
+/// let source = Heap::new().limited(1 << 20).counted();
 /// let pages = (&source).pages(1)?;
-/// println!("{}", source.snapshot());
+/// let snapshot = source.snapshot();
+/// assert_eq!(snapshot.budget.unwrap().used, pages.len());
+/// assert_eq!(snapshot.traffic.unwrap().live_bytes, pages.len());
+/// println!("{snapshot}");
 /// # Ok::<(), pool_core::PageError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,11 @@ pub(crate) mod fixed;
 pub(crate) mod heap;
 
 use crate::error::PageError;
+#[cfg(feature = "alloc")]
+use crate::layer::limit::Limit;
+#[cfg(feature = "std")]
+use crate::layer::locked::Locked;
+use crate::layer::stats::Stats;
 use crate::pages::Pages;
 use crate::run::{Request, Run};
 use crate::snapshot::Snapshot;
@@ -29,7 +34,18 @@ use alloc::{boxed::Box, rc::Rc, sync::Arc};
 /// # Ok::<(), pool_core::PageError>(())
 /// ```
 ///
-/// Owners that want no `unsafe` use [`PageSource::pages`].
+/// Owners that want no `unsafe` use [`PageSource::pages`]. A stack is one expression, read from the
+/// bottom up:
+///
+/// ```
+/// # #[cfg(feature = "alloc")] {
+/// use pool_core::{Heap, PageSource};
+/// let source = Heap::new().limited(1 << 20).counted();
+/// let pages = (&source).pages(10_000).unwrap();
+/// assert!((&source).pages(1 << 20).is_err());
+/// assert_eq!(source.traffic().refused, 1);
+/// # }
+/// ```
 ///
 /// # Safety
 ///
@@ -128,6 +144,48 @@ pub unsafe trait PageSource {
         Pages::new(self, request.into())
     }
 
+    /// This source with at most `bytes` bytes of runs out at once: [`Limit::new`].
+    ///
+    /// ```
+    /// use pool_core::{Heap, PageSource};
+    /// let source = Heap::new().limited(64 << 10);
+    /// assert!((&source).pages(64 << 10).is_ok());
+    /// assert!((&source).pages(65 << 10).is_err());
+    /// ```
+    #[cfg(feature = "alloc")]
+    fn limited(self, bytes: usize) -> Limit<Self>
+    where
+        Self: Sized,
+    {
+        Limit::new(self, bytes)
+    }
+
+    /// This source with its traffic counted: [`Stats::new`].
+    ///
+    /// ```
+    /// use pool_core::{Heap, PageSource};
+    /// let source = Heap::new().counted();
+    /// drop((&source).pages(1)?);
+    /// let traffic = source.traffic();
+    /// assert_eq!((traffic.acquired, traffic.live_bytes), (1, 0));
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
+    fn counted(self) -> Stats<Self>
+    where
+        Self: Sized,
+    {
+        Stats::new(self)
+    }
+
+    /// This source, usable from several threads, one at a time: [`Locked::new`].
+    #[cfg(feature = "std")]
+    fn locked(self) -> Locked<Self>
+    where
+        Self: Sized,
+    {
+        Locked::new(self)
+    }
+
     /// What this stack knows of itself, gathered from all its tiers.
     fn snapshot(&self) -> Snapshot
     where
@@ -136,6 +194,15 @@ pub unsafe trait PageSource {
         let mut snapshot = Snapshot::default();
         self.observe(&mut snapshot);
         snapshot
+    }
+
+    /// This source under a bounded cache that all threads share; see [`Cache`](crate::Cache).
+    #[cfg(feature = "std")]
+    fn cached(self) -> crate::Cache<Self>
+    where
+        Self: Sized,
+    {
+        crate::Cache::new(self)
     }
 
     /// This source under a cache for one owner thread; see [`LocalCache`](crate::LocalCache).

@@ -1,9 +1,47 @@
-//! No operating system: memory comes from the allocator, and every option is reported unsupported.
+//! No operating system: no option is supported, and says so.
 
+use super::Advice;
 use crate::bytes::MIN_PAGE_LOG2;
+use crate::error::{Cause, OsError};
+use core::ffi::CStr;
+use core::ptr::NonNull;
+
+/// The number of "function not implemented" on Linux.
+const ENOSYS: i32 = 38;
 
 /// Bytes a page is taken to have: a power of two.
 #[inline]
 pub(crate) fn page_size() -> usize {
     1 << MIN_PAGE_LOG2
+}
+
+const fn unsupported(call: &'static str, asked: usize) -> OsError {
+    OsError { call, code: ENOSYS, asked, cause: Cause::Unknown }
+}
+
+pub(crate) unsafe fn advise(_: NonNull<u8>, len: usize, _: Advice) -> Result<(), OsError> {
+    Err(unsupported("madvise", len))
+}
+
+pub(crate) unsafe fn lock(_: NonNull<u8>, len: usize) -> Result<(), OsError> {
+    Err(unsupported("mlock", len))
+}
+
+pub(crate) unsafe fn set_name(_: NonNull<u8>, len: usize, _: &CStr) -> Result<(), OsError> {
+    Err(unsupported("prctl(PR_SET_VMA_ANON_NAME)", len))
+}
+
+pub(crate) unsafe fn forbid(_: NonNull<u8>, len: usize) -> Result<(), OsError> {
+    Err(unsupported("mprotect(PROT_NONE)", len))
+}
+
+pub(crate) fn transparent_huge_pages() -> Result<(), OsError> {
+    Err(unsupported("madvise(MADV_HUGEPAGE)", 0))
+}
+
+/// An error of memmap2's, in this crate's form.
+#[cfg(feature = "std")]
+#[allow(dead_code, reason = "memmap2 reaches fewer targets than this file")]
+pub(crate) fn os_error(call: &'static str, error: &std::io::Error, asked: usize) -> OsError {
+    OsError { call, code: error.raw_os_error().unwrap_or(ENOSYS), asked, cause: Cause::Unknown }
 }

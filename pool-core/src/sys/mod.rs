@@ -1,13 +1,37 @@
-//! The operating system, and nothing else in this crate calls it.
+//! The operating system: nothing else in this crate calls it.
 //!
-//! `unix` speaks to a real system; `fallback` stands in where there is none: without `std`, under
-//! Miri, on targets that memmap2 does not reach.
+//! `mapping` maps memory (memmap2, or the allocator where that does not reach); `unix` has the
+//! calls that memmap2 lacks; `fallback` stands in for it where there is no such system: without
+//! `std`, on other platforms, under Miri and loom, where every option is reported unsupported.
 
-#[cfg(not(all(feature = "std", unix, not(miri))))]
+#[cfg(not(all(feature = "std", unix, not(miri), not(loom))))]
 mod fallback;
-#[cfg(not(all(feature = "std", unix, not(miri))))]
+#[cfg(not(all(feature = "std", unix, not(miri), not(loom))))]
 pub(crate) use fallback::*;
-#[cfg(all(feature = "std", unix, not(miri)))]
+#[cfg(all(feature = "std", unix, not(miri), not(loom)))]
 mod unix;
-#[cfg(all(feature = "std", unix, not(miri)))]
+#[cfg(all(feature = "std", unix, not(miri), not(loom)))]
 pub(crate) use unix::*;
+
+#[cfg(feature = "alloc")]
+pub(crate) mod mapping;
+
+/// Advice on a range of memory; what it is good for stands at the system's `madvise`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "not every platform takes all of it")]
+pub(crate) enum Advice {
+    /// Back the range with transparent huge pages where possible.
+    HugePages,
+    /// Never do that.
+    NoHugePages,
+    /// Leave the range out of core dumps.
+    DontDump,
+    /// A forked child finds zeros here.
+    WipeOnFork,
+    /// Fault all pages in for writing, now.
+    Populate,
+    /// Give the pages back; the range reads as zeros.
+    DontNeed,
+    /// Punch a hole into the file behind the range; it reads as zeros.
+    Remove,
+}
