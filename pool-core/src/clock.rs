@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// A clock that never goes back. Any closure that returns the time since some fixed moment is one.
 pub trait Clock {
-    /// Time since a fixed moment of this clock's choice. It is read at most once in 64 operations.
+    /// Time since a fixed moment of this clock's choice. Caches read it once in 64 hits, on slow paths and when told to.
     fn now(&self) -> Duration;
 }
 

@@ -4,21 +4,20 @@ use crate::bytes::{MIN_PAGE_LOG2, log2_ceil};
 use crate::clock::{Clock, Monotonic};
 use crate::error::PageError;
 use crate::layer::local_cache::zero_if;
-use crate::layer::shard::{BATCH, CLASSES, Shard};
+use crate::layer::shard::{BATCH, CLASSES, HITS_PER_LOOK, Shard, len_of};
 use crate::layer::try_lock::TryLock;
-use crate::run::{Request, Run};
+use crate::run::{PageKind, Request, Run};
 use crate::snapshot::{CacheUse, Snapshot};
 use crate::source::PageSource;
 use crate::sync::Counter;
 use core::cell::Cell;
 use core::fmt;
+use core::ptr::NonNull;
 use core::time::Duration;
 use std::panic::AssertUnwindSafe;
 
 /// Shards of a cache. Threads spread over them; nobody waits for one that is busy.
 const SHARDS: usize = if cfg!(loom) { 2 } else { 4 };
-/// Operations of a shard between two looks at the clock.
-const OPERATIONS_PER_LOOK: u32 = 64;
 /// The parts that a decay time has: idle runs are seen in the first window that they sleep
 /// through, which ends less than four windows after they came.
 const WINDOWS: u32 = 4;
@@ -35,7 +34,7 @@ const WINDOWS: u32 = 4;
 ///
 /// *Decay*: time is cut into windows of a quarter of the decay time. Runs that a whole window did
 /// not need go back to the tier below, which is asked to [`trim`](PageSource::trim) if nothing was
-/// missing meanwhile. Windows end when somebody looks at the clock: every 64th operation does (and
+/// missing meanwhile. Windows end when somebody looks at the clock: every 64th hit does (and
 /// then gives back at most 32 runs, so that no request pays for all), [`tick`](Self::tick) does,
 /// and [`decay_in_background`](Self::decay_in_background) starts a thread that does. With the
 /// latter, or with a `tick` at least every quarter, what nobody needs is gone within the decay time.
@@ -203,14 +202,18 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         thread_number() % SHARDS
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, shard: &Padded<TryLock<Shard>>, len: usize, align: usize) -> Option<Run> {
         let class = Self::class_of(len);
-        shard.0.try_with(|shard| {
-            let run = shard.pop(class, align)?;
+        let (ptr, kind, look) = shard.0.try_with(|shard| {
+            let (ptr, kind) = shard.pop(class, align)?;
             shard.hits += 1;
-            Some(run)
-        })?
+            Some((ptr, kind, shard.hits & shard.look_mask == 0))
+        })??;
+        if look {
+            self.look();
+        }
+        Some(Run::new(ptr, len_of(class)).with_kind(kind))
     }
 
     #[cold]
@@ -227,7 +230,7 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         self.misses.add(1);
         let class = Self::class_of(rounded.len);
         let wide = match class < CLASSES {
-            true => Request { len: 1 << (class + MIN_PAGE_LOG2 as usize), ..rounded },
+            true => Request { len: len_of(class), ..rounded },
             false => rounded,
         };
         let refusal = match self.inner.acquire(wide) {
@@ -240,17 +243,16 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         self.inner.acquire(request)
     }
 
+    /// The run in parts: handed over whole, it would be built in memory on the fast path, too, and
+    /// reading it back there stalls behind the narrow stores.
     #[cold]
     #[inline(never)]
-    fn release_elsewhere(&self, mut run: Run) {
-        let class = Self::class_of(run.len());
-        if run.class() != 0 {
-            for turn in 1..SHARDS {
-                let shard = &self.shards[(self.home() + turn) % SHARDS];
-                match push(shard, class, run) {
-                    Ok(_) => return,
-                    Err(back) => run = back,
-                }
+    fn release_elsewhere(&self, ptr: NonNull<u8>, len: usize, kind: PageKind) {
+        let run = Run::new(ptr, len).with_kind(kind);
+        for turn in 1..SHARDS {
+            let shard = &self.shards[(self.home() + turn) % SHARDS];
+            if push(shard, &run) {
+                return;
             }
         }
         self.passed.add(1);
@@ -260,7 +262,7 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         self.look();
     }
 
-    /// What every 64th operation of a shard does: ends the window if it is over, and gives back a
+    /// What every 64th hit of a shard does: ends the window if it is over, and gives back a
     /// batch of what is surplus.
     #[cold]
     #[inline(never)]
@@ -297,8 +299,8 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
             let more = insist(&shard.0, |shard| {
                 shard.surplus_into(&mut batch);
                 let more = shard.has_surplus();
-                // Come back at the next operation already.
-                shard.operations = if more { OPERATIONS_PER_LOOK } else { 0 };
+                // If so, the next hit comes back here already.
+                shard.look_mask = if more { 0 } else { HITS_PER_LOOK - 1 };
                 more
             });
             for run in batch.into_iter().flatten() {
@@ -334,20 +336,13 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
     }
 }
 
-/// Pushes, counts, and says whether it is time to look at the clock.
-#[inline]
-fn push(shard: &Padded<TryLock<Shard>>, class: usize, run: Run) -> Result<bool, Run> {
-    let mut run = Some(run);
-    let look = shard.0.try_with(|shard| {
-        let back = shard.push(class, run.take()?);
-        shard.operations += 1;
-        run = back.err();
-        Some(shard.operations > OPERATIONS_PER_LOOK)
-    });
-    match run {
-        Some(run) => Err(run),
-        None => Ok(look.flatten() == Some(true)),
-    }
+/// Whether the shard keeps the run now: it is neither busy nor full, and the run is of a class.
+#[inline(always)]
+fn push(shard: &Padded<TryLock<Shard>>, run: &Run) -> bool {
+    // Class 0 is no power of two; the subtraction takes it beyond all classes.
+    let class = (run.class() as usize).wrapping_sub(MIN_PAGE_LOG2 as usize);
+    let (ptr, kind) = (run.ptr(), run.kind());
+    shard.0.try_with(|shard| shard.push(class, ptr, kind)) == Some(true)
 }
 
 /// Tries for a while to get into a shard, for paths where waiting is no harm; `None` if whoever is
@@ -405,12 +400,8 @@ unsafe impl<S: PageSource, C: Clock> PageSource for Cache<S, C> {
 
     #[inline]
     unsafe fn release(&self, run: Run) {
-        // Class 0 is no power of two; the subtraction takes it beyond all classes.
-        let class = (run.class() as usize).wrapping_sub(MIN_PAGE_LOG2 as usize);
-        match push(&self.shards[self.home()], class, run) {
-            Ok(false) => {}
-            Ok(true) => self.look(),
-            Err(run) => self.release_elsewhere(run),
+        if !push(&self.shards[self.home()], &run) {
+            self.release_elsewhere(run.ptr(), run.len(), run.kind());
         }
     }
 

@@ -12,33 +12,44 @@ pub(crate) const CLASSES: usize = 12;
 /// Runs that [`Shard::surplus_into`] hands out at once.
 pub(crate) const BATCH: usize = 32;
 
+/// Fields in this order: what is read and written together stands apart from what would tempt the
+/// compiler to join two counters in one wide access, which stalls behind the narrow store before.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Shard {
     bins: [Bin; CLASSES],
-    /// The slots of all bins, mapped when the first run is kept.
-    table: Option<Mapping>,
+    /// Bytes that may still be kept: `max_bytes` less the bytes of all runs kept.
+    room: usize,
+    /// A hit whose number has none of these bits is one that looks at the clock.
+    pub(crate) look_mask: u64,
     /// The most bytes that may be idle here; it fixes how many slots each bin has.
     max_bytes: usize,
-    /// Bytes of all runs kept, at most `max_bytes`.
-    idle_bytes: usize,
     pub(crate) hits: u64,
     pub(crate) decayed_bytes: u64,
-    /// Operations since the clock was last looked at.
-    pub(crate) operations: u32,
+    /// The slots of all bins, mapped when the first run is kept.
+    table: Option<Mapping>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Bin {
-    /// Slots of all classes below: where this one's begin. It has `max_bytes >> log2` of its own.
-    first: usize,
-    /// Runs kept: that many slots from `first` on are initialised; at most the bin's own slots,
-    /// since `len << log2 <= idle_bytes <= max_bytes`.
+    /// The bin's slots within the table: `cap` of them, the first `len` initialised.
+    slots: NonNull<Slot>,
+    /// Runs kept, at most `cap`.
     len: u32,
+    /// 0 until the table is mapped, then one slot for every run that fits into `max_bytes`.
+    cap: u32,
     /// The least that `len` was since the last [`Shard::age`]: runs that nobody needed.
     low: u32,
-    /// Runs that are to be given back.
+    /// Runs that are to be given back, as far as nobody needs them meanwhile: `min(surplus, low)`.
     surplus: u32,
 }
+
+// SAFETY: the slots that the bins point to belong to the shard's own table, and the runs noted
+// there are owned by the shard.
+unsafe impl Send for Shard {}
+
+/// Hits of a shard between two looks at the clock; a power of two.
+pub(crate) const HITS_PER_LOOK: u64 = 64;
 
 #[derive(Clone, Copy)]
 struct Slot {
@@ -56,89 +67,89 @@ impl Shard {
         // The counters of a bin are `u32`: 2^32 pages are more than anybody's idle memory.
         let cap = (u32::MAX as usize) << (MIN_PAGE_LOG2 - 1);
         let max_bytes = if max_bytes > cap { cap } else { max_bytes };
-        let mut bins = [Bin { first: 0, len: 0, low: 0, surplus: 0 }; CLASSES];
-        let mut class = 1;
-        while class < CLASSES {
-            bins[class].first = bins[class - 1].first + slots(max_bytes, class - 1);
-            class += 1;
+        let bin = Bin { slots: NonNull::dangling(), len: 0, cap: 0, low: 0, surplus: 0 };
+        Self {
+            bins: [bin; CLASSES],
+            room: max_bytes,
+            look_mask: HITS_PER_LOOK - 1,
+            max_bytes,
+            hits: 0,
+            decayed_bytes: 0,
+            table: None,
         }
-        let (idle_bytes, hits, decayed_bytes, operations) = (0, 0, 0, 0);
-        Self { bins, table: None, max_bytes, idle_bytes, hits, decayed_bytes, operations }
-    }
-
-    /// Where the `index`th run of `class` is noted.
-    ///
-    /// # Safety
-    /// `table` is this shard's, and the class has more than `index` slots.
-    #[inline]
-    unsafe fn slot(&self, table: &Mapping, class: usize, index: u32) -> NonNull<Slot> {
-        let at = self.bins[class].first + index as usize;
-        // SAFETY: the table was mapped with the slots of all classes, this one's begin at `first`,
-        // and the caller keeps within them.
-        unsafe { table.ptr().cast::<Slot>().add(at) }
     }
 
     /// Takes the topmost run of `class`, if there is one and its alignment suits.
-    #[inline]
-    pub(crate) fn pop(&mut self, class: usize, align: usize) -> Option<Run> {
-        let bin = self.bins.get(class)?;
+    #[inline(always)]
+    pub(crate) fn pop(&mut self, class: usize, align: usize) -> Option<(NonNull<u8>, PageKind)> {
+        let bin = self.bins.get_mut(class)?;
         let index = bin.len.checked_sub(1)?;
-        let table = self.table.as_ref()?;
-        // SAFETY: a table is there; `index < len`, and `len` is at most the slots of the class.
-        let slot = unsafe { self.slot(table, class, index) };
-        // SAFETY: slots below `len` are initialised.
+        // SAFETY: `index < len <= cap`, so the slot lies in the bin's part of the table.
+        let slot = unsafe { bin.slots.add(index as usize) };
+        // SAFETY: slots below `len` are initialised, and the table is mapped while the shard lives.
         let Slot { ptr, kind } = unsafe { slot.read() };
         if !is_aligned(ptr.addr().get(), align) {
             return None;
         }
-        let bin = &mut self.bins[class];
         bin.len = index;
-        bin.low = bin.low.min(index);
-        bin.surplus = bin.surplus.min(index);
-        let len = 1 << (class + MIN_PAGE_LOG2 as usize);
-        self.idle_bytes -= len;
-        Some(Run::new(ptr, len).with_kind(kind))
+        if index < bin.low {
+            bin.low = index;
+        }
+        self.room += len_of(class);
+        Some((ptr, kind))
     }
 
-    /// Keeps `run` of `class`, or gives it back when there is no room (or no memory for the table).
-    #[inline]
-    pub(crate) fn push(&mut self, class: usize, run: Run) -> Result<(), Run> {
-        let idle_bytes = self.idle_bytes.saturating_add(run.len());
-        if idle_bytes > self.max_bytes || class >= CLASSES {
-            return Err(run);
+    /// Keeps a run of `class`; `false` when there is no room (or no memory for the table).
+    #[inline(always)]
+    pub(crate) fn push(&mut self, class: usize, ptr: NonNull<u8>, kind: PageKind) -> bool {
+        let Some(bin) = self.bins.get_mut(class) else { return false };
+        let Some(room) = self.room.checked_sub(len_of(class)) else { return false };
+        if bin.len >= bin.cap {
+            return self.push_first(class, ptr, kind);
         }
-        if self.table.is_none() && self.map_table().is_err() {
-            return Err(run);
-        }
-        let index = self.bins[class].len;
-        let Some(table) = self.table.as_ref() else { return Err(run) };
-        // SAFETY: a table is there; `(index + 1) << log2 <= idle_bytes <= max_bytes`, so the class
-        // has more than `index` slots.
-        let slot = unsafe { self.slot(table, class, index) };
-        // SAFETY: the slot lies within the table, which is ours, writable, and aligned to a page.
-        unsafe { slot.write(Slot { ptr: run.ptr(), kind: run.kind() }) };
-        self.bins[class].len = index + 1;
-        self.idle_bytes = idle_bytes;
-        Ok(())
+        let index = bin.len;
+        // SAFETY: `index < cap`, so the slot lies in the bin's part of the table.
+        let slot = unsafe { bin.slots.add(index as usize) };
+        // SAFETY: as above; the table is ours, writable, and aligned to a page.
+        unsafe { slot.write(Slot { ptr, kind }) };
+        bin.len = index + 1;
+        self.room = room;
+        true
     }
 
+    /// Maps the table if it is missing, and tries again. A bin that has slots but no free one does
+    /// not occur while there is room, and is refused.
     #[cold]
-    fn map_table(&mut self) -> Result<(), ()> {
-        let last = CLASSES - 1;
-        let len = (self.bins[last].first + slots(self.max_bytes, last)) * size_of::<Slot>();
-        let spec = Spec { len, align: 1, huge: None };
-        self.table = Some(Mapping::anonymous(spec).map_err(drop)?);
-        Ok(())
+    #[inline(never)]
+    fn push_first(&mut self, class: usize, ptr: NonNull<u8>, kind: PageKind) -> bool {
+        self.table.is_none() && self.map_table() && self.push(class, ptr, kind)
+    }
+
+    fn map_table(&mut self) -> bool {
+        let all: usize = (0..CLASSES).map(|class| slots(self.max_bytes, class)).sum();
+        let len = all.saturating_mul(size_of::<Slot>());
+        let Ok(table) = Mapping::anonymous(Spec { len, align: 1, huge: None }) else {
+            return false;
+        };
+        let mut next = table.ptr().cast::<Slot>();
+        for (class, bin) in self.bins.iter_mut().enumerate() {
+            let slots = slots(self.max_bytes, class);
+            (bin.slots, bin.cap) = (next, slots as u32);
+            // SAFETY: the table has the slots of all classes, one after another.
+            next = unsafe { next.add(slots) };
+        }
+        self.table = Some(table);
+        true
     }
 
     pub(crate) fn idle_bytes(&self) -> usize {
-        self.idle_bytes
+        self.max_bytes - self.room
     }
 
     /// Ends a window of time: what nobody needed in it becomes surplus. Says whether there is any.
     pub(crate) fn age(&mut self) -> bool {
         for bin in &mut self.bins {
-            bin.surplus = bin.surplus.max(bin.low);
+            bin.surplus = bin.low;
             bin.low = bin.len;
         }
         self.has_surplus()
@@ -146,25 +157,35 @@ impl Shard {
 
     /// Makes everything surplus.
     pub(crate) fn expire(&mut self) {
-        self.bins.iter_mut().for_each(|bin| bin.surplus = bin.len);
+        self.bins.iter_mut().for_each(|bin| (bin.surplus, bin.low) = (bin.len, bin.len));
     }
 
     pub(crate) fn has_surplus(&self) -> bool {
-        self.bins.iter().any(|bin| bin.surplus > 0)
+        self.bins.iter().any(|bin| bin.surplus.min(bin.low) > 0)
     }
 
     /// Takes surplus runs out, at most a batch, counted as decayed.
     pub(crate) fn surplus_into(&mut self, batch: &mut [Option<Run>; BATCH]) {
         let mut rest = batch.iter_mut();
         for class in (0..CLASSES).rev() {
-            while self.bins[class].surplus > 0 {
+            loop {
+                let bin = &mut self.bins[class];
+                bin.surplus = bin.surplus.min(bin.low);
+                if bin.surplus == 0 {
+                    break;
+                }
                 let Some(place) = rest.next() else { return };
-                let surplus = self.bins[class].surplus - 1;
-                let Some(run) = self.pop(class, 1) else { return };
-                self.bins[class].surplus = surplus;
-                self.decayed_bytes += run.len() as u64;
-                *place = Some(run);
+                bin.surplus -= 1;
+                let Some((ptr, kind)) = self.pop(class, 1) else { return };
+                self.decayed_bytes += len_of(class) as u64;
+                *place = Some(Run::new(ptr, len_of(class)).with_kind(kind));
             }
         }
     }
+}
+
+/// Bytes of a run of `class`.
+#[inline(always)]
+pub(crate) const fn len_of(class: usize) -> usize {
+    1 << (class + MIN_PAGE_LOG2 as usize)
 }

@@ -2,7 +2,7 @@
 
 use crate::sync::atomic::{
     AtomicBool,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{Acquire, Release},
 };
 use crate::sync::cell::UnsafeCell;
 use crate::sync::const_unless_loom;
@@ -34,12 +34,10 @@ impl<T> TryLock<T> {
     /// panic: the lock would stay closed (nothing worse).
     #[inline]
     pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if self.inside.load(Relaxed)
-            || self.inside.compare_exchange(false, true, Acquire, Relaxed).is_err()
-        {
+        if self.inside.swap(true, Acquire) {
             return None;
         }
-        // SAFETY: `inside` went from false to true by us, so no other call is between there and
+        // SAFETY: the swap turned `inside` from false to true, so no other call is between there and
         // the store below, and the value is reached nowhere else.
         let result = self.value.with_mut(|value| f(unsafe { &mut *value }));
         self.inside.store(false, Release);
