@@ -4,6 +4,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+mod buddy;
 mod bytes;
 mod error;
 mod pages;
@@ -17,6 +18,7 @@ pub use pages::{PageBytes, Pages};
 pub use run::{PageKind, Request, Run};
 pub use snapshot::{BudgetUse, CacheUse, Snapshot, Traffic};
 pub use source::PageSource;
+pub use source::buddy::Buddy;
 pub use source::fixed::Fixed;
 #[cfg(feature = "alloc")]
 pub use source::heap::Heap;
