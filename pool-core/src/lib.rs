@@ -4,6 +4,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+mod buddy;
 #[cfg(feature = "alloc")]
 mod budget;
 mod bytes;
@@ -39,6 +40,7 @@ pub use pages::{PageBytes, Pages};
 pub use run::{PageKind, Request, Run};
 pub use snapshot::{BudgetUse, CacheUse, Snapshot, Traffic};
 pub use source::PageSource;
+pub use source::buddy::Buddy;
 pub use source::fixed::Fixed;
 #[cfg(feature = "alloc")]
 pub use source::heap::Heap;

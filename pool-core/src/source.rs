@@ -1,5 +1,6 @@
 //! The page source: the one trait that every tier of the house buys from and sells through.
 
+pub(crate) mod buddy;
 pub(crate) mod fixed;
 #[cfg(feature = "alloc")]
 pub(crate) mod heap;

@@ -1,0 +1,258 @@
+//! `BuddyMap`: the buddy system as pure arithmetic over words that the caller brings.
+//!
+//! For each order there is a set of free blocks (see `bitset`), and one word says which orders
+//! have any, so the best fit is one `trailing_zeros`. Knuth's buddy keeps lists inside the free
+//! blocks and Linux beside them; sets cost no more, never touch a free page (which would make it
+//! resident), and give the *lowest* block of an order, which packs what lives and leaves whole
+//! regions to be unmapped.
+//!
+//! ```text
+//! words: [orders that have free blocks][free pages][order 0: levels][order 1: levels] ...
+//! ```
+#![forbid(unsafe_code)]
+
+use super::bitset::BitSet;
+
+/// The word with bit k set if order k has a free block.
+const ORDERS: usize = 0;
+/// The word with the number of free pages.
+const FREE: usize = 1;
+const HEADER: u32 = 2;
+/// Page numbers are `u32`, so a block has at most 2^31 pages.
+const MAX_ORDERS: usize = 32;
+/// Debug builds check maps of up to this many pages after every change.
+const CHECKED_PAGES: u32 = 128;
+
+/// Cuts pages `first..end` into blocks of powers of two, and merges them again.
+///
+/// A block of order k has 2^k pages and begins at a multiple of 2^k, counted from page 0. `end`
+/// need not be a power of two: what is left at the end is blocks of smaller orders. Pages below
+/// `first` are never free; they are there so that page 0 can be aligned better than page `first`.
+///
+/// This is the shape alone: immutable and computed once. The state is `words()` words of the
+/// caller, passed to each call, and set up by [`reset`](Self::reset). They cost 2 bits a page and
+/// 1/63 of that for the summaries, plus at most 2 words an order: 208 bytes for 512 pages,
+/// at most 0.27 bytes a page from 10,000 pages on.
+///
+/// Every change is O(log n): at most one set an order, and of a set mostly one word, at worst one
+/// a level (6 bits each).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BuddyMap {
+    first: u32,
+    end: u32,
+    orders: u32,
+    /// The set of order k holds block numbers below `end >> k`; those from `orders` on are unused.
+    sets: [BitSet; MAX_ORDERS],
+}
+
+impl BuddyMap {
+    /// Pages `first..end`; `None` if there is none, or if page numbers exceed `u32`.
+    pub(crate) const fn new(first: usize, end: usize) -> Option<Self> {
+        if first >= end || end > u32::MAX as usize {
+            return None;
+        }
+        let orders = end.ilog2() + 1;
+        let mut sets = [BitSet::new(HEADER, 1); MAX_ORDERS];
+        let (mut order, mut at) = (0, HEADER);
+        while order < orders {
+            let set = BitSet::new(at, (end >> order) as u32);
+            sets[order as usize] = set;
+            at = set.end();
+            order += 1;
+        }
+        Some(Self { first: first as u32, end: end as u32, orders, sets })
+    }
+
+    /// Words of state that each call needs.
+    pub(crate) const fn words(&self) -> usize {
+        self.sets[self.orders as usize - 1].end() as usize
+    }
+
+    /// Pages in all.
+    #[inline]
+    pub(crate) const fn pages(&self) -> u32 {
+        self.end - self.first
+    }
+
+    /// Makes every page free, whatever `words` held before: the largest blocks that fit, from both
+    /// ends of the range.
+    pub(crate) fn reset(&self, words: &mut [u64]) {
+        words[..self.words()].fill(0);
+        words[FREE] = u64::from(self.pages());
+        let mut page = self.first;
+        while page < self.end {
+            let fits = (self.end - page).ilog2();
+            let order = if page == 0 { fits } else { fits.min(page.trailing_zeros()) };
+            self.put(words, order, page >> order);
+            page += 1 << order;
+        }
+        self.debug_check(words);
+    }
+
+    /// Takes a block of 2^`order` pages that begins at a multiple of 2^`align` pages, and returns
+    /// its first page. The block is cut from the smallest free block that has both the size and
+    /// the alignment, the lowest of them; a shorter free block that happens to be aligned better
+    /// than its size is not looked for.
+    #[inline]
+    pub(crate) fn allocate(&self, words: &mut [u64], order: u32, align: u32) -> Option<u32> {
+        let least = if order > align { order } else { align };
+        let enough = words[ORDERS].checked_shr(least).unwrap_or(0);
+        if enough == 0 {
+            return None;
+        }
+        let from = least + enough.trailing_zeros();
+        let index = self.sets[from as usize % MAX_ORDERS].first(words);
+        self.take(words, from, index);
+        let page = index << from;
+        words[FREE] -= 1 << order;
+        self.free_behind(words, page, order, from);
+        self.debug_check(words);
+        Some(page)
+    }
+
+    /// Gives back the block of 2^`order` pages at `page`, and merges it with its buddies.
+    #[inline]
+    pub(crate) fn free(&self, words: &mut [u64], page: u32, order: u32) {
+        #[cfg(debug_assertions)]
+        self.check_live(words, page, order);
+        words[FREE] += 1 << order;
+        let (mut order, mut index) = (order, page >> order);
+        // The buddy of a block at the end may not exist; its bit is 0. So is that of the only
+        // block of the highest order.
+        while self.sets[order as usize % MAX_ORDERS].contains(words, index ^ 1) {
+            self.take(words, order, index ^ 1);
+            index >>= 1;
+            order += 1;
+        }
+        self.put(words, order, index);
+        self.debug_check(words);
+    }
+
+    /// Shortens the live block at `page` from 2^`from` to 2^`to` pages; the rest is free.
+    #[allow(dead_code, reason = "Mmap uses it")]
+    pub(crate) fn shrink(&self, words: &mut [u64], page: u32, from: u32, to: u32) {
+        #[cfg(debug_assertions)]
+        self.check_live(words, page, from);
+        words[FREE] += (1 << from) - (1 << to);
+        self.free_behind(words, page, to, from);
+        self.debug_check(words);
+    }
+
+    /// Frees what a block of order `from` at `page` has behind its first 2^`to` pages: the upper
+    /// half of each order between. None of them merges, as its buddy is in use.
+    #[inline]
+    fn free_behind(&self, words: &mut [u64], page: u32, to: u32, from: u32) {
+        for order in to..from {
+            self.put(words, order, (page >> order) + 1);
+        }
+    }
+
+    #[inline]
+    fn put(&self, words: &mut [u64], order: u32, index: u32) {
+        if self.sets[order as usize % MAX_ORDERS].insert(words, index) {
+            words[ORDERS] |= 1 << order;
+        }
+    }
+
+    #[inline]
+    fn take(&self, words: &mut [u64], order: u32, index: u32) {
+        if self.sets[order as usize % MAX_ORDERS].remove(words, index) {
+            words[ORDERS] &= !(1 << order);
+        }
+    }
+
+    /// Pages that are free.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "words mean something to their map only")]
+    pub(crate) fn free_pages(&self, words: &[u64]) -> u32 {
+        words[FREE] as u32
+    }
+
+    /// Whether all pages are free.
+    #[inline]
+    #[allow(dead_code, reason = "Mmap uses it")]
+    pub(crate) fn is_empty(&self, words: &[u64]) -> bool {
+        self.free_pages(words) == self.pages()
+    }
+
+    /// The order of the largest free block; `None` if no page is free.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "words mean something to their map only")]
+    pub(crate) fn largest_free_order(&self, words: &[u64]) -> Option<u32> {
+        words[ORDERS].checked_ilog2()
+    }
+
+    /// The order of the largest block that there is when all pages are free.
+    pub(crate) fn largest_order(&self) -> u32 {
+        let has = |order: u32| (self.end >> order) > self.first.div_ceil(1 << order);
+        (0..self.orders).rev().find(|&order| has(order)).unwrap_or(0)
+    }
+
+    /// Tells `f` each free block's first page and order: from small orders to large, each from low
+    /// pages to high. O(free blocks × log n).
+    pub(crate) fn for_each_free(&self, words: &[u64], mut f: impl FnMut(u32, u32)) {
+        for order in 0..self.orders {
+            let set = &self.sets[order as usize];
+            let mut next = set.next(words, 0);
+            while let Some(index) = next {
+                f(index << order, order);
+                next = set.next(words, index + 1);
+            }
+        }
+    }
+
+    /// Panics if a page of the block is not there or is free already: a block freed twice, or one
+    /// that never was.
+    #[cfg(debug_assertions)]
+    fn check_live(&self, words: &[u64], page: u32, order: u32) {
+        assert!(order < self.orders, "no block has order {order}");
+        let inside = page >= self.first && (1 << order) <= self.end - page.min(self.end);
+        assert!(inside && page.trailing_zeros() >= order, "no block of order {order} at {page}");
+        for above in order..self.orders {
+            let index = page >> above;
+            let set = &self.sets[above as usize];
+            let free = index < set.len() && set.contains(words, index);
+            assert!(!free, "page {page} is free already, in a block of order {above}");
+        }
+        for below in 0..order {
+            let found = self.sets[below as usize].next(words, page >> below);
+            let free = found.is_some_and(|index| index << below < page + (1 << order));
+            assert!(!free, "pages behind {page} are free already, in a block of order {below}");
+        }
+    }
+
+    #[inline]
+    fn debug_check(&self, words: &[u64]) {
+        if cfg!(debug_assertions) && self.end <= CHECKED_PAGES {
+            self.check(words);
+        }
+    }
+
+    /// Panics unless all holds: the summaries agree, no free block overlaps another or leaves
+    /// the range, no two free blocks are buddies, and the pages add up.
+    pub(crate) fn check(&self, words: &[u64]) {
+        let mut free = 0;
+        for order in 0..self.orders {
+            let any = self.sets[order as usize].check(words);
+            assert_eq!(words[ORDERS] >> order & 1 != 0, any, "the mask lies about order {order}");
+        }
+        assert_eq!(words[ORDERS] >> self.orders, 0, "the mask has orders that are not there");
+        self.for_each_free(words, |page, order| {
+            free += 1u64 << order;
+            assert!(page >= self.first, "page {page} is not ours");
+            let buddy = (page >> order) ^ 1;
+            let set = &self.sets[order as usize];
+            assert!(!set.contains(words, buddy), "buddies {page} of order {order} are both free");
+            for above in order + 1..self.orders {
+                let set = &self.sets[above as usize];
+                let index = page >> above;
+                let twice = index < set.len() && set.contains(words, index);
+                assert!(!twice, "page {page} is free in orders {order} and {above}");
+            }
+        });
+        assert_eq!(words[FREE], free, "free pages do not add up");
+    }
+}
+
+#[cfg(test)]
+mod tests;
