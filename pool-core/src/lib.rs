@@ -44,3 +44,7 @@ pub use source::buddy::Buddy;
 pub use source::fixed::Fixed;
 #[cfg(feature = "alloc")]
 pub use source::heap::Heap;
+#[cfg(feature = "std")]
+pub use source::mmap::Mmap;
+#[cfg(feature = "std")]
+pub use source::mmap::options::{HugePages, MmapBuilder, Outcome, Report};

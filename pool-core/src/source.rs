@@ -4,6 +4,8 @@ pub(crate) mod buddy;
 pub(crate) mod fixed;
 #[cfg(feature = "alloc")]
 pub(crate) mod heap;
+#[cfg(feature = "std")]
+pub(crate) mod mmap;
 
 use crate::error::PageError;
 #[cfg(feature = "alloc")]

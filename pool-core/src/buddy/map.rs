@@ -63,6 +63,15 @@ impl BuddyMap {
         Some(Self { first: first as u32, end: end as u32, orders, sets })
     }
 
+    /// Pages `0..2^log2`, for `log2` up to 31.
+    #[cfg(feature = "std")]
+    pub(crate) const fn of_power(log2: u32) -> Self {
+        match Self::new(0, 1 << log2) {
+            Some(map) => map,
+            None => unreachable!(),
+        }
+    }
+
     /// Words of state that each call needs.
     pub(crate) const fn words(&self) -> usize {
         self.sets[self.orders as usize - 1].end() as usize

@@ -15,6 +15,8 @@ pub(crate) use unix::*;
 
 #[cfg(feature = "alloc")]
 pub(crate) mod mapping;
+#[cfg(feature = "std")]
+pub(crate) mod table;
 
 /// Advice on a range of memory; what it is good for stands at the system's `madvise`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
