@@ -13,6 +13,8 @@ mod layer;
 mod level;
 mod mix;
 mod pages;
+#[cfg(feature = "metrics")]
+mod publish;
 mod run;
 mod snapshot;
 mod source;
