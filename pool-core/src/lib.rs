@@ -20,6 +20,8 @@ mod snapshot;
 mod source;
 mod sync;
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "alloc")]
 pub use budget::{Budget, Charge};
