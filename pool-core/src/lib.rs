@@ -16,11 +16,15 @@ mod layer;
 mod level;
 mod mix;
 mod pages;
+#[cfg(feature = "metrics")]
+mod publish;
 mod run;
 mod snapshot;
 mod source;
 mod sync;
 mod sys;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "alloc")]
 pub use budget::{Budget, Charge};

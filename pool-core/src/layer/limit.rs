@@ -29,7 +29,8 @@ use crate::source::PageSource;
 ///
 /// A run is charged with its real length. First the request, rounded up to the granule, is charged,
 /// so that one over the limit is refused before the inner source is asked; a run that turns out
-/// longer is charged the rest, or goes straight back if that does not fit.
+/// longer is charged the rest, or goes straight back if that does not fit. The budget's peak counts
+/// what was charged for a moment for a run that could not be had.
 ///
 /// # Outstanding runs
 /// A run that is never released stays charged, and so do the runs that are out when the `Limit` is

@@ -1,0 +1,134 @@
+//! Every source, and every stack of up to two layers over each, keeps the contract.
+//!
+//! A new source is one line in `sources!`, a new layer one line in `layers!`.
+
+use core::mem::MaybeUninit;
+use pool_core::testing::Contract;
+use pool_core::{Failing, Fixed, Heap, Limit, Locked, PageError, PageSource};
+use pool_core::{Pages, Request, Run, Snapshot, Stats};
+
+/// Modest, as there are many stacks: the suite's own size is for a single source.
+const CONTRACT: Contract = Contract::new().ops(if cfg!(miri) { 30 } else { 500 });
+const SMALL: Contract = CONTRACT.most_bytes(BLOCK).max_align(1 << 20).finite(true);
+const BLOCK: usize = if cfg!(miri) { 1 << 20 } else { 8 << 20 };
+/// A limit that no test reaches but the one that is finite by it.
+const PLENTY: usize = 1 << 30;
+
+/// A `Fixed` with the block that it sells.
+struct Block {
+    /// Its lifetime is really that of `_memory`, which is dropped after it.
+    fixed: Fixed<'static>,
+    _memory: Pages<Heap>,
+}
+
+impl Block {
+    fn new() -> Self {
+        let request = Request::new(BLOCK).align(BLOCK.min(4 << 20));
+        let mut memory = Heap::new().pages(request).expect("memory for a test");
+        let block: *mut [MaybeUninit<u8>] = memory.as_uninit_mut();
+        // SAFETY: the pages live as long as `fixed`, by the order of the fields, and nobody else
+        // uses them.
+        let fixed = Fixed::new(unsafe { &mut *block });
+        Self { fixed, _memory: memory }
+    }
+}
+
+// SAFETY: every call goes to `fixed`, whose memory lives as long as this value does and does not
+// move with it.
+unsafe impl PageSource for Block {
+    fn granule(&self) -> usize {
+        self.fixed.granule()
+    }
+    fn acquire(&self, request: Request) -> Result<Run, PageError> {
+        self.fixed.acquire(request)
+    }
+    unsafe fn release(&self, run: Run) {
+        // SAFETY: the caller's promise.
+        unsafe { self.fixed.release(run) }
+    }
+    fn observe(&self, snapshot: &mut Snapshot) {
+        self.fixed.observe(snapshot);
+    }
+}
+
+/// The sources: `name, method of Contract, contract, constructor`.
+macro_rules! sources {
+    ($each:ident $args:tt) => {
+        $each! { heap, check_shared, CONTRACT.outstanding(!cfg!(miri)), Heap::new(), $args }
+        $each! { heap_16k, check_shared, CONTRACT, Heap::with_granule(16 << 10), $args }
+        $each! { heap_64k, check_shared, CONTRACT, Heap::with_granule(64 << 10), $args }
+        $each! { fixed, check_send, SMALL.outstanding(true), Block::new(), $args }
+        $each! { locked_fixed, check_shared, SMALL.outstanding(true), Locked::new(Block::new()), $args }
+        $each! { tight, check_shared, CONTRACT.finite(true), Limit::new(Heap::new(), 16 << 20), $args }
+    };
+}
+
+/// The layers, set so that they pass every request: `name => wrapper`.
+macro_rules! layers {
+    ($each:ident $args:tt) => {
+        $each! { $args,
+            [
+                limit => |inner| Limit::new(inner, PLENTY);
+                stats => |inner| Stats::new(inner);
+                never_failing => |inner| Failing::never(inner);
+            ]
+        }
+    };
+}
+
+macro_rules! source {
+    ($name:ident, $check:ident, $contract:expr, $make:expr, ()) => {
+        mod $name {
+            use super::*;
+            #[test]
+            fn alone() {
+                $contract.$check(|| $make);
+            }
+            layers! { layered ($check, $contract, $make) }
+        }
+    };
+}
+
+macro_rules! layered {
+    ($args:tt, [$($layer:ident => $wrap:expr;)*]) => {
+        $(layer! { $args, $layer, $wrap })*
+    };
+}
+
+macro_rules! layer {
+    (($check:ident, $contract:expr, $make:expr), $layer:ident, $wrap:expr) => {
+        mod $layer {
+            use super::*;
+            #[test]
+            fn alone() {
+                $contract.$check(|| wrap($make, $wrap));
+            }
+            layers! { twice ($check, $contract, $make, $wrap) }
+        }
+    };
+}
+
+macro_rules! twice {
+    ($args:tt, [$($layer:ident => $wrap:expr;)*]) => {
+        mod below {
+            use super::*;
+            $(two! { $args, $layer, $wrap })*
+        }
+    };
+}
+
+macro_rules! two {
+    (($check:ident, $contract:expr, $make:expr, $wrap:expr), $layer:ident, $outer:expr) => {
+        #[test]
+        fn $layer() {
+            $contract.$check(|| wrap(wrap($make, $wrap), $outer));
+        }
+    };
+}
+
+/// Gives the closure's parameter its type.
+fn wrap<S: PageSource, L: PageSource>(inner: S, layer: impl Fn(S) -> L) -> L {
+    layer(inner)
+}
+
+sources! { source () }
