@@ -1,7 +1,7 @@
 //! `Buddy`: power-of-two runs out of one block, split and merged.
 
 use crate::buddy::BuddyMap;
-use crate::bytes::{is_aligned, round_up};
+use crate::bytes::{is_aligned, log2_ceil, round_up};
 use crate::error::PageError;
 use crate::run::{Request, Run};
 use crate::snapshot::Snapshot;
@@ -18,7 +18,7 @@ use core::ptr::NonNull;
 /// |---|---|
 /// | run length | the request rounded up to a power of two of granules: up to half of it is waste |
 /// | acquire, release | O(log n) at worst, in the steady state a few words; no linear case |
-/// | metadata | 2 bits a granule and 1/63 of that; 512 granules: 208 bytes (rounded up to a granule) |
+/// | metadata | 2 bits a granule and 1/63 of that; 512 granules: 296 bytes (rounded up to a granule) |
 /// | which run | the smallest free piece that is long enough, of those the lowest |
 /// | alignment | every run to its own length, up to [`align_limit`](Self::align_limit); more than its length costs nothing, but needs a free piece of that length |
 /// | threads | one at a time: `Send` if the source is, not `Sync` |
@@ -61,8 +61,11 @@ pub struct Buddy<S: PageSource> {
     /// at a multiple of `align_limit`, so a block of the map is aligned to its size up to that.
     first_page: usize,
     align_limit: usize,
-    /// `log2(source.granule())`.
+    granule: usize,
+    /// `log2(granule)`.
     shift: u32,
+    /// Bytes of the longest run when nothing is out: no request above it can ever be met.
+    largest: usize,
     source: S,
 }
 
@@ -100,8 +103,18 @@ impl<S: PageSource> Buddy<S> {
             result => result,
         };
         let Parts { map, block, first_page, align_limit, metadata } = parts?;
-        let (words, shift) = (metadata.ptr().cast(), granule.trailing_zeros());
-        let buddy = Self { map, words, block, metadata, first_page, align_limit, shift, source };
+        let buddy = Self {
+            words: metadata.ptr().cast(),
+            largest: granule << map.largest_order(),
+            shift: granule.trailing_zeros(),
+            map,
+            block,
+            metadata,
+            first_page,
+            align_limit,
+            granule,
+            source,
+        };
         buddy.with(BuddyMap::reset);
         Ok(buddy)
     }
@@ -154,17 +167,19 @@ impl<S: PageSource> Buddy<S> {
 
     #[inline]
     fn bytes(&self, order: u32) -> usize {
-        1 << (order + self.shift)
+        self.granule << order
     }
 
     #[cold]
     fn refuse(&self, request: Request) -> PageError {
-        let Request { len: asked, align, .. } = request;
-        let largest = self.bytes(self.map.largest_order());
+        let Request { len: asked, align, .. } = match request.round_to(self.granule) {
+            Ok(rounded) => rounded,
+            Err(error) => return error,
+        };
         if align > self.align_limit {
             PageError::TooLarge { asked, align, limit: 0 }
-        } else if asked > largest {
-            PageError::TooLarge { asked, align, limit: largest }
+        } else if asked > self.largest {
+            PageError::TooLarge { asked, align, limit: self.largest }
         } else {
             PageError::Exhausted { asked, free: self.free(), capacity: self.capacity() }
         }
@@ -173,7 +188,7 @@ impl<S: PageSource> Buddy<S> {
 
 impl<'m> Buddy<Fixed<'m>> {
     /// Sells the caller's `memory`: on the stack, static, from a device. What alignment to the
-    /// system's page cuts off, and the metadata (one page for about 15,000), is not sold.
+    /// system's page cuts off, and the metadata (one page for about 14,000), is not sold.
     ///
     /// # Errors
     /// [`PageError::Exhausted`] if fewer than two whole pages are there.
@@ -235,22 +250,24 @@ impl Parts {
 // SAFETY: runs are blocks of the map, which are disjoint until freed, and lie in `block`, which is
 // ours and stays where it is until drop (1, 5); there are no clones (2) and no `Sync` (3); zeroed
 // runs are zeroed here, and the flag of no run is trusted (4); the map does not panic on blocks
-// that it gave (6); no `decommit` (7); the kind is the block's (8); `round_to` checks, and a run is
+// that it gave (6); no `decommit` (7); the kind is the block's (8); `round_to` or its like checks, and a run is
 // 2^k granules, aligned to a granule as the block is (11).
 unsafe impl<S: PageSource> PageSource for Buddy<S> {
     #[inline]
     fn granule(&self) -> usize {
-        1 << self.shift
+        self.granule
     }
 
     #[inline]
     fn acquire(&self, request: Request) -> Result<Run, PageError> {
-        let request = request.round_to(self.granule())?;
-        if request.align > self.align_limit {
+        let Request { len, align, zeroed } = request;
+        // One comparison for 0, for overflow, and for what is longer than any block.
+        let fits = len.wrapping_sub(1) < self.largest && align <= self.align_limit;
+        if !fits || !align.is_power_of_two() {
             return Err(self.refuse(request));
         }
-        let order = crate::bytes::log2_ceil(request.len) - self.shift;
-        let align = request.align.trailing_zeros() - self.shift;
+        let order = log2_ceil(len.max(self.granule)) - self.shift;
+        let align = if align <= self.granule { 0 } else { align.trailing_zeros() - self.shift };
         let Some(page) = self.with(|map, words| map.allocate(words, order, align)) else {
             return Err(self.refuse(request));
         };
@@ -258,9 +275,9 @@ unsafe impl<S: PageSource> PageSource for Buddy<S> {
         // SAFETY: free blocks of the map lie in pages from `first_page` on, one for each granule
         // of the block, so the offset is inside it.
         let ptr = unsafe { self.block.ptr().add(offset) };
-        debug_assert!(is_aligned(ptr.addr().get(), request.align));
+        debug_assert!(is_aligned(ptr.addr().get(), request.align.max(self.granule)));
         let mut run = Run::new(ptr, self.bytes(order)).with_kind(self.block.kind());
-        if request.zeroed {
+        if zeroed {
             // SAFETY: the block was free until now: the run is nobody else's.
             unsafe { run.zero() };
         }

@@ -125,7 +125,7 @@ fn random_program(first: u32, end: u32, steps: usize) {
 
 #[test]
 fn all_small_maps_agree_with_the_model() {
-    let (sizes, steps) = if cfg!(miri) { (1..=9, 12) } else { (1..=70, 120) };
+    let (sizes, steps) = if cfg!(miri) { (1..=7, 8) } else { (1..=70, 120) };
     for end in sizes {
         for first in [0, 1, 3, 8, end / 2, end - 1] {
             if first < end {
@@ -146,7 +146,7 @@ fn larger_maps_agree_with_the_model() {
 /// Every page alone, then given back in three orders: it must all merge.
 #[test]
 fn singles_merge_whatever_the_order() {
-    let sizes = if cfg!(miri) { 1..=10 } else { 1..=70u32 };
+    let sizes = if cfg!(miri) { 1..=6 } else { 1..=70u32 };
     for end in sizes {
         let map = BuddyMap::new(0, end as usize).unwrap();
         let mut words = vec![0; map.words()];
@@ -192,9 +192,9 @@ fn the_limits_of_the_shape() {
 #[test]
 fn the_documented_bytes_a_page() {
     let bytes = |pages: usize| 8 * BuddyMap::new(0, pages).unwrap().words();
-    assert_eq!(bytes(512), 208);
+    assert_eq!(bytes(512), 296);
     for pages in (10_000..1_000_000).step_by(977) {
-        assert!(bytes(pages) * 100 <= pages * 27, "{pages}: {}", bytes(pages));
+        assert!(bytes(pages) * 100 <= pages * 29, "{pages}: {}", bytes(pages));
     }
 }
 
