@@ -6,6 +6,7 @@ use crate::level::Level;
 use crate::snapshot::BudgetUse;
 use crate::sync::Arc;
 use core::fmt;
+use core::ops::Deref;
 
 /// A limit on bytes, possibly below another one: connection, tenant, process.
 ///
@@ -46,13 +47,42 @@ use core::fmt;
 /// The walk recurses, so keep hierarchies to tens of levels.
 #[derive(Clone)]
 pub struct Budget {
-    node: Arc<Node>,
+    node: Handle,
 }
 
-struct Node {
+/// A level with its name, and the way up.
+pub(crate) struct Node {
     level: Level,
     name: &'static str,
     parent: Option<Budget>,
+}
+
+impl Node {
+    /// A level without a parent, for a `static`: such a budget needs no allocator.
+    #[cfg(all(feature = "std", not(loom)))]
+    pub(crate) const fn new(name: &'static str, limit: usize) -> Self {
+        Self { level: Level::new(limit), name, parent: None }
+    }
+}
+
+#[derive(Clone)]
+enum Handle {
+    Shared(Arc<Node>),
+    #[cfg(all(feature = "std", not(loom)))]
+    Static(&'static Node),
+}
+
+impl Deref for Handle {
+    type Target = Node;
+
+    #[inline]
+    fn deref(&self) -> &Node {
+        match self {
+            Self::Shared(node) => node,
+            #[cfg(all(feature = "std", not(loom)))]
+            Self::Static(node) => node,
+        }
+    }
 }
 
 impl Budget {
@@ -76,7 +106,13 @@ impl Budget {
     }
 
     fn with_parent(name: &'static str, limit: usize, parent: Option<Self>) -> Self {
-        Self { node: Arc::new(Node { level: Level::new(limit), name, parent }) }
+        Self { node: Handle::Shared(Arc::new(Node { level: Level::new(limit), name, parent })) }
+    }
+
+    /// A handle on a budget in a `static`.
+    #[cfg(all(feature = "std", not(loom)))]
+    pub(crate) const fn of_static(node: &'static Node) -> Self {
+        Self { node: Handle::Static(node) }
     }
 
     /// Charges `bytes` to this budget and all above it. They stay charged until

@@ -1,5 +1,7 @@
 //! Layers: sources that draw from another source and add one thing.
 
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) mod background;
 #[cfg(feature = "std")]
 pub(crate) mod cache;
 pub(crate) mod failing;

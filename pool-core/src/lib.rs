@@ -11,6 +11,8 @@ mod bytes;
 #[cfg(feature = "std")]
 mod clock;
 mod error;
+#[cfg(all(feature = "std", not(loom)))]
+mod global;
 mod layer;
 #[cfg(feature = "alloc")]
 mod level;
@@ -31,6 +33,10 @@ pub use budget::{Budget, Charge};
 #[cfg(feature = "std")]
 pub use clock::{Clock, Monotonic};
 pub use error::{Cause, OsError, OverBudget, PageError};
+#[cfg(all(feature = "std", not(loom)))]
+pub use global::{AlreadyInUse, Global, GlobalBuilder};
+#[cfg(all(feature = "std", not(loom)))]
+pub use layer::background::Background;
 #[cfg(feature = "std")]
 pub use layer::cache::Cache;
 pub use layer::failing::Failing;

@@ -3,6 +3,8 @@
 use crate::bytes::{MIN_PAGE_LOG2, log2_ceil};
 use crate::clock::{Clock, Monotonic};
 use crate::error::PageError;
+#[cfg(not(loom))]
+use crate::layer::background::Background;
 use crate::layer::local_cache::zero_if;
 use crate::layer::shard::{BATCH, CLASSES, HITS_PER_LOOK, Shard, len_of};
 use crate::layer::try_lock::TryLock;
@@ -10,6 +12,8 @@ use crate::run::{PageKind, Request, Run};
 use crate::snapshot::{CacheUse, Snapshot};
 use crate::source::PageSource;
 use crate::sync::Counter;
+#[cfg(not(loom))]
+use alloc::sync::Arc;
 use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
@@ -181,6 +185,27 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         bytes
     }
 
+    /// Starts a thread that calls [`tick`](Self::tick) every quarter of the decay time, until the
+    /// returned guard or the last handle on the cache is dropped: then what nobody needs goes back
+    /// also while nobody calls.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    #[cfg(not(loom))]
+    pub fn decay_in_background(self: &Arc<Self>) -> std::io::Result<Background>
+    where
+        Self: Send + Sync + 'static,
+    {
+        let cache = Arc::downgrade(self);
+        Background::spawn(self.decay / WINDOWS, move || match cache.upgrade() {
+            Some(cache) => {
+                cache.tick();
+                true
+            }
+            None => false,
+        })
+    }
+
     /// Gives every idle run back to the tier below; returns their bytes.
     pub fn flush(&self) -> usize {
         let expire = |shard: &Padded<TryLock<Shard>>| {
@@ -332,6 +357,40 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         });
         if due == Some(true) {
             self.inner.trim();
+        }
+    }
+}
+
+/// For `fork`: while this thread is in all shards, none of them is half changed.
+#[cfg(all(unix, not(miri), not(loom)))]
+impl<S: PageSource, C: Clock> Cache<S, C> {
+    /// Goes into all shards; returns which of them (bit k) it got into in a reasonable time, with
+    /// the window as the last bit.
+    pub(crate) fn enter_all(&self) -> u32 {
+        let patiently = |enter: &dyn Fn() -> bool| {
+            (0..10_000).any(|_| {
+                let entered = enter();
+                if !entered {
+                    crate::sync::yield_now();
+                }
+                entered
+            })
+        };
+        let shards = self.shards.iter().enumerate();
+        let entered: u32 =
+            shards.map(|(k, shard)| u32::from(patiently(&|| shard.0.enter())) << k).sum();
+        entered | (u32::from(patiently(&|| self.window.enter())) << SHARDS)
+    }
+
+    /// Leaves those that [`enter_all`](Self::enter_all) got into.
+    pub(crate) fn leave_all(&self, entered: u32) {
+        for (k, shard) in self.shards.iter().enumerate() {
+            if entered & (1 << k) != 0 {
+                shard.0.leave();
+            }
+        }
+        if entered & (1 << SHARDS) != 0 {
+            self.window.leave();
         }
     }
 }

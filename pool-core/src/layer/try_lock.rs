@@ -43,4 +43,17 @@ impl<T> TryLock<T> {
         self.inside.store(false, Release);
         Some(result)
     }
+
+    /// Goes in and stays, until [`leave`](Self::leave); `false` if somebody is inside. For `fork`,
+    /// which must not happen while another thread is.
+    #[cfg(all(unix, not(miri), not(loom)))]
+    pub(crate) fn enter(&self) -> bool {
+        !self.inside.swap(true, Acquire)
+    }
+
+    /// Ends an [`enter`](Self::enter) that was granted.
+    #[cfg(all(unix, not(miri), not(loom)))]
+    pub(crate) fn leave(&self) {
+        self.inside.store(false, Release);
+    }
 }

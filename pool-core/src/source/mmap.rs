@@ -68,6 +68,12 @@ struct State {
     report: Report,
 }
 
+/// A lock on the whole source.
+#[cfg(all(unix, not(miri), not(loom)))]
+pub(crate) struct Held<'m> {
+    _state: MutexGuard<'m, State>,
+}
+
 impl Mmap {
     /// Regions of 2 MiB, the system's own choice of pages, no promises.
     #[must_use]
@@ -123,6 +129,12 @@ impl Mmap {
     /// The state. Nothing unwinds while it is locked; were it to, the state is whole.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps all other threads out, for `fork`.
+    #[cfg(all(unix, not(miri), not(loom)))]
+    pub(crate) fn hold(&self) -> Held<'_> {
+        Held { _state: self.state() }
     }
 
     /// Whether a request is served from regions.

@@ -18,6 +18,9 @@ pub(crate) mod mapping;
 #[cfg(feature = "std")]
 pub(crate) mod table;
 
+#[cfg(all(feature = "std", not(loom)))]
+pub(crate) mod thread;
+
 /// Advice on a range of memory; what it is good for stands at the system's `madvise`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "not every platform takes all of it")]
