@@ -1,0 +1,82 @@
+//! `cargo run --release --bin kv`: the server as a program.
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use examples::kv::memory::{Memory, Std};
+use examples::kv::reply::Human;
+use examples::kv::server::Server;
+use examples::kv::settings::{Alloc, Settings};
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let settings = Settings::parse();
+    log_to_stderr();
+    let outcome = match settings.alloc {
+        Alloc::Std => serve::<Std>(&settings),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kv: {}", explain(&error, settings.port));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error, warnings and worse unless `RUST_LOG` says otherwise.
+fn log_to_stderr() {
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::WARN.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_writer(io::stderr)
+        .init();
+}
+
+/// Runs the server until Ctrl-C.
+fn serve<M: Memory>(settings: &Settings) -> io::Result<()> {
+    let server = Server::<M>::bind(settings.clone())?;
+    let stopper = server.stopper();
+    ctrlc::set_handler(move || stopper.stop()).map_err(io::Error::other)?;
+    say(&banner::<M>(settings, server.address()));
+    let stats = server.run()?;
+    say(&format!("kv: stopped after {stats}\n"));
+    Ok(())
+}
+
+fn banner<M: Memory>(settings: &Settings, address: std::net::SocketAddr) -> String {
+    let port = address.port();
+    format!(
+        "kv {version} listening on {address}\n\
+         \x20 try      redis-cli -p {port}     (then: SET greeting hello, GET greeting, INFO memory)\n\
+         \x20 memory   {strategy} (--alloc), up to {budget} of data, {frame} a request, {backlog} unread replies\n\
+         \x20 stop     Ctrl-C\n",
+        version = env!("CARGO_PKG_VERSION"),
+        strategy = M::NAME,
+        budget = Human(settings.memory),
+        frame = Human(settings.max_frame),
+        backlog = Human(settings.max_backlog),
+    )
+}
+
+/// Prints, and does not mind if nobody reads.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// What went wrong, and what to do.
+fn explain(error: &io::Error, port: u16) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "port {port} on 127.0.0.1 is taken; stop what uses it, or choose another: --port {}, \
+             or --port 0 for any free one",
+            port.checked_add(1).unwrap_or(6380)
+        ),
+        ErrorKind::PermissionDenied => {
+            format!("port {port} may not be used by this user; choose one above 1023 with --port")
+        }
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,45 @@
+//! `kv`: a key-value server that speaks RESP2, on one thread.
+//!
+//! ```text
+//!  socket ─► Inbox ─► resp::parse ─► command::execute ─► Batch's reply ─► socket
+//!            │  bytes that are no        │                     │
+//!            │  whole request yet      Store                 Outbox: what the
+//!            └─ stay here              (keys, values)        socket did not take
+//! ```
+//!
+//! Everything is generic over one parameter, [`memory::Memory`]. To run a server in process:
+//!
+//! ```
+//! use examples::kv::{memory::Std, server::Server, settings::Settings};
+//! use std::{io::{Read, Write}, net::TcpStream, thread};
+//!
+//! let (send, receive) = std::sync::mpsc::channel();
+//! let server = thread::spawn(move || {
+//!     let server = Server::<Std>::bind(Settings::on_a_free_port())?;
+//!     send.send((server.address(), server.stopper())).unwrap();
+//!     server.run()
+//! });
+//! let (address, stopper) = receive.recv().unwrap();
+//! let mut client = TcpStream::connect(address)?;
+//! client.write_all(b"PING\r\n")?;
+//! let mut reply = [0; 7];
+//! client.read_exact(&mut reply)?;
+//! assert_eq!(&reply, b"+PONG\r\n");
+//! stopper.stop();
+//! assert_eq!(server.join().unwrap()?.commands, 1);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod buffer;
+pub mod command;
+pub mod connection;
+mod glob;
+mod info;
+pub mod memory;
+pub mod reply;
+pub mod resp;
+pub mod server;
+pub mod settings;
+pub mod stats;
+pub mod store;

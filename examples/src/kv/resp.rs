@@ -1,0 +1,520 @@
+//! The Redis protocol, version 2: a parser over `&[u8]` that resumes where it stopped.
+//!
+//! A request is an array of bulk strings, `*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`, or one *inline* line,
+//! `GET k\r\n`. The parser copies nothing of an array: it yields [`Command`]s, which are spans
+//! into the caller's bytes. It reserves nothing on the word of a client: an announced length is a
+//! number to compare with until the bytes are there.
+//!
+//! What a frame needs to go on after a short read is a [`Progress`] of 12 bytes. The spans of a
+//! frame that came in pieces are collected in a second walk once it is whole; keeping them would
+//! cost every slow connection a list, and the walk touches headers only.
+//!
+//! Wording and leniency follow Redis 7 (`networking.c`): the two bytes after a bulk string are
+//! skipped, not compared; `*0` and `*-1` are empty requests. One difference is meant: a line is
+//! too long when it *is* longer than 64 KiB, not when it happens to have arrived that way.
+#![forbid(unsafe_code)]
+
+use memchr::memchr;
+use smallvec::SmallVec;
+use std::ops::Index;
+
+/// Longest line in bytes, inline request or length header: `PROTO_INLINE_MAX_SIZE` of Redis.
+pub const MAX_LINE: usize = 64 << 10;
+
+/// Most arguments of one request. Redis 7 allows `i32::MAX` here; Redis 6 allowed this many, and
+/// it keeps the list of spans below 8 MiB.
+pub const MAX_ARGS: usize = 1 << 20;
+
+/// Spans that are kept from one request to the next; a longer list is given back.
+const KEPT_SPANS: usize = 1 << 10;
+
+/// A request that is not the protocol. [`Display`](std::fmt::Display) is the text that Redis
+/// replies with, before it closes the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// `*` is not followed by a number, or by one above [`MAX_ARGS`].
+    #[error("ERR Protocol error: invalid multibulk length")]
+    ArrayLength,
+    /// `$` is not followed by a number, or the request would exceed the frame limit.
+    #[error("ERR Protocol error: invalid bulk length")]
+    BulkLength,
+    /// An element is not a bulk string.
+    #[error("ERR Protocol error: expected '$', got '{}'", *.0 as char)]
+    ExpectedBulk(u8),
+    /// No line end within [`MAX_LINE`] bytes after `*`.
+    #[error("ERR Protocol error: too big mbulk count string")]
+    ArrayLine,
+    /// No line end within [`MAX_LINE`] bytes after `$`.
+    #[error("ERR Protocol error: too big bulk count string")]
+    BulkLine,
+    /// No line end within [`MAX_LINE`] bytes of an inline request.
+    #[error("ERR Protocol error: too big inline request")]
+    InlineLine,
+    /// Quotes of an inline request do not match.
+    #[error("ERR Protocol error: unbalanced quotes in request")]
+    Quotes,
+    /// The list of arguments could not be grown.
+    #[error("OOM out of memory for the arguments of a request")]
+    OutOfMemory,
+}
+
+impl ProtocolError {
+    /// The error reply in bytes: the offending byte as it came, not as UTF-8.
+    #[must_use]
+    pub fn text(self) -> Vec<u8> {
+        match self {
+            Self::ExpectedBulk(byte) => {
+                [b"ERR Protocol error: expected '$', got '", &[byte][..], b"'"].concat()
+            }
+            other => other.to_string().into_bytes(),
+        }
+    }
+}
+
+/// How far the scan of an unfinished frame has come. Start a connection with `default()`, and hand
+/// the same value in until the frame is whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the frame already scanned; 0 is the beginning.
+    at: u32,
+    /// Arguments still to come.
+    left: u32,
+    /// Length of the bulk string at `at`, plus one; 0 while its header is unread.
+    bulk: u32,
+}
+
+/// What [`parse`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A whole request in the first so many bytes; consume them after use. It may have no
+    /// arguments (an empty line).
+    Frame(usize),
+    /// More bytes are needed.
+    Partial,
+}
+
+/// Half-open range of bytes of one argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// Where [`parse`] leaves the arguments: one value serves every connection of a thread.
+#[derive(Debug, Default)]
+pub struct ArgBuf {
+    spans: SmallVec<[Span; 8]>,
+    /// The arguments of an inline request, unquoted.
+    line: Vec<u8>,
+    /// Whether `spans` point into `line` and not into the input.
+    inline: bool,
+}
+
+impl ArgBuf {
+    /// The request that was parsed last, whose bytes are `input`.
+    #[inline]
+    #[must_use]
+    pub fn command<'a>(&'a self, input: &'a [u8]) -> Command<'a> {
+        let bytes = if self.inline { self.line.as_slice() } else { input };
+        Command { bytes, spans: &self.spans }
+    }
+
+    fn clear(&mut self, inline: bool) {
+        if self.spans.capacity() > KEPT_SPANS {
+            self.spans = SmallVec::new();
+        }
+        self.spans.clear();
+        self.line.clear();
+        self.inline = inline;
+    }
+
+    #[inline]
+    fn push(&mut self, start: usize, end: usize) -> Result<(), ProtocolError> {
+        if self.spans.len() == self.spans.capacity() {
+            let doubled = self.spans.len();
+            self.spans.try_reserve(doubled).map_err(|_| ProtocolError::OutOfMemory)?;
+        }
+        self.spans.push(Span { start: start as u32, end: end as u32 });
+        Ok(())
+    }
+
+    /// Ends the inline argument that began at `start` of `line`.
+    fn end_word(&mut self, start: usize) -> Result<(), ProtocolError> {
+        self.push(start, self.line.len())
+    }
+}
+
+/// One request: its name and arguments, borrowed from the connection's bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Command<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Command<'a> {
+    /// Arguments, the name included.
+    #[inline]
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is not even a name.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Argument `index`; 0 is the name.
+    #[inline]
+    #[must_use]
+    pub fn get(self, index: usize) -> Option<&'a [u8]> {
+        let span = self.spans.get(index)?;
+        self.bytes.get(span.start as usize..span.end as usize)
+    }
+
+    /// All arguments from `first` on.
+    pub fn iter_from(self, first: usize) -> impl Iterator<Item = &'a [u8]> {
+        (first..self.len()).filter_map(move |index| self.get(index))
+    }
+}
+
+impl Index<usize> for Command<'_> {
+    type Output = [u8];
+
+    #[inline]
+    fn index(&self, index: usize) -> &[u8] {
+        let span = self.spans[index];
+        &self.bytes[span.start as usize..span.end as usize]
+    }
+}
+
+/// Looks for one request at the beginning of `input`.
+///
+/// `progress` is the frame's own and starts as `default()`; on [`Parsed::Partial`] call again with
+/// *the same bytes and more behind them*. On [`Parsed::Frame`] it is ready for the next frame and
+/// `args` holds the request. `max_frame` bounds a frame in bytes and must be below 4 GiB; a frame
+/// that announces more is refused at once.
+///
+/// O(new bytes) a call; the bytes of bulk strings are never looked at.
+///
+/// # Errors
+/// [`ProtocolError`]: the connection cannot be used any further.
+///
+/// ```
+/// use examples::kv::resp::{ArgBuf, Parsed, Progress, parse};
+/// let (mut progress, mut args) = (Progress::default(), ArgBuf::default());
+/// let input = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\r\n";
+/// assert_eq!(parse(&input[..9], &mut progress, 1 << 20, &mut args), Ok(Parsed::Partial));
+/// assert_eq!(parse(input, &mut progress, 1 << 20, &mut args), Ok(Parsed::Frame(20)));
+/// assert_eq!(&args.command(input)[1], b"k");
+/// ```
+#[inline]
+pub fn parse(
+    input: &[u8],
+    progress: &mut Progress,
+    max_frame: usize,
+    args: &mut ArgBuf,
+) -> Result<Parsed, ProtocolError> {
+    debug_assert!(max_frame < u32::MAX as usize);
+    let parsed = match input.first() {
+        None => return Ok(Parsed::Partial),
+        Some(b'*') => parse_array(input, progress, max_frame, args)?,
+        Some(_) => parse_inline(input, args)?,
+    };
+    if parsed == Parsed::Partial && input.len() >= max_frame {
+        return Err(ProtocolError::BulkLength);
+    }
+    Ok(parsed)
+}
+
+/// An array of bulk strings.
+#[inline]
+fn parse_array(
+    input: &[u8],
+    progress: &mut Progress,
+    max_frame: usize,
+    args: &mut ArgBuf,
+) -> Result<Parsed, ProtocolError> {
+    let resumed = progress.at > 0;
+    args.clear(false);
+    let parsed = if resumed {
+        scan(input, progress, max_frame, |_, _| Ok(()))?
+    } else {
+        scan(input, progress, max_frame, |start, end| args.push(start, end))?
+    };
+    if parsed == Parsed::Partial {
+        return Ok(parsed);
+    }
+    if resumed {
+        *progress = Progress::default();
+        scan(input, progress, max_frame, |start, end| args.push(start, end))?;
+    }
+    *progress = Progress::default();
+    Ok(parsed)
+}
+
+/// Walks the headers from `progress` on, and calls `found` for each argument that is whole.
+#[inline]
+fn scan(
+    input: &[u8],
+    progress: &mut Progress,
+    max_frame: usize,
+    found: impl FnMut(usize, usize) -> Result<(), ProtocolError>,
+) -> Result<Parsed, ProtocolError> {
+    if progress.at == 0 {
+        if let Some((count, len)) = short_length(&input[1..]).filter(|&(n, _)| n <= MAX_ARGS) {
+            *progress = Progress { at: len as u32 + 1, left: count as u32, bulk: 0 };
+            return scan_bulks(input, progress, max_frame, found);
+        }
+        let Some(line) = line_at(input, 0, ProtocolError::ArrayLine)? else {
+            return Ok(Parsed::Partial);
+        };
+        progress.left = array_length(&line[1..])?;
+        progress.at = line.len() as u32 + 2;
+    }
+    scan_bulks(input, progress, max_frame, found)
+}
+
+/// Walks the bulk strings of an array whose own header is read.
+#[inline(always)]
+fn scan_bulks(
+    input: &[u8],
+    progress: &mut Progress,
+    max_frame: usize,
+    mut found: impl FnMut(usize, usize) -> Result<(), ProtocolError>,
+) -> Result<Parsed, ProtocolError> {
+    while progress.left > 0 {
+        if progress.bulk == 0 && !bulk_header(input, progress, max_frame)? {
+            return Ok(Parsed::Partial);
+        }
+        let start = progress.at as usize;
+        let end = start + progress.bulk as usize - 1;
+        if input.len() < end + 2 {
+            return Ok(Parsed::Partial);
+        }
+        found(start, end)?;
+        *progress = Progress { at: end as u32 + 2, left: progress.left - 1, bulk: 0 };
+    }
+    Ok(Parsed::Frame(progress.at as usize))
+}
+
+/// Reads `$<length>\r\n` at `progress`; `false`: it has not arrived yet.
+#[inline]
+fn bulk_header(
+    input: &[u8],
+    progress: &mut Progress,
+    max_frame: usize,
+) -> Result<bool, ProtocolError> {
+    let at = progress.at as usize;
+    if let Some((b'$', rest)) = input.get(at..).and_then(<[u8]>::split_first) {
+        if let Some((len, header)) = short_length(rest) {
+            let body = at + 1 + header;
+            if body + len + 2 <= max_frame {
+                (progress.at, progress.bulk) = (body as u32, len as u32 + 1);
+                return Ok(true);
+            }
+        }
+    }
+    any_bulk_header(input, at, progress, max_frame)
+}
+
+/// [`bulk_header`] for what is wrong, incomplete or rare.
+#[cold]
+fn any_bulk_header(
+    input: &[u8],
+    at: usize,
+    progress: &mut Progress,
+    max_frame: usize,
+) -> Result<bool, ProtocolError> {
+    let Some(line) = line_at(input, at, ProtocolError::BulkLine)? else {
+        return Ok(false);
+    };
+    match line.first() {
+        Some(b'$') => {}
+        other => return Err(ProtocolError::ExpectedBulk(other.copied().unwrap_or(b'\r'))),
+    }
+    let body = at + line.len() + 2;
+    let room = max_frame.saturating_sub(body + 2);
+    let len = integer(&line[1..]).and_then(|len| usize::try_from(len).ok());
+    let len = len.filter(|&len| len <= room).ok_or(ProtocolError::BulkLength)?;
+    (progress.at, progress.bulk) = (body as u32, len as u32 + 1);
+    Ok(true)
+}
+
+/// The common header, read in one pass: a length above 0 of at most 9 digits, its `\r` and one more
+/// byte. The length, and the bytes of it all. `None`: let the long way decide what it is.
+#[inline(always)]
+fn short_length(rest: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0;
+    for (index, &byte) in rest.iter().take(10).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            let whole = byte == b'\r' && value > 0 && index + 1 < rest.len();
+            return whole.then_some((value, index + 2));
+        }
+        if digit == 0 && value == 0 {
+            return None;
+        }
+        value = value * 10 + digit as usize;
+    }
+    None
+}
+
+/// The line that begins at `at`, without its end, if it and the byte after its `\r` are there.
+fn line_at(
+    input: &[u8],
+    at: usize,
+    too_long: ProtocolError,
+) -> Result<Option<&[u8]>, ProtocolError> {
+    let rest = input.get(at..).unwrap_or_default();
+    match memchr(b'\r', rest) {
+        Some(len) if len > MAX_LINE => Err(too_long),
+        Some(len) if len + 1 < rest.len() => Ok(Some(&rest[..len])),
+        None if rest.len() > MAX_LINE => Err(too_long),
+        _ => Ok(None),
+    }
+}
+
+/// Elements of an array; none for a number below zero, as Redis has it.
+fn array_length(digits: &[u8]) -> Result<u32, ProtocolError> {
+    let count = integer(digits).ok_or(ProtocolError::ArrayLength)?.max(0);
+    match usize::try_from(count) {
+        Ok(count) if count <= MAX_ARGS => Ok(count as u32),
+        _ => Err(ProtocolError::ArrayLength),
+    }
+}
+
+/// A number as Redis reads one (`string2ll`): no blanks, no plus sign, no zeros in front.
+fn integer(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    match digits {
+        [b'0'] if text.len() == 1 => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 18 => {}
+        _ => return None,
+    }
+    let mut value = 0;
+    for digit in digits {
+        value = value * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+    }
+    Some(if digits.len() < text.len() { -value } else { value })
+}
+
+/// One line of words.
+fn parse_inline(input: &[u8], args: &mut ArgBuf) -> Result<Parsed, ProtocolError> {
+    let Some(newline) = memchr(b'\n', input) else {
+        let too_long = input.len() > MAX_LINE;
+        return if too_long { Err(ProtocolError::InlineLine) } else { Ok(Parsed::Partial) };
+    };
+    if newline > MAX_LINE {
+        return Err(ProtocolError::InlineLine);
+    }
+    let line = &input[..newline];
+    args.clear(true);
+    split_words(line.strip_suffix(b"\r").unwrap_or(line), args)?;
+    Ok(Parsed::Frame(newline + 1))
+}
+
+/// Splits a line into words as Redis does (`sdssplitargs`): blanks separate, quotes keep blanks.
+fn split_words(mut rest: &[u8], args: &mut ArgBuf) -> Result<(), ProtocolError> {
+    args.line.try_reserve(rest.len()).map_err(|_| ProtocolError::OutOfMemory)?;
+    loop {
+        let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
+        rest = &rest[blanks..];
+        if rest.is_empty() || rest[0] == 0 {
+            return Ok(());
+        }
+        let start = args.line.len();
+        rest = word(rest, &mut args.line)?;
+        args.end_word(start)?;
+    }
+}
+
+/// C's `isspace`.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// Copies one word, unquoted, and gives what is behind it.
+fn word<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
+    while let Some((&byte, after)) = rest.split_first() {
+        match byte {
+            b' ' | b'\n' | b'\r' | b'\t' | 0 => break,
+            b'"' => return double_quoted(after, out),
+            b'\'' => return single_quoted(after, out),
+            other => out.push(other),
+        }
+        rest = after;
+    }
+    Ok(rest)
+}
+
+/// The rest of `"..."`, with C's escapes.
+fn double_quoted<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
+    loop {
+        rest = match rest {
+            [b'"', after @ ..] => return closed(after),
+            [b'\\', b'x', high, low, after @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
+                out.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0));
+                after
+            }
+            [b'\\', escaped, after @ ..] => {
+                out.push(unescape(*escaped));
+                after
+            }
+            [byte, after @ ..] => {
+                out.push(*byte);
+                after
+            }
+            [] => return Err(ProtocolError::Quotes),
+        };
+    }
+}
+
+/// The rest of `'...'`, where only `\'` is special.
+fn single_quoted<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
+    loop {
+        rest = match rest {
+            [b'\'', after @ ..] => return closed(after),
+            [b'\\', b'\'', after @ ..] => {
+                out.push(b'\'');
+                after
+            }
+            [byte, after @ ..] => {
+                out.push(*byte);
+                after
+            }
+            [] => return Err(ProtocolError::Quotes),
+        };
+    }
+}
+
+/// What follows a closing quote must be a blank or nothing.
+fn closed(rest: &[u8]) -> Result<&[u8], ProtocolError> {
+    match rest.first() {
+        Some(&byte) if !is_blank(byte) => Err(ProtocolError::Quotes),
+        _ => Ok(rest),
+    }
+}
+
+/// Value of a hexadecimal digit.
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+/// What `\c` stands for.
+fn unescape(byte: u8) -> u8 {
+    match byte {
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'b' => 8,
+        b'a' => 7,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[path = "resp_tests.rs"]
+mod tests;

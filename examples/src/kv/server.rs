@@ -1,0 +1,211 @@
+//! The event loop: one thread, one `mio` poll, edges.
+#![forbid(unsafe_code)]
+
+use super::connection::{Connection, Turn, Worker};
+use super::memory::Memory;
+use super::settings::Settings;
+use super::stats::Stats;
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use std::io::{self, ErrorKind, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Tokens of connections are their slots, counted from 0; these two are out of their way.
+const LISTENER: Token = Token(usize::MAX - 1);
+const WAKER: Token = Token(usize::MAX - 2);
+
+/// Events taken at once.
+const EVENTS: usize = 1024;
+
+/// How long the listener rests when the system has no descriptors left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// A server that is bound and not yet running.
+pub struct Server<M: Memory> {
+    poll: Poll,
+    listener: TcpListener,
+    address: SocketAddr,
+    stopper: Stopper,
+    worker: Worker<M>,
+    connections: Slab<Connection<M>>,
+    max_connections: usize,
+    /// Slots whose connection had not read everything when its turn ended: they get one more in
+    /// the next round, after those that have events.
+    again: Vec<usize>,
+    /// Whether the listener may have more that could not be accepted.
+    accept_later: bool,
+}
+
+/// Ends a running server from another thread or a signal.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    stop: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Makes [`Server::run`] return.
+    pub fn stop(&self) {
+        // Pairs with the load in `run`; the wake-up is what makes the loop look.
+        self.stop.store(true, Ordering::Release);
+        let _ = self.waker.wake();
+    }
+}
+
+impl<M: Memory> Server<M> {
+    /// Binds 127.0.0.1 at the port of `settings`.
+    ///
+    /// # Errors
+    /// Those of the system; `AddrInUse` if the port is taken.
+    pub fn bind(mut settings: Settings) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut listener = TcpListener::bind((Ipv4Addr::LOCALHOST, settings.port).into())?;
+        let address = listener.local_addr()?;
+        settings.port = address.port();
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        Ok(Self {
+            poll,
+            listener,
+            address,
+            stopper: Stopper { stop: Arc::default(), waker },
+            max_connections: settings.max_connections as usize,
+            worker: Worker::new(settings),
+            connections: Slab::new(),
+            again: Vec::new(),
+            accept_later: false,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A handle that ends [`run`](Self::run).
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Serves until stopped; then says what was done.
+    ///
+    /// # Errors
+    /// Those of `poll` alone: nothing a client does ends the server.
+    pub fn run(mut self) -> io::Result<Stats> {
+        let mut events = Events::with_capacity(EVENTS);
+        // Pairs with the store in `stop`.
+        while !self.stopper.stop.load(Ordering::Acquire) {
+            match self.poll.poll(&mut events, self.patience()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            let again = std::mem::take(&mut self.again);
+            let accept = self.dispatch(&events);
+            for slot in again {
+                self.turn(slot, false);
+            }
+            // Last, so that no slot gets a new tenant while events of the old one are about.
+            if accept || self.accept_later {
+                self.accept_all();
+            }
+        }
+        Ok(self.worker.stats)
+    }
+
+    /// How long to wait for events.
+    fn patience(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            Some(Duration::ZERO)
+        } else {
+            self.accept_later.then_some(ACCEPT_AGAIN)
+        }
+    }
+
+    /// Gives a turn to each connection that has an event; whether the listener has one.
+    fn dispatch(&mut self, events: &Events) -> bool {
+        let mut accept = false;
+        for event in events {
+            match event.token() {
+                LISTENER => accept = true,
+                WAKER => {}
+                Token(slot) => self.turn(slot, is_ending(event)),
+            }
+        }
+        accept
+    }
+
+    fn turn(&mut self, slot: usize, ending: bool) {
+        let Some(connection) = self.connections.get_mut(slot) else {
+            return;
+        };
+        match self.worker.turn(connection, ending) {
+            Turn::Done => {}
+            Turn::Again => self.again.push(slot),
+            Turn::Close => self.close(slot),
+        }
+    }
+
+    fn close(&mut self, slot: usize) {
+        if let Some(mut connection) = self.connections.try_remove(slot) {
+            let _ = self.poll.registry().deregister(connection.socket_mut());
+            self.worker.close(&mut connection);
+            self.worker.stats.clients -= 1;
+        }
+    }
+
+    fn accept_all(&mut self) {
+        self.accept_later = false;
+        loop {
+            match self.listener.accept() {
+                Ok((socket, _)) => self.admit(socket),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted; trying again soon");
+                    self.accept_later = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes an accepted socket a connection, or tells it that there are too many.
+    fn admit(&mut self, mut socket: TcpStream) {
+        if self.connections.len() >= self.max_connections {
+            self.worker.stats.rejected += 1;
+            let _ = socket.write(b"-ERR max number of clients reached\r\n");
+            return;
+        }
+        let _ = socket.set_nodelay(true);
+        let entry = self.connections.vacant_entry();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut socket, Token(entry.key()), interest)
+        {
+            tracing::warn!(%error, "a connection could not be watched");
+            return;
+        }
+        entry.insert(Connection::new(socket));
+        self.worker.stats.accepted += 1;
+        self.worker.stats.clients += 1;
+    }
+}
+
+/// Whether the peer has ended its side, or the stream has failed: read until that shows.
+fn is_ending(event: &Event) -> bool {
+    event.is_read_closed() || event.is_error()
+}
+
+/// Errors of `accept` that are about one client that has gone already.
+fn is_of_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,62 @@
+//! Counters that `INFO` shows and the summary repeats.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::time::Instant;
+
+/// What happened since the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Stats {
+    /// When the server started.
+    pub started: Instant,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections refused at the limit.
+    pub rejected: u64,
+    /// Connections open now.
+    pub clients: u64,
+    /// Requests executed.
+    pub commands: u64,
+    /// Error replies.
+    pub errors: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Bytes sent.
+    pub sent: u64,
+    /// `GET`s that found a value.
+    pub hits: u64,
+    /// `GET`s that found none.
+    pub misses: u64,
+    /// Times a connection was not read because of its unsent replies.
+    pub pauses: u64,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            accepted: 0,
+            rejected: 0,
+            clients: 0,
+            commands: 0,
+            errors: 0,
+            received: 0,
+            sent: 0,
+            hits: 0,
+            misses: 0,
+            pauses: 0,
+        }
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accepted, commands, errors, received, sent, .. } = self;
+        let seconds = self.started.elapsed().as_secs_f64();
+        write!(
+            f,
+            "{commands} commands ({errors} errors) from {accepted} connections in {seconds:.1} s; \
+             {received} bytes in, {sent} bytes out"
+        )
+    }
+}

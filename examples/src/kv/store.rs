@@ -1,0 +1,128 @@
+//! Keys and values.
+#![forbid(unsafe_code)]
+
+use super::memory::{Budget, Memory};
+use super::reply::OutOfMemory;
+use std::borrow::Borrow;
+use std::collections::HashMap;
+
+/// Bytes of the table that an entry is charged with: the two boxes, the tag, and the free slots
+/// that a table of this kind has on average.
+const fn entry_cost<M: Memory>() -> usize {
+    size_of::<(M::Bytes, M::Bytes)>() * 4 / 3 + 1
+}
+
+/// The one database. The hasher is the standard library's: keyed, so that clients cannot choose
+/// keys that collide.
+#[derive(Debug)]
+pub struct Store<M: Memory> {
+    memory: M,
+    map: HashMap<M::Bytes, M::Bytes>,
+}
+
+impl<M: Memory> Store<M> {
+    /// An empty database.
+    #[must_use]
+    pub fn new(memory: M) -> Self {
+        Self { memory, map: HashMap::new() }
+    }
+
+    /// The value of `key`.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.map.get(key).map(Borrow::borrow)
+    }
+
+    /// Sets `key` to a copy of `value`.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] over budget; the old value stays.
+    pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
+        let value = self.memory.store(value, 0)?;
+        match self.map.get_mut(key) {
+            Some(old) => {
+                let old = std::mem::replace(old, value);
+                self.memory.discard(old, 0);
+                Ok(())
+            }
+            None => self.insert(key, value),
+        }
+    }
+
+    /// Adds a key that is not there.
+    fn insert(&mut self, key: &[u8], value: M::Bytes) -> Result<(), OutOfMemory> {
+        let room = self.map.try_reserve(1).map_err(|_| OutOfMemory);
+        match room.and_then(|()| self.memory.store(key, entry_cost::<M>())) {
+            Ok(key) => {
+                self.map.insert(key, value);
+                Ok(())
+            }
+            Err(error) => {
+                self.memory.discard(value, 0);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes `key`; whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        let Some((key, value)) = self.map.remove_entry(key) else {
+            return false;
+        };
+        self.memory.discard(key, entry_cost::<M>());
+        self.memory.discard(value, 0);
+        true
+    }
+
+    /// Keys stored.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Bytes of stored data, entries included.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        self.memory.budget()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::memory::{Limits, Std};
+
+    fn store(memory: usize) -> Store<Std> {
+        Store::new(Std::new(Limits { max_frame: 0, memory }))
+    }
+
+    #[test]
+    fn set_get_remove_charge_and_refund() {
+        let mut store = store(1 << 20);
+        store.set(b"k", b"one").unwrap();
+        let one = store.budget().used;
+        store.set(b"k", b"three").unwrap();
+        assert_eq!(store.budget().used, one + 2);
+        assert_eq!(store.get(b"k"), Some(&b"three"[..]));
+        assert!(store.remove(b"k") && !store.remove(b"k") && store.is_empty());
+        assert_eq!(store.budget().used, 0);
+    }
+
+    #[test]
+    fn a_refused_set_changes_nothing() {
+        let mut store = store(200);
+        store.set(b"k", &[1; 90]).unwrap();
+        let used = store.budget().used;
+        assert_eq!(store.set(b"k", &[2; 190]), Err(OutOfMemory));
+        assert_eq!(store.set(b"other", &[2; 50]), Err(OutOfMemory));
+        assert_eq!((store.budget().used, store.len()), (used, 1));
+        assert_eq!(store.get(b"k"), Some(&[1; 90][..]));
+    }
+}

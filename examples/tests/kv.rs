@@ -1,0 +1,15 @@
+//! The server as a program: its replies to the byte, its limits, and real Redis clients.
+#![forbid(unsafe_code)]
+
+#[path = "kv/clients.rs"]
+mod clients;
+#[path = "kv/differential.rs"]
+mod differential;
+#[path = "kv/exhaustion.rs"]
+mod exhaustion;
+#[path = "kv/limits.rs"]
+mod limits;
+#[path = "kv/protocol.rs"]
+mod protocol;
+#[path = "kv/support.rs"]
+mod support;

@@ -1,0 +1,99 @@
+//! A page source that runs dry: some connections end, the server and the others go on.
+//!
+//! It is also the smallest strategy of one's own: everything of `Std`, but other pages.
+
+use crate::support::Client;
+use examples::kv::memory::{Budget, Limits, Memory, PageInbox, Std, VecBatch};
+use examples::kv::reply::OutOfMemory;
+use examples::kv::server::{Server, Stopper};
+use examples::kv::settings::Settings;
+use examples::kv::stats::Stats;
+use pool_core::Fixed;
+use std::mem::MaybeUninit;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+/// Bytes of pages for all connections together.
+const PAGES: usize = 96 << 10;
+
+/// Plain memory for data, one fixed block for connection buffers.
+struct Tight {
+    pages: Rc<Fixed<'static>>,
+    data: Std,
+}
+
+impl Memory for Tight {
+    const NAME: &'static str = "tight";
+
+    type Source = Rc<Fixed<'static>>;
+    type Bytes = Box<[u8]>;
+    type Inbox = PageInbox<Self::Source>;
+    type Batch = VecBatch;
+
+    fn new(limits: Limits) -> Self {
+        let block = vec![MaybeUninit::uninit(); PAGES].leak();
+        Self { pages: Rc::new(Fixed::new(block)), data: Std::new(limits) }
+    }
+
+    fn source(&self) -> Self::Source {
+        self.pages.clone()
+    }
+
+    fn inbox(&self) -> Self::Inbox {
+        PageInbox::new(self.source(), 1 << 20)
+    }
+
+    fn batch(&self) -> VecBatch {
+        VecBatch::default()
+    }
+
+    fn store(&self, bytes: &[u8], overhead: usize) -> Result<Box<[u8]>, OutOfMemory> {
+        self.data.store(bytes, overhead)
+    }
+
+    fn discard(&self, bytes: Box<[u8]>, overhead: usize) {
+        self.data.discard(bytes, overhead);
+    }
+
+    fn budget(&self) -> Budget {
+        self.data.budget()
+    }
+}
+
+/// A server in this process.
+fn start() -> (u16, Stopper, JoinHandle<Stats>) {
+    let (send, receive) = mpsc::channel();
+    let server = thread::spawn(move || {
+        let server = Server::<Tight>::bind(Settings::on_a_free_port()).unwrap();
+        send.send((server.address().port(), server.stopper())).unwrap();
+        server.run().unwrap()
+    });
+    let (port, stopper) = receive.recv().unwrap();
+    (port, stopper, server)
+}
+
+#[test]
+fn a_dry_page_source_ends_single_connections() {
+    let (port, stopper, server) = start();
+    let mut clients: Vec<_> = (0..12).map(|_| Client::connect(port)).collect();
+    for client in &mut clients {
+        client.send(b"*2\r\n$4\r\nECHO\r\n$2\r\nh");
+    }
+    // One by one: who has a buffer is answered, and so leaves it to the next.
+    let mut refused = 0;
+    for client in &mut clients {
+        let first = client.peek();
+        if first == Some(b'-') {
+            client.expect(b"-OOM no memory for this connection's request\r\n");
+            client.expect_closed();
+            refused += 1;
+        } else {
+            client.ask(b"i\r\n", b"$2\r\nhi\r\n");
+        }
+    }
+    assert!((1..12).contains(&refused), "{refused} of 12 connections were refused");
+    Client::connect(port).ask(b"PING\r\n", b"+PONG\r\n");
+    stopper.stop();
+    assert_eq!(server.join().unwrap().accepted, 13);
+}

@@ -1,0 +1,189 @@
+//! Limits hold, and whoever meets them harms nobody else.
+
+use crate::support::{Kv, array, bulk, run};
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Every connection but the one that asks holds no buffer.
+const ONLY_THE_ASKING: fn(u64) -> bool = |buffers| buffers == 1;
+
+#[test]
+fn idle_connections_hold_no_buffer() {
+    let kv = Kv::start(&[]);
+    let mut clients: Vec<_> = (0..200).map(|_| kv.client()).collect();
+    for client in &mut clients {
+        client.ask(b"PING\r\n", b"+PONG\r\n");
+    }
+    kv.wait_for("pool_inbox_buffers", ONLY_THE_ASKING);
+    assert_eq!(kv.figure("connected_clients"), 201);
+    for client in &mut clients {
+        client.send(b"*2\r\n$4\r\nECHO\r\n$5\r\nwo");
+    }
+    kv.wait_for("pool_inbox_buffers", |buffers| buffers == 201);
+    for client in &mut clients {
+        client.ask(b"rld\r\n", b"$5\r\nworld\r\n");
+    }
+    kv.wait_for("pool_inbox_buffers", ONLY_THE_ASKING);
+}
+
+#[test]
+fn a_slow_reader_is_paused_and_loses_nothing() {
+    let kv = Kv::start(&["--max-backlog", "4m"]);
+    let value = vec![b'v'; 1 << 20];
+    let mut slow = kv.client();
+    slow.ask(&array(&[b"SET", b"big", &value]), b"+OK\r\n");
+    let requests = 100;
+    slow.send(&b"GET big\r\n".repeat(requests));
+    kv.wait_for("paused_connections", |pauses| pauses > 0);
+    // 4 MiB and one more reply, in a run that doubles.
+    assert!(kv.figure("pool_outbox_bytes") <= 8 << 20);
+    for _ in 0..100 {
+        kv.client().ask(b"PING\r\n", b"+PONG\r\n");
+    }
+    let reply = bulk(&value);
+    for _ in 0..requests {
+        slow.expect(&reply);
+    }
+    slow.ask(b"PING\r\n", b"+PONG\r\n");
+    kv.wait_for("pool_outbox_bytes", |bytes| bytes == 0);
+}
+
+#[test]
+fn a_paused_client_may_have_finished_sending() {
+    let kv = Kv::start(&["--max-backlog", "1m"]);
+    let value = vec![b'v'; 1 << 20];
+    let mut client = kv.client();
+    client.ask(&array(&[b"SET", b"big", &value]), b"+OK\r\n");
+    client.send(&b"GET big\r\n".repeat(50));
+    client.finish_sending();
+    kv.wait_for("paused_connections", |pauses| pauses > 0);
+    for _ in 0..50 {
+        client.expect(&bulk(&value));
+    }
+    client.expect_closed();
+    kv.wait_for("connected_clients", |clients| clients == 1);
+}
+
+#[test]
+fn a_reader_that_never_reads_may_leave() {
+    let kv = Kv::start(&["--max-backlog", "1m"]);
+    let mut client = kv.client();
+    client.ask(&array(&[b"SET", b"big", &vec![b'v'; 4 << 20]]), b"+OK\r\n");
+    client.send(&b"GET big\r\n".repeat(20));
+    kv.wait_for("pool_outbox_buffers", |buffers| buffers == 1);
+    drop(client);
+    kv.wait_for("pool_outbox_bytes", |bytes| bytes == 0);
+    kv.wait_for("connected_clients", |clients| clients == 1);
+}
+
+#[test]
+fn a_connection_may_end_within_a_frame() {
+    let kv = Kv::start(&[]);
+    let frame = array(&[b"SET", b"key", b"value"]);
+    for len in 1..frame.len() {
+        kv.client().send(&frame[..len]);
+    }
+    kv.wait_for("connected_clients", |clients| clients == 1);
+    kv.wait_for("pool_inbox_buffers", ONLY_THE_ASKING);
+    kv.client().ask(b"GET key\r\n", b"$-1\r\n");
+}
+
+#[test]
+fn an_announced_length_costs_nothing() {
+    let kv = Kv::start(&[]);
+    let mut announcers: Vec<_> = (0..20).map(|_| kv.client()).collect();
+    for client in &mut announcers {
+        client.send(b"*1000000\r\n$60000000\r\nx");
+    }
+    kv.wait_for("pool_inbox_buffers", |buffers| buffers == 21);
+    assert!(kv.figure("pool_inbox_bytes") <= 21 * (64 << 10));
+    let mut client = kv.client();
+    client.ask(b"*1\r\n$4294967296\r\n", b"-ERR Protocol error: invalid bulk length\r\n");
+    client.expect_closed();
+}
+
+#[test]
+fn frames_are_limited() {
+    let kv = Kv::start(&["--max-frame", "1m"]);
+    let fits = vec![b'x'; (1 << 20) - 100];
+    let mut client = kv.client();
+    client.ask(&array(&[b"ECHO", &fits]), &bulk(&fits));
+    client.send(b"*2\r\n$4\r\nECHO\r\n$1048576\r\n");
+    client.expect(b"-ERR Protocol error: invalid bulk length\r\n");
+    client.expect_closed();
+    let mut client = kv.client();
+    let many = [&b"*1000000\r\n"[..], &b"$0\r\n\r\n".repeat((1 << 20) / 6 + 1)].concat();
+    client.send(&many);
+    client.expect(b"-ERR Protocol error: invalid bulk length\r\n");
+    // With unsent input left over the end may be a reset.
+    assert!(client.read_to_close().is_empty());
+    kv.client().ask(b"PING\r\n", b"+PONG\r\n");
+}
+
+#[test]
+fn connections_are_limited() {
+    let kv = Kv::start(&["--max-connections", "3"]);
+    let mut clients: Vec<_> = (0..3).map(|_| kv.client()).collect();
+    for client in &mut clients {
+        client.ask(b"PING\r\n", b"+PONG\r\n");
+    }
+    for _ in 0..5 {
+        let mut refused = kv.client();
+        refused.expect(b"-ERR max number of clients reached\r\n");
+        refused.expect_closed();
+    }
+    clients.pop();
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(kv.figure("rejected_connections"), 5);
+    clients[0].ask(b"PING\r\n", b"+PONG\r\n");
+}
+
+#[test]
+fn stored_data_is_limited() {
+    let kv = Kv::start(&["--memory", "100k"]);
+    let oom = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    let value = [b'v'; 1000];
+    let mut client = kv.client();
+    let stored = (0..200).take_while(|index| {
+        let key = format!("key:{index}");
+        client.send(&array(&[b"SET", key.as_bytes(), &value]));
+        let mut first = [0];
+        client.0.read_exact(&mut first).unwrap();
+        client.expect(if first == *b"+" { b"OK\r\n" } else { &oom[1..] });
+        first == *b"+"
+    });
+    let stored = stored.count();
+    assert!((90..=101).contains(&stored), "{stored}");
+    client.ask(b"GET key:0\r\n", &bulk(&value));
+    client.ask(b"DEL key:0\r\n", b":1\r\n");
+    client.ask(&array(&[b"SET", b"key:0", &value]), b"+OK\r\n");
+    assert!(kv.figure("used_memory") <= 100 << 10);
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let kv = Kv::start(&[]);
+    let port = kv.port.to_string();
+    let out = run(Command::new(env!("CARGO_BIN_EXE_kv")).args(["--port", &port]));
+    assert!(!out.status.success());
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert!(text.contains(&format!("port {port} on 127.0.0.1 is taken")), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_it_with_a_summary() {
+    let mut kv = Kv::start(&[]);
+    assert!(kv.banner.contains(&format!("redis-cli -p {}", kv.port)), "{}", kv.banner);
+    kv.client().ask(b"PING\r\n", b"+PONG\r\n");
+    let pid = kv.process.0.id().to_string();
+    assert!(
+        Command::new("kill").args(["-INT", &pid]).stdin(Stdio::null()).status().unwrap().success()
+    );
+    let mut said = String::new();
+    kv.process.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(kv.process.0.wait().unwrap().success());
+    assert!(said.contains("stopped after 1 commands"), "{said}");
+}

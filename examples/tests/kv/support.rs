@@ -1,0 +1,202 @@
+//! Servers that end with the test, and clients that give up after a while.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Nothing here takes longer than this, on the slowest of machines.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A child process that does not outlive its owner.
+pub struct Owned(pub Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running `kv`.
+pub struct Kv {
+    pub process: Owned,
+    pub port: u16,
+    pub banner: String,
+}
+
+impl Kv {
+    pub fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
+        command.args(["--port", "0"]).args(args).stdout(Stdio::piped());
+        let mut process = Owned(command.spawn().unwrap());
+        let mut lines = BufReader::new(process.0.stdout.as_mut().unwrap());
+        let mut banner = String::new();
+        while !banner.contains("Ctrl-C") {
+            assert!(lines.read_line(&mut banner).unwrap() > 0, "kv said only {banner:?}");
+        }
+        let (_, rest) = banner.split_once("127.0.0.1:").unwrap();
+        let port = rest.lines().next().unwrap().parse().unwrap();
+        Self { process, port, banner }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    /// One figure of `INFO`.
+    pub fn figure(&self, name: &str) -> u64 {
+        let info = self.client().info();
+        let prefix = format!("{name}:");
+        let line = info.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.unwrap_or_else(|| panic!("no {name} in {info}")).parse().unwrap()
+    }
+
+    /// Waits until a figure is as expected.
+    pub fn wait_for(&self, name: &str, expected: impl Fn(u64) -> bool) {
+        let start = Instant::now();
+        loop {
+            let value = self.figure(name);
+            if expected(value) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{name} is {value}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A connection that speaks bytes.
+pub struct Client(pub TcpStream);
+
+impl Client {
+    pub fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    /// Reads as many bytes as `expected` has, and they must be those.
+    #[track_caller]
+    pub fn expect(&mut self, expected: &[u8]) {
+        let mut got = vec![0; expected.len()];
+        self.0.read_exact(&mut got).unwrap();
+        assert!(got == expected, "got {:?}, expected {:?}", show(&got), show(expected));
+    }
+
+    #[track_caller]
+    pub fn ask(&mut self, request: &[u8], expected: &[u8]) {
+        self.send(request);
+        self.expect(expected);
+    }
+
+    /// The next byte, if one comes soon; it stays unread.
+    pub fn peek(&self) -> Option<u8> {
+        let mut first = [0];
+        self.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let len = self.0.peek(&mut first);
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
+        len.is_ok_and(|len| len == 1).then_some(first[0])
+    }
+
+    /// The server has closed, and said nothing more.
+    #[track_caller]
+    pub fn expect_closed(&mut self) {
+        let rest = self.read_to_close();
+        assert!(rest.is_empty(), "{:?}", show(&rest));
+    }
+
+    /// Everything until the server closes; a reset counts as that.
+    pub fn read_to_close(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.0.read_to_end(&mut rest) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("{error}"),
+            _ => rest,
+        }
+    }
+
+    pub fn finish_sending(&self) {
+        self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    pub fn info(&mut self) -> String {
+        self.send(b"INFO\r\n");
+        let mut reader = BufReader::new(&self.0);
+        let mut header = String::new();
+        reader.read_line(&mut header).unwrap();
+        let len: usize = header[1..].trim().parse().unwrap();
+        let mut text = vec![0; len + 2];
+        reader.read_exact(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+}
+
+/// The beginning of some bytes, readable.
+fn show(bytes: &[u8]) -> String {
+    bytes[..bytes.len().min(300)].escape_ascii().to_string()
+}
+
+/// A request as an array.
+pub fn array(words: &[&[u8]]) -> Vec<u8> {
+    let mut out = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        out.extend(bulk(word));
+    }
+    out
+}
+
+pub fn bulk(word: &[u8]) -> Vec<u8> {
+    let mut out = format!("${}\r\n", word.len()).into_bytes();
+    out.extend(word);
+    out.extend(b"\r\n");
+    out
+}
+
+/// An installed program. Where it is missing the caller's test is skipped, loudly, or fails where
+/// clients are required: in CI, or with `POOLS_REQUIRE_CLIENTS`.
+pub fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|at| at.is_file());
+    if found.is_none() {
+        let required = ["CI", "POOLS_REQUIRE_CLIENTS"];
+        let required = required.iter().any(|name| std::env::var_os(name).is_some());
+        assert!(!required, "{program} is not installed (Debian: redis-tools, redis-server)");
+        // Not `eprintln!`, which the test harness keeps to itself when a test passes.
+        let _ = writeln!(io::stderr(), "SKIPPED: {program} is not installed");
+    }
+    found
+}
+
+/// Runs a program to its end, or kills it.
+pub fn run(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Owned(child);
+    let out = drain(child.0.stdout.take().unwrap());
+    let err = drain(child.0.stderr.take().unwrap());
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(start.elapsed() < PATIENCE, "{command:?} has not ended");
+        thread::sleep(Duration::from_millis(5));
+    };
+    Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() }
+}
+
+/// Reads a pipe on a thread of its own.
+fn drain(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}
