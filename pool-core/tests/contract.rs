@@ -4,8 +4,8 @@
 
 use core::mem::MaybeUninit;
 use pool_core::testing::Contract;
-use pool_core::{Failing, Fixed, Heap, Limit, Locked, PageError, PageSource};
-use pool_core::{Pages, Request, Run, Snapshot, Stats};
+use pool_core::{Buddy, Cache, Failing, Fixed, Global, Heap, Limit, LocalCache, Locked, Mmap};
+use pool_core::{PageError, PageSource, Pages, Request, Run, Snapshot, Stats};
 
 /// Modest, as there are many stacks: the suite's own size is for a single source.
 const CONTRACT: Contract = Contract::new().ops(if cfg!(miri) { 30 } else { 500 });
@@ -59,6 +59,14 @@ macro_rules! sources {
         $each! { heap_64k, check_shared, CONTRACT, Heap::with_granule(64 << 10), $args }
         $each! { fixed, check_send, SMALL.outstanding(true), Block::new(), $args }
         $each! { locked_fixed, check_shared, SMALL.outstanding(true), Locked::new(Block::new()), $args }
+        $each! { mmap, check_shared, CONTRACT.outstanding(true), Mmap::new(), $args }
+        $each! { mmap_guarded, check_shared, CONTRACT, Mmap::builder().guard_pages(!cfg!(miri)).build(), $args }
+        $each! { mmap_long, check_shared, CONTRACT, Mmap::builder().region_len(16 << 20).build(), $args }
+        $each! { global, check_shared, CONTRACT, Global, $args }
+        $each! { buddy, check_send, SMALL, Buddy::new(Block::new(), BLOCK - (BLOCK >> 4)).unwrap(), $args }
+        $each! { locked_buddy, check_shared, CONTRACT.finite(true), Locked::new(Buddy::new(Mmap::new(), 8 << 20).unwrap()), $args }
+        $each! { local_cache, check_send, CONTRACT, LocalCache::new(Mmap::new()), $args }
+        $each! { local_cache_16k, check_send, CONTRACT, LocalCache::new(Heap::with_granule(16 << 10)), $args }
         $each! { tight, check_shared, CONTRACT.finite(true), Limit::new(Heap::new(), 16 << 20), $args }
     };
 }
@@ -70,6 +78,8 @@ macro_rules! layers {
             [
                 limit => |inner| Limit::new(inner, PLENTY);
                 stats => |inner| Stats::new(inner);
+                cache => |inner| Cache::new(inner);
+                local_cache => |inner| Locked::new(LocalCache::new(inner));
                 never_failing => |inner| Failing::never(inner);
             ]
         }

@@ -25,6 +25,10 @@ pub(crate) struct Shelf {
     misses: Cell<u64>,
 }
 
+// SAFETY: the pointers are runs that the shelf's owner owns; they move to another thread with it, if
+// their source may (the owner asks for that).
+unsafe impl Send for Shelf {}
+
 /// A stack within `Shelf::ptrs`: from `first(log2)` up to `top`.
 struct Bin {
     /// Where the next run goes. For a class: `first(log2) <= top <= end`. For others 0.

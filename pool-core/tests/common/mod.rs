@@ -1,0 +1,105 @@
+//! What tests of the operating system's behaviour need: children, and a look at one's own maps.
+#![allow(dead_code, reason = "not every test uses everything")]
+
+use std::ffi::c_int;
+use std::ptr::NonNull;
+use std::time::{Duration, Instant};
+
+/// How a child ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    Exited(c_int),
+    Signalled(c_int),
+}
+
+/// Runs `f` in a forked child, which exits with its result, and waits for it, at most a minute.
+///
+/// The child has only the forking thread, so `f` may use no lock that another thread of the test
+/// binary can have held at that moment: no printing, no panicking.
+pub fn in_child(f: impl FnOnce() -> c_int) -> Ended {
+    // SAFETY: the child runs `f`, under the rule above, and leaves by `_exit`.
+    match unsafe { libc::fork() } {
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            let code = f();
+            // SAFETY: ends the child at once, without destructors of the parent's state.
+            unsafe { libc::_exit(code) }
+        }
+        child => wait_for(child),
+    }
+}
+
+fn wait_for(child: libc::pid_t) -> Ended {
+    let begin = Instant::now();
+    loop {
+        let mut status = 0;
+        // SAFETY: waits for our own child, with a place for its status.
+        let pid = unsafe { libc::waitpid(child, &mut status, libc::WNOHANG) };
+        if pid == child {
+            return match libc::WIFSIGNALED(status) {
+                true => Ended::Signalled(libc::WTERMSIG(status)),
+                false => Ended::Exited(libc::WEXITSTATUS(status)),
+            };
+        }
+        if begin.elapsed() > Duration::from_secs(60) {
+            // SAFETY: our own child, which hangs.
+            unsafe { libc::kill(child, libc::SIGKILL) };
+            panic!("the child hangs");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The lines of `/proc/self/smaps` for the mapping that `address` lies in, head first.
+pub fn smaps(address: NonNull<u8>) -> Vec<String> {
+    let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if let Some((low, high)) = head(line) {
+            let here = (low..high).contains(&address.addr().get());
+            if !lines.is_empty() {
+                break;
+            }
+            if !here {
+                continue;
+            }
+        } else if lines.is_empty() {
+            continue;
+        }
+        lines.push(line.to_owned());
+    }
+    lines
+}
+
+fn head(line: &str) -> Option<(usize, usize)> {
+    let (low, high) = line.split_whitespace().next()?.split_once('-')?;
+    let parse = |text| usize::from_str_radix(text, 16).ok();
+    Some((parse(low)?, parse(high)?))
+}
+
+/// A figure of smaps in bytes, such as `AnonHugePages`.
+pub fn smaps_bytes(address: NonNull<u8>, field: &str) -> usize {
+    let lines = smaps(address);
+    let line = lines.iter().find(|line| line.starts_with(&format!("{field}:")));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)).unwrap();
+    kib.parse::<usize>().unwrap() * 1024
+}
+
+/// Resident bytes of `len` bytes at `ptr`, by `mincore`.
+pub fn resident(ptr: NonNull<u8>, len: usize) -> usize {
+    // SAFETY: asks for a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let mut pages = vec![0_u8; len.div_ceil(page)];
+    // SAFETY: `pages` has a byte for each page of the range.
+    let error = unsafe { libc::mincore(ptr.as_ptr().cast(), len, pages.as_mut_ptr()) };
+    assert_eq!(error, 0, "{}", std::io::Error::last_os_error());
+    pages.iter().filter(|&&state| state & 1 != 0).count() * page
+}
+
+/// Resident bytes of the process.
+pub fn process_resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
+    // SAFETY: asks for a number.
+    pages * unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize
+}

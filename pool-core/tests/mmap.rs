@@ -1,0 +1,356 @@
+//! What `Mmap` promises of the operating system, seen from outside: by smaps, mincore, and the
+//! fate of forked children.
+#![cfg(all(target_os = "linux", not(miri)))]
+
+mod common;
+
+use common::{Ended, in_child, resident, smaps, smaps_bytes};
+use pool_core::{
+    Cause, HugePages, Mmap, OsError, Outcome, PageError, PageKind, PageSource, Pages, Request,
+};
+use std::fs::File;
+use std::io::Read;
+use std::mem::MaybeUninit;
+
+const MIB: usize = 1 << 20;
+
+fn fill(pages: &mut Pages<impl PageSource>, byte: u8) {
+    pages.as_uninit_mut().fill(MaybeUninit::new(byte));
+}
+
+/// The bytes of pages whose every byte was written, or that are fresh from the system.
+fn bytes(pages: &Pages<impl PageSource>) -> &[u8] {
+    // SAFETY: the test has initialised them, or the system has.
+    unsafe { std::slice::from_raw_parts(pages.as_ptr().as_ptr(), pages.len()) }
+}
+
+#[test]
+fn regions_are_shared_by_runs_and_unmapped_when_empty() {
+    let source = Mmap::new();
+    assert_eq!((source.held_bytes(), source.regions()), (0, 0));
+    let runs: Vec<_> = (0..100).map(|_| (&source).pages(32 << 10).unwrap()).collect();
+    assert_eq!((source.held_bytes(), source.regions()), (4 * MIB, 2));
+    drop(runs);
+    assert_eq!(source.regions(), 1, "one empty region is kept for the next request");
+    assert_eq!(source.trim(), 2 * MIB);
+    assert_eq!((source.held_bytes(), source.regions()), (0, 0));
+}
+
+#[test]
+fn oversize_runs_are_mapped_alone_and_unmapped_on_release() {
+    let source = Mmap::new();
+    let request = Request::new(5 * MIB + 1).align(16 * MIB);
+    let pages = (&source).pages(request).unwrap();
+    let page = source.granule();
+    assert_eq!(pages.len(), 5 * MIB + page);
+    assert_eq!(pages.as_ptr().addr().get() % (16 * MIB), 0);
+    assert_eq!(source.held_bytes(), pages.len());
+    let address = pages.as_ptr();
+    drop(pages);
+    assert_eq!(source.held_bytes(), 0);
+    assert!(smaps(address).is_empty(), "still mapped: {:?}", smaps(address));
+}
+
+#[test]
+fn fresh_pages_are_known_to_be_zero_and_used_ones_are_not() {
+    let source = Mmap::new();
+    let rest = (&source).pages(64 << 10).unwrap();
+    let run = source.acquire(Request::new(64 << 10)).unwrap();
+    assert!(run.is_zeroed(), "fresh from the system");
+    let address = run.ptr();
+    // SAFETY: the run is ours.
+    unsafe { run.ptr().write_bytes(1, run.len()) };
+    // SAFETY: acquired above, released once.
+    unsafe { source.release(run) };
+    let run = source.acquire(Request::new(64 << 10)).unwrap();
+    assert_eq!((run.ptr(), run.is_zeroed()), (address, false));
+    // SAFETY: as above.
+    unsafe { source.release(run) };
+    assert!(source.trim() >= 64 << 10, "the used pages go back, though the region stays");
+    assert_eq!(source.regions(), 1);
+    let run = source.acquire(Request::new(64 << 10)).unwrap();
+    assert_eq!((run.ptr(), run.is_zeroed()), (address, true), "returned to the system meanwhile");
+    // SAFETY: the run is ours; 64 KiB that the system gave are initialised.
+    assert_eq!(unsafe { run.ptr().read() }, 0);
+    // SAFETY: as above.
+    unsafe { source.release(run) };
+    drop(rest);
+}
+
+#[test]
+fn decommit_and_trim_lower_what_is_resident() {
+    let source = Mmap::new();
+    let mut pages = (&source).pages(MIB).unwrap();
+    assert_eq!(resident(pages.as_ptr(), pages.len()), 0, "untouched pages cost nothing");
+    fill(&mut pages, 7);
+    assert_eq!(resident(pages.as_ptr(), pages.len()), MIB);
+    assert!(pages.decommit());
+    assert_eq!(resident(pages.as_ptr(), pages.len()), 0);
+    assert!(bytes(&pages).iter().all(|&byte| byte == 0));
+
+    fill(&mut pages, 7);
+    let (address, len) = (pages.as_ptr(), pages.len());
+    let other = (&source).pages(1).unwrap();
+    drop(pages);
+    assert_eq!(resident(address, len), MIB);
+    assert!(source.trim() >= MIB);
+    assert_eq!(resident(address, len), 0);
+    drop(other);
+}
+
+#[test]
+fn transparent_huge_pages_are_got_where_the_system_gives_them() {
+    let source = Mmap::builder().huge_pages(HugePages::Transparent).build();
+    let mut pages = (&source).pages(2 * MIB).unwrap();
+    assert_eq!(pages.as_ptr().addr().get() % (2 * MIB), 0);
+    fill(&mut pages, 1);
+    let huge = smaps_bytes(pages.as_ptr(), "AnonHugePages");
+    match source.report().transparent_huge_pages {
+        Outcome::Granted => {
+            assert_eq!(pages.kind(), PageKind::Transparent);
+            assert!(huge >= 2 * MIB, "granted, but AnonHugePages is {huge}");
+        }
+        Outcome::Refused(error) => {
+            assert_eq!((pages.kind(), error.cause), (PageKind::Base, Cause::HugePagesOff));
+            assert_eq!(huge, 0);
+        }
+        other => panic!("{other:?}"),
+    }
+
+    let source = Mmap::builder().huge_pages(HugePages::Never).build();
+    let mut pages = (&source).pages(2 * MIB).unwrap();
+    fill(&mut pages, 1);
+    assert_eq!(smaps_bytes(pages.as_ptr(), "AnonHugePages"), 0);
+    assert_eq!(pages.kind(), PageKind::Base);
+}
+
+#[test]
+fn explicit_huge_pages_fall_back_and_say_so() {
+    let source = Mmap::builder().huge_pages(HugePages::Explicit).build();
+    let mut pages = (&source).pages(64 << 10).unwrap();
+    fill(&mut pages, 1);
+    let report = source.report();
+    match report.explicit_huge_pages {
+        Outcome::Granted => {
+            assert_eq!(pages.kind(), PageKind::Explicit);
+            assert!(smaps_bytes(pages.as_ptr(), "Private_Hugetlb") >= 2 * MIB);
+        }
+        Outcome::Refused(OsError { call, cause, .. }) => {
+            assert_eq!(call, "mmap(MAP_HUGETLB)");
+            assert!(matches!(cause, Cause::HugePages { .. }), "{cause:?}");
+            assert_ne!(report.transparent_huge_pages, Outcome::NotAsked, "the next best was tried");
+            assert!(matches!(pages.kind(), PageKind::Transparent | PageKind::Base));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn populate_makes_everything_resident_at_once() {
+    let source = Mmap::builder().populate(true).build();
+    let pages = (&source).pages(256 << 10).unwrap();
+    match source.report().populate {
+        Outcome::Granted => assert_eq!(resident(pages.as_ptr(), pages.len()), pages.len()),
+        // Kernels before 5.14.
+        Outcome::Refused(error) => assert_eq!(error.call, "madvise(MADV_POPULATE_WRITE)"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn names_show_in_the_maps() {
+    let source = Mmap::builder().name("pool\0ignored").build();
+    let pages = (&source).pages(1).unwrap();
+    let head = smaps(pages.as_ptr())[0].clone();
+    match source.report().name {
+        Outcome::Granted => assert!(head.ends_with("[anon:pool]"), "{head}"),
+        // Kernels without CONFIG_ANON_VMA_NAME.
+        Outcome::Refused(error) => assert_eq!(error.call, "prctl(PR_SET_VMA_ANON_NAME)"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_step_over_either_end_crashes_with_guard_pages() {
+    let source = Mmap::builder().guard_pages(true).build();
+    let pages = (&source).pages(Request::new(10_000).align(64 << 10)).unwrap();
+    assert_eq!(pages.as_ptr().addr().get() % (64 << 10), 0);
+    let first = pages.as_ptr().as_ptr();
+    let len = pages.len();
+    let poke = |at: isize| {
+        in_child(|| {
+            // SAFETY: not safe at all for two of the three places: that is what is tested, in a
+            // process of its own.
+            unsafe { first.wrapping_offset(at).write_volatile(1) };
+            0
+        })
+    };
+    assert_eq!(poke(len as isize - 1), Ended::Exited(0));
+    assert_eq!(poke(len as isize), Ended::Signalled(libc::SIGSEGV));
+    assert_eq!(poke(-1), Ended::Signalled(libc::SIGSEGV));
+}
+
+#[test]
+fn a_child_finds_zeros_in_what_is_wiped_on_fork() {
+    let read_in_child = |wipe: bool| {
+        let source = Mmap::builder().wipe_on_fork(wipe).build();
+        let mut pages = (&source).pages(1).unwrap();
+        fill(&mut pages, 0x5A);
+        let seen = in_child(|| i32::from(bytes(&pages)[0]));
+        assert_eq!(bytes(&pages)[0], 0x5A, "the parent keeps its own");
+        seen
+    };
+    assert_eq!(read_in_child(true), Ended::Exited(0));
+    assert_eq!(read_in_child(false), Ended::Exited(0x5A));
+}
+
+#[test]
+fn a_core_dump_leaves_out_what_is_not_to_be_dumped() {
+    let source = Mmap::builder().dont_dump(true).build();
+    let mut secret = (&source).pages(1).unwrap();
+    fill(&mut secret, 1);
+    let flags =
+        smaps(secret.as_ptr()).into_iter().find(|line| line.starts_with("VmFlags")).unwrap();
+    assert!(flags.split_whitespace().any(|flag| flag == "dd"), "{flags}");
+
+    // And by behaviour, where a crash leaves a file beside the program.
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    if pattern.starts_with('|') || pattern.contains('/') {
+        eprintln!("cores go to {pattern:?}: only the flag was looked at");
+        return;
+    }
+    let plain = Mmap::new();
+    let mut public = (&plain).pages(1).unwrap();
+    // Made up at run time, so that the program's own text does not contain them.
+    let mark = |salt: u8| (0..32).map(|i: u8| i.wrapping_mul(37) ^ salt).collect::<Vec<u8>>();
+    let write = |pages: &mut Pages<&Mmap>, salt| {
+        for (place, byte) in pages.as_uninit_mut().iter_mut().zip(mark(salt)) {
+            place.write(byte);
+        }
+    };
+    let directory = std::env::temp_dir().join(format!("pool-core-dump-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = std::ffi::CString::new(directory.as_os_str().as_encoded_bytes()).unwrap();
+    let ended = in_child(|| {
+        write(&mut secret, 0xA1);
+        write(&mut public, 0xB2);
+        let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: sets a limit from a valid structure.
+        if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &limit) } != 0 {
+            return 1;
+        }
+        // SAFETY: the path is a C string.
+        if unsafe { libc::chdir(path.as_ptr()) } != 0 {
+            return 2;
+        }
+        // SAFETY: ends the child.
+        unsafe { libc::abort() }
+    });
+    assert_eq!(ended, Ended::Signalled(libc::SIGABRT));
+    let core = std::fs::read_dir(&directory).unwrap().next();
+    let mut dump = Vec::new();
+    if let Some(core) = core {
+        File::open(core.unwrap().path()).unwrap().read_to_end(&mut dump).unwrap();
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+    if dump.is_empty() {
+        eprintln!("no core was written: only the flag was looked at");
+        return;
+    }
+    let has = |salt| dump.windows(32).any(|window| window == mark(salt));
+    assert!(has(0xB2), "the plain memory is in the dump");
+    assert!(!has(0xA1), "the secret is in the dump");
+}
+
+#[test]
+fn secrets_are_overwritten_on_release() {
+    for zero in [true, false] {
+        let source = Mmap::builder().zero_on_release(zero).build();
+        let keep = (&source).pages(1).unwrap();
+        let mut pages = (&source).pages(16 << 10).unwrap();
+        fill(&mut pages, 0x77);
+        let address = pages.as_ptr();
+        drop(pages);
+        let pages = (&source).pages(16 << 10).unwrap();
+        assert_eq!(pages.as_ptr(), address, "the same pages again");
+        assert_eq!(bytes(&pages).iter().all(|&byte| byte == 0), zero);
+        drop(keep);
+    }
+}
+
+#[test]
+fn a_refused_lock_names_the_limit() {
+    // Without privileges, and with a limit of 64 KiB. The child's word is its exit code.
+    let ended = in_child(|| {
+        let limit = libc::rlimit { rlim_cur: 64 << 10, rlim_max: 64 << 10 };
+        // SAFETY: sets a limit from a valid structure.
+        if unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) } != 0 {
+            return 1;
+        }
+        // SAFETY: changes the child's user alone. It fails where the user is nobody special
+        // already, which is as good.
+        let _ = unsafe { libc::setuid(65_534) };
+        let source = Mmap::builder().lock(true).build();
+        match source.acquire(Request::new(1)) {
+            Err(PageError::Os(OsError {
+                call: "mlock",
+                cause: Cause::MemoryLock { limit: 0x10000 },
+                ..
+            })) if source.held_bytes() == 0 => 0,
+            Err(_) => 3,
+            Ok(_) => 4,
+        }
+    });
+    assert_eq!(ended, Ended::Exited(0));
+}
+
+#[test]
+fn locked_memory_is_resident_and_says_so() {
+    let source = Mmap::builder().lock(true).build();
+    match (&source).pages(64 << 10) {
+        Ok(mut pages) => {
+            assert_eq!(resident(pages.as_ptr(), pages.len()), pages.len());
+            assert!(smaps_bytes(pages.as_ptr(), "Locked") >= pages.len());
+            assert!(!pages.decommit(), "locked pages stay");
+        }
+        Err(error) => assert!(error.to_string().contains("RLIMIT_MEMLOCK"), "{error}"),
+    }
+}
+
+#[test]
+fn file_backed_runs_are_the_files() {
+    let path = std::env::temp_dir().join(format!("pool-core-file-{}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    let source = Mmap::builder().file(file).build();
+    let mut pages = (&source).pages(Request::new(64 << 10).zeroed()).unwrap();
+    assert_eq!(pages.kind(), PageKind::File);
+    assert!(bytes(&pages).iter().all(|&byte| byte == 0));
+    fill(&mut pages, 0xC3);
+    let mut content = Vec::new();
+    File::open(&path).unwrap().read_to_end(&mut content).unwrap();
+    assert_eq!(content.iter().filter(|&&byte| byte == 0xC3).count(), pages.len());
+    let long = (&source).pages(3 * MIB).unwrap();
+    assert_eq!(bytes(&long)[3 * MIB - 1], 0);
+    drop((pages, long));
+    assert!(source.trim() > 0);
+    drop(source);
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_grow_is_an_error() {
+    let file = File::open("/proc/self/exe").unwrap();
+    let source = Mmap::builder().file(file).build();
+    let error = source.acquire(Request::new(1)).unwrap_err();
+    assert!(matches!(error, PageError::Os(OsError { call: "ftruncate", .. })), "{error}");
+    assert_eq!(source.held_bytes(), 0);
+}
+
+#[test]
+fn dropping_the_source_unmaps_everything() {
+    let source = Mmap::new();
+    let run = source.acquire(Request::new(1)).unwrap();
+    let long = source.acquire(Request::new(3 * MIB)).unwrap();
+    drop(source);
+    assert!(smaps(run.ptr()).is_empty() && smaps(long.ptr()).is_empty());
+}
