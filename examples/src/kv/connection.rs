@@ -101,7 +101,8 @@ impl<M: Memory> Worker<M> {
     /// A worker with its own store.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let limits = Limits { max_frame: settings.max_frame, memory: settings.memory };
+        let Settings { max_frame, memory, buffers, .. } = settings;
+        let limits = Limits { max_frame, memory, buffers };
         let memory = M::new(limits);
         Self {
             inbox: memory.inbox(),

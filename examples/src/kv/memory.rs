@@ -13,21 +13,26 @@
 
 use super::buffer::{Buffer, Buffers};
 use super::reply::{OutOfMemory, Reply};
-use pool_core::{Heap, PageSource};
+use pool_core::{Background, Cache, Limit, Mmap, PageSource, Stats};
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::hash::Hash;
 use std::io::{self, Read};
 use std::rc::Rc;
+use std::sync::Arc;
 
-/// The stack that connection buffers come from. One line to change: wrap layers around it here.
-/// `Rc` because the server is one thread and every buffer keeps a handle.
-pub type PageStack = Rc<Heap>;
+/// The stack that connection buffers come from: counted, within a budget, and with a cache that
+/// gives back what a rush has left. `Rc` because the server is one thread and every buffer keeps a
+/// handle.
+pub type PageStack = Rc<Stats<Limit<Arc<Cache<Mmap>>>>>;
 
-/// Makes the stack.
+/// Makes the stack, and starts the thread that lets its cache decay while nobody sends anything.
 #[must_use]
-pub fn page_stack() -> PageStack {
-    Rc::new(Heap::new())
+pub fn page_stack(limit: usize) -> (PageStack, Option<Background>) {
+    let cache = Arc::new(Mmap::builder().name("kv buffers").build().cached());
+    // Without such a thread the cache decays by what connections do.
+    let decay = cache.decay_in_background().ok();
+    (Rc::new(cache.limited(limit).counted()), decay)
 }
 
 /// Limits in bytes that a strategy keeps.
@@ -37,6 +42,8 @@ pub struct Limits {
     pub max_frame: usize,
     /// Most bytes of stored keys and values.
     pub memory: usize,
+    /// Most bytes of connections' buffers.
+    pub buffers: usize,
 }
 
 /// What the server's memory is made of.
@@ -213,6 +220,7 @@ impl<S: PageSource + Clone> Inbox for PageInbox<S> {
 #[derive(Debug)]
 pub struct Std {
     source: PageStack,
+    _decay: Option<Background>,
     limits: Limits,
     used: Cell<usize>,
     peak: Cell<usize>,
@@ -237,7 +245,8 @@ impl Memory for Std {
     type Batch = VecBatch;
 
     fn new(limits: Limits) -> Self {
-        Self { source: page_stack(), limits, used: Cell::new(0), peak: Cell::new(0) }
+        let (source, _decay) = page_stack(limits.buffers);
+        Self { source, _decay, limits, used: Cell::new(0), peak: Cell::new(0) }
     }
 
     fn source(&self) -> PageStack {
@@ -300,7 +309,7 @@ mod tests {
     use super::*;
 
     fn limits(memory: usize) -> Limits {
-        Limits { max_frame: 1 << 20, memory }
+        Limits { max_frame: 1 << 20, memory, buffers: 1 << 30 }
     }
 
     #[test]

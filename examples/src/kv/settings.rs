@@ -42,6 +42,11 @@ pub struct Settings {
     /// Budget of stored keys and values; SET beyond it is refused.
     #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
     pub memory: usize,
+
+    /// Budget of connections' buffers: requests that have not all arrived, replies not yet read. A
+    /// connection that finds it used up is closed.
+    #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
+    pub buffers: usize,
 }
 
 impl Settings {

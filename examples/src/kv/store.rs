@@ -100,7 +100,7 @@ mod tests {
     use crate::kv::memory::{Limits, Std};
 
     fn store(memory: usize) -> Store<Std> {
-        Store::new(Std::new(Limits { max_frame: 0, memory }))
+        Store::new(Std::new(Limits { max_frame: 0, memory, buffers: 0 }))
     }
 
     #[test]
