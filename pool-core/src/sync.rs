@@ -21,11 +21,11 @@ pub(crate) fn yield_now() {
     loom::thread::yield_now();
 }
 
-#[cfg(loom)]
+#[cfg(all(feature = "std", loom))]
 pub(crate) use loom::cell;
 
 /// `UnsafeCell` in the form that loom has, too.
-#[cfg(not(loom))]
+#[cfg(all(feature = "std", not(loom)))]
 pub(crate) mod cell {
     #[derive(Debug)]
     #[repr(transparent)]

@@ -1,19 +1,12 @@
 //! No operating system: no option is supported, and says so.
 
 use super::Advice;
-use crate::bytes::MIN_PAGE_LOG2;
 use crate::error::{Cause, OsError};
 use core::ffi::CStr;
 use core::ptr::NonNull;
 
 /// The number of "function not implemented" on Linux.
 const ENOSYS: i32 = 38;
-
-/// Bytes a page is taken to have: a power of two.
-#[inline]
-pub(crate) fn page_size() -> usize {
-    1 << MIN_PAGE_LOG2
-}
 
 const fn unsupported(call: &'static str, asked: usize) -> OsError {
     OsError { call, code: ENOSYS, asked, cause: Cause::Unknown }
@@ -40,7 +33,6 @@ pub(crate) fn transparent_huge_pages() -> Result<(), OsError> {
 }
 
 /// An error of memmap2's, in this crate's form.
-#[cfg(feature = "std")]
 #[allow(dead_code, reason = "memmap2 reaches fewer targets than this file")]
 pub(crate) fn os_error(call: &'static str, error: &std::io::Error, asked: usize) -> OsError {
     OsError { call, code: error.raw_os_error().unwrap_or(ENOSYS), asked, cause: Cause::Unknown }
