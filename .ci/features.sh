@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# pool-core compiles with each set of features, and without the operating system.
+source "$(dirname "$0")/lib.sh"
+sets=(
+    "" alloc testing
+    std std,mirror std,testing std,metrics std,mirror,testing,metrics
+)
+for set in "${sets[@]}"; do
+    echo "pool-core with features [$set]"
+    RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
+        cargo check --quiet -p pool-core --no-default-features --features "$set"
+done

@@ -1,0 +1,36 @@
+# Sourced by every script: the same surroundings whoever calls, and the notes of what was missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export HOME=${HOME:-/root}
+export PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=1
+export NOTES=${NOTES:-/dev/null}
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+host=$(rustc -vV | sed -n 's/^host: //p')
+
+# note TEXT: says that something was missing or skipped; `run` repeats it in its last lines.
+note() {
+    echo "note: $*"
+    echo "$*" >>"$NOTES"
+}
+
+# has_nightly [COMPONENT...]: whether there is a nightly toolchain with these, added if need be.
+has_nightly() {
+    local component
+    rustc +nightly -V >/dev/null 2>&1 || return 1
+    for component; do
+        component_present "$component" \
+            || rustup component add --toolchain nightly "$component" >/dev/null 2>&1 \
+            || return 1
+    done
+}
+
+component_present() {
+    rustup component list --toolchain nightly --installed 2>/dev/null | grep -q "^$1"
+}
+
+# has_package NAME: whether the workspace has a package of this name.
+has_package() {
+    cargo metadata --no-deps --format-version 1 | grep -q "\"name\":\"$1\",\"version\""
+}

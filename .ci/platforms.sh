@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# pool-core type-checks for systems that are not here: the README's table of platforms.
+source "$(dirname "$0")/lib.sh"
+if ! has_nightly rust-src; then
+    note "platforms: skipped, there is no nightly with rust-src"
+    exit 0
+fi
+export CARGO_TARGET_DIR=$target/platforms RUSTFLAGS="-D warnings"
+
+# check STD TARGET ARGUMENTS...
+check() {
+    echo "pool-core for $2 ($1)"
+    cargo +nightly check --quiet -Zbuild-std="$1" --target "$2" -p pool-core "${@:3}"
+}
+
+all=(--features testing,metrics,mirror)
+check std x86_64-apple-darwin "${all[@]}"
+check std aarch64-apple-darwin "${all[@]}"
+check std x86_64-pc-windows-msvc "${all[@]}"
+check std aarch64-unknown-linux-gnu "${all[@]}"
+check std i686-unknown-linux-gnu "${all[@]}"
+check std wasm32-unknown-unknown --features testing
+check core,alloc wasm32-unknown-unknown --no-default-features --features alloc,testing
+check core thumbv7em-none-eabi --no-default-features
+check core,alloc thumbv7em-none-eabi --no-default-features --features alloc

@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# The tests: the README's command.
+source "$(dirname "$0")/lib.sh"
+cargo test --workspace

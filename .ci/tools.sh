@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the other scripts use and this machine lacks. What cannot be had is named, and the
+# steps that need it say so again.
+source "$(dirname "$0")/lib.sh"
+
+wanted=()
+command -v redis-server >/dev/null || wanted+=(redis-server)
+command -v redis-cli >/dev/null || wanted+=(redis-tools)
+command -v valgrind >/dev/null || wanted+=(valgrind)
+command -v strace >/dev/null || wanted+=(strace)
+if ((${#wanted[@]})); then
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq && apt-get install -y -qq "${wanted[@]}"; } >/dev/null 2>&1 </dev/null \
+        || note "apt-get could not install: ${wanted[*]}; tests that drive these programs skip"
+fi
+
+for component in rustfmt clippy; do
+    cargo "${component#rust}" --version >/dev/null 2>&1 || rustup component add "$component" \
+        || note "no $component on the stable toolchain"
+done
+rustc +nightly -V >/dev/null 2>&1 || note "no nightly toolchain: platforms, fuzz, miri, asan and tsan skip"
+for component in miri rust-src llvm-tools; do
+    has_nightly "$component" || note "nightly has no $component, and it could not be added"
+done
+
+if ! cargo fuzz --version >/dev/null 2>&1; then
+    cargo install --locked cargo-fuzz >/dev/null 2>&1 || note "cargo-fuzz could not be installed"
+fi
+rustc -V
+rustc +nightly -V 2>/dev/null || true
