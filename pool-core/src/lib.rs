@@ -8,6 +8,8 @@ mod buddy;
 mod bytes;
 mod error;
 mod pages;
+#[cfg(feature = "std")]
+pub mod process;
 mod run;
 mod snapshot;
 mod source;

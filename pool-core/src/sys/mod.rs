@@ -11,3 +11,5 @@ pub(crate) use fallback::*;
 mod unix;
 #[cfg(all(feature = "std", unix, not(miri)))]
 pub(crate) use unix::*;
+#[cfg(feature = "std")]
+pub(crate) mod process;
