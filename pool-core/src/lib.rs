@@ -24,3 +24,5 @@ pub use source::buddy::Buddy;
 pub use source::fixed::Fixed;
 #[cfg(feature = "alloc")]
 pub use source::heap::Heap;
+#[cfg(feature = "mirror")]
+pub use source::mirror::Mirror;

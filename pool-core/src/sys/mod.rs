@@ -11,5 +11,7 @@ pub(crate) use fallback::*;
 mod unix;
 #[cfg(all(feature = "std", unix, not(miri)))]
 pub(crate) use unix::*;
+#[cfg(feature = "mirror")]
+pub(crate) mod mirror;
 #[cfg(feature = "std")]
 pub(crate) mod process;
