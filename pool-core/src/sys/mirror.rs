@@ -49,7 +49,8 @@ mod elsewhere {
 
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 mod linux {
-    use crate::error::{Cause, OsError, PageError};
+    use crate::error::PageError;
+    use crate::sys::failed;
     use core::ffi::c_void;
     use core::ptr::{NonNull, null_mut};
     use rustix::fd::OwnedFd;
@@ -94,8 +95,8 @@ mod linux {
             let (Some(stride), Some(len)) = (stride, len) else { return Err(too_large) };
             let bytes = len / 2;
             let file = memfd_create("pool-core-mirror", MemfdFlags::CLOEXEC)
-                .map_err(|errno| os_error("memfd_create", errno, bytes))?;
-            ftruncate(&file, bytes as u64).map_err(|errno| os_error("ftruncate", errno, bytes))?;
+                .map_err(|errno| failed("memfd_create", errno, bytes))?;
+            ftruncate(&file, bytes as u64).map_err(|errno| failed("ftruncate", errno, bytes))?;
             let base = reserve(len, stride)?;
             let file = Some(file);
             let mut slab = Self { base, limit: len, ring, rings, mapped: 0, inherit, file };
@@ -131,18 +132,18 @@ mod linux {
             // SAFETY: what is mapped over is this slab's own reservation, which nothing uses yet:
             // it is below `limit`, for a slab that failed has no file.
             let mapped = unsafe { mm::mmap(start, len, protection, flags, file, offset as u64) };
-            let result = mapped.map_err(|errno| os_error(CALL, errno, len)).and_then(|_| {
+            let result = mapped.map_err(|errno| failed(CALL, errno, len)).and_then(|_| {
                 if self.inherit {
                     return Ok(());
                 }
                 // SAFETY: the advice changes what a child inherits, and no contents.
                 unsafe { mm::madvise(start, len, Advice::LinuxDontFork) }
-                    .map_err(|errno| os_error("madvise(MADV_DONTFORK)", errno, len))
+                    .map_err(|errno| failed("madvise(MADV_DONTFORK)", errno, len))
             });
             if result.is_err() {
                 self.give_up_from(at, len);
             }
-            result
+            Ok(result?)
         }
 
         /// After a failure at `at`: the kernel may have unmapped the `len` bytes there before it
@@ -200,9 +201,9 @@ mod linux {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new mapping, wherever the kernel likes.
         let start = unsafe { mm::mmap_anonymous(null_mut(), all, ProtFlags::empty(), flags) }
-            .map_err(|errno| os_error("mmap", errno, all))?;
+            .map_err(|errno| failed("mmap", errno, all))?;
         let Some(start) = NonNull::new(start.cast::<u8>()) else {
-            return Err(os_error("mmap", Errno::NOMEM, all));
+            return Err(failed("mmap", Errno::NOMEM, all).into());
         };
         let head = start.addr().get().wrapping_neg() & (align - 1);
         // SAFETY: `head` is at most `spare`, so inside the mapping.
@@ -223,21 +224,6 @@ mod linux {
             // SAFETY: the caller's promise. If it fails, for lack of kernel memory, the addresses
             // are leaked.
             let _ = unsafe { mm::munmap(start.as_ptr().cast(), len) };
-        }
-    }
-
-    #[cold]
-    fn os_error(call: &'static str, errno: Errno, asked: usize) -> PageError {
-        let cause = if errno == Errno::NOMEM { no_memory() } else { Cause::Unknown };
-        OsError { call, code: errno.raw_os_error(), asked, cause }.into()
-    }
-
-    /// What "out of memory" means: mostly that the table of mappings is full.
-    fn no_memory() -> Cause {
-        match (crate::process::vma_count(), crate::process::vma_limit()) {
-            // A call needs up to two more; other threads may have freed some by now.
-            (Ok(count), Ok(limit)) if count + 4 >= limit => Cause::MapCount { limit: limit as u64 },
-            _ => Cause::Unknown,
         }
     }
 }
