@@ -18,6 +18,8 @@ mod layer;
 mod level;
 mod mix;
 mod pages;
+#[cfg(feature = "std")]
+pub mod process;
 #[cfg(feature = "metrics")]
 mod publish;
 mod run;
@@ -54,6 +56,8 @@ pub use source::buddy::Buddy;
 pub use source::fixed::Fixed;
 #[cfg(feature = "alloc")]
 pub use source::heap::Heap;
+#[cfg(feature = "mirror")]
+pub use source::mirror::Mirror;
 #[cfg(feature = "std")]
 pub use source::mmap::Mmap;
 #[cfg(feature = "std")]

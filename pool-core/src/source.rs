@@ -4,6 +4,8 @@ pub(crate) mod buddy;
 pub(crate) mod fixed;
 #[cfg(feature = "alloc")]
 pub(crate) mod heap;
+#[cfg(feature = "mirror")]
+pub(crate) mod mirror;
 #[cfg(feature = "std")]
 pub(crate) mod mmap;
 

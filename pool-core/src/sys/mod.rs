@@ -48,3 +48,7 @@ pub(crate) enum Advice {
     /// Punch a hole into the file behind the range; it reads as zeros.
     Remove,
 }
+#[cfg(feature = "mirror")]
+pub(crate) mod mirror;
+#[cfg(feature = "std")]
+pub(crate) mod process;

@@ -134,7 +134,7 @@ pub(crate) fn os_error(call: &'static str, error: &std::io::Error, asked: usize)
 
 /// The error of a call, with the limit behind it where one explains it.
 #[cold]
-fn failed(call: &'static str, errno: Errno, asked: usize) -> OsError {
+pub(crate) fn failed(call: &'static str, errno: Errno, asked: usize) -> OsError {
     let cause = match errno {
         Errno::NOMEM if call == "mmap(MAP_HUGETLB)" => huge_pages_free(),
         Errno::NOMEM => full_map_table(),
@@ -144,16 +144,9 @@ fn failed(call: &'static str, errno: Errno, asked: usize) -> OsError {
 }
 
 /// Whether the process has used up `vm.max_map_count`, up to a few that others may hold back.
-#[cfg(any(target_os = "linux", target_os = "android"))]
 fn full_map_table() -> Option<Cause> {
-    let mut text = [0; 32];
-    let limit = number(read(c"/proc/sys/vm/max_map_count", &mut text).ok()?)?;
-    let maps = open(c"/proc/self/maps").ok()?;
-    let (mut buffer, mut lines) = ([0; 2048], 0_u64);
-    while let Ok(len @ 1..) = rustix::io::read(&maps, &mut buffer[..]) {
-        lines += buffer[..len].iter().filter(|&&byte| byte == b'\n').count() as u64;
-    }
-    (lines + 8 >= limit).then_some(Cause::MapCount { limit })
+    let (count, limit) = (crate::process::vma_count().ok()?, crate::process::vma_limit().ok()?);
+    (count + 8 >= limit).then_some(Cause::MapCount { limit: limit as u64 })
 }
 
 /// Free pages of the default huge size.
@@ -163,11 +156,6 @@ fn huge_pages_free() -> Option<Cause> {
     let file = c"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages";
     let free = read(file, &mut text).ok().and_then(number).unwrap_or(0);
     Some(Cause::HugePages { free })
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn full_map_table() -> Option<Cause> {
-    None
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
