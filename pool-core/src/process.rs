@@ -87,11 +87,7 @@ pub fn committed_bytes() -> io::Result<usize> {
 /// # Errors
 /// As [`resident_bytes`].
 pub fn vma_count() -> io::Result<usize> {
-    let mut lines = 0;
-    sys::read_proc("/proc/self/maps", |piece| {
-        lines += piece.iter().filter(|&&byte| byte == b'\n').count();
-    })?;
-    Ok(lines)
+    sys::vma_count()
 }
 
 /// Mappings that a process may have: `vm.max_map_count`.
@@ -99,7 +95,7 @@ pub fn vma_count() -> io::Result<usize> {
 /// # Errors
 /// As [`resident_bytes`].
 pub fn vma_limit() -> io::Result<usize> {
-    number_in("/proc/sys/vm/max_map_count", 0)
+    sys::vma_limit()
 }
 
 /// Of the pages that `memory` touches, the bytes that are resident (`mincore`). The memory is not

@@ -14,6 +14,26 @@ pub(crate) use elsewhere::{read_proc, resident_pages};
 #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
 pub(crate) use linux::{read_proc, resident_pages};
 
+/// Mappings that this process has. Here, as the errors of other calls tell it.
+pub(crate) fn vma_count() -> io::Result<usize> {
+    let mut lines = 0;
+    read_proc("/proc/self/maps", |piece| {
+        lines += piece.iter().filter(|&&byte| byte == b'\n').count();
+    })?;
+    Ok(lines)
+}
+
+/// Mappings that a process may have.
+pub(crate) fn vma_limit() -> io::Result<usize> {
+    let mut limit = 0_usize;
+    read_proc("/proc/sys/vm/max_map_count", |piece| {
+        for digit in piece.iter().filter(|byte| byte.is_ascii_digit()) {
+            limit = limit.saturating_mul(10).saturating_add(usize::from(digit - b'0'));
+        }
+    })?;
+    Ok(limit)
+}
+
 #[cfg(not(all(any(target_os = "linux", target_os = "android"), not(miri))))]
 mod elsewhere {
     use super::io;

@@ -145,7 +145,7 @@ pub(crate) fn failed(call: &'static str, errno: Errno, asked: usize) -> OsError 
 
 /// Whether the process has used up `vm.max_map_count`, up to a few that others may hold back.
 fn full_map_table() -> Option<Cause> {
-    let (count, limit) = (crate::process::vma_count().ok()?, crate::process::vma_limit().ok()?);
+    let (count, limit) = (super::process::vma_count().ok()?, super::process::vma_limit().ok()?);
     (count + 8 >= limit).then_some(Cause::MapCount { limit: limit as u64 })
 }
 
