@@ -192,10 +192,7 @@ pub unsafe trait PageSource {
     }
 
     /// What this stack knows of itself, gathered from all its tiers.
-    fn snapshot(&self) -> Snapshot
-    where
-        Self: Sized,
-    {
+    fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
         self.observe(&mut snapshot);
         snapshot

@@ -72,6 +72,7 @@ pub struct Contract {
     max_align: usize,
     finite: bool,
     outstanding: bool,
+    may_fragment: bool,
     seed: u64,
     ops: usize,
 }
@@ -91,6 +92,7 @@ impl Contract {
             max_align: 2 << 20,
             finite: false,
             outstanding: false,
+            may_fragment: false,
             seed: 0,
             ops: if cfg!(miri) { 100 } else { 2000 },
         }
@@ -119,6 +121,12 @@ impl Contract {
     /// leak then, as they may, and leak checkers say so.
     pub const fn outstanding(self, outstanding: bool) -> Self {
         Self { outstanding, ..self }
+    }
+
+    /// Whether fewer runs may be had after use than when fresh, because what is free lies in pieces
+    /// that are too short: a source that bumps, such as `Fixed`, beneath a cache. One must do.
+    pub const fn may_fragment(self, may_fragment: bool) -> Self {
+        Self { may_fragment, ..self }
     }
 
     /// The seed of the random parts, 0 by default: the same seed does the same.

@@ -80,11 +80,11 @@ pub(super) fn hammer<S: PageSource + Sync>(contract: &Contract, make: &impl Fn()
     leaves_whole(contract, &source, || hammer_one(contract, &source));
 }
 
-fn hammer_one<S: PageSource + Sync>(contract: &Contract, source: &S) {
+fn hammer_one(contract: &Contract, source: &(dyn PageSource + Sync)) {
     let granule = source.granule();
     let ranges = Ranges::default();
     let acquired = AtomicUsize::new(0);
-    let take = |source: &S, random, thread| {
+    let take = |source: &dyn PageSource, random, thread| {
         let note = |held: &Held| held::insert(&mut lock(&ranges), held);
         Held::acquire(source, request(contract, granule, random), thread as u8 + 1, note)
     };
@@ -117,7 +117,7 @@ fn hammer_one<S: PageSource + Sync>(contract: &Contract, source: &S) {
 }
 
 /// Runs `work` on a fresh source, which must be as good as new afterwards.
-fn leaves_whole<S: PageSource>(contract: &Contract, source: &S, work: impl FnOnce()) {
+fn leaves_whole(contract: &Contract, source: &dyn PageSource, work: impl FnOnce()) {
     let before = contract.finite.then(|| clauses::capacity(contract, source));
     work();
     // What a cache keeps, it keeps in other lengths than `capacity` asks for.
@@ -136,7 +136,7 @@ pub(super) fn release_elsewhere<S: PageSource + Sync>(contract: &Contract, make:
     leaves_whole(contract, &source, || pass_on(contract, &source));
 }
 
-fn pass_on<S: PageSource + Sync>(contract: &Contract, source: &S) {
+fn pass_on(contract: &Contract, source: &(dyn PageSource + Sync)) {
     let granule = source.granule();
     let ranges = Ranges::default();
     let (mut senders, mut receivers) = (Vec::new(), Vec::new());
