@@ -8,7 +8,8 @@ use pool_core::{Failing, Fixed, Heap, Limit, Locked, PageError, PageSource};
 use pool_core::{Pages, Request, Run, Snapshot, Stats};
 
 /// Modest, as there are many stacks: the suite's own size is for a single source.
-const CONTRACT: Contract = Contract::new().ops(if cfg!(miri) { 30 } else { 500 });
+const CONTRACT: Contract = Contract::new().most_bytes(MOST).ops(if cfg!(miri) { 30 } else { 500 });
+const MOST: usize = if cfg!(miri) { 2 << 20 } else { 16 << 20 };
 const SMALL: Contract = CONTRACT.most_bytes(BLOCK).max_align(1 << 20).finite(true);
 const BLOCK: usize = if cfg!(miri) { 1 << 20 } else { 8 << 20 };
 /// A limit that no test reaches but the one that is finite by it.
@@ -59,7 +60,7 @@ macro_rules! sources {
         $each! { heap_64k, check_shared, CONTRACT, Heap::with_granule(64 << 10), $args }
         $each! { fixed, check_send, SMALL.outstanding(true), Block::new(), $args }
         $each! { locked_fixed, check_shared, SMALL.outstanding(true), Locked::new(Block::new()), $args }
-        $each! { tight, check_shared, CONTRACT.finite(true), Limit::new(Heap::new(), 16 << 20), $args }
+        $each! { tight, check_shared, CONTRACT.finite(true), Limit::new(Heap::new(), MOST), $args }
     };
 }
 
@@ -120,6 +121,7 @@ macro_rules! twice {
 macro_rules! two {
     (($check:ident, $contract:expr, $make:expr, $wrap:expr), $layer:ident, $outer:expr) => {
         #[test]
+        #[cfg_attr(miri, ignore = "slow: under Miri one layer has to do")]
         fn $layer() {
             $contract.$check(|| wrap(wrap($make, $wrap), $outer));
         }
