@@ -269,7 +269,7 @@ catches! {
     decommit_without_flag: DecommitForgetsTheFlag => "left its flag",
     length_zero: TakesLengthZero => "clause 11 of PageSource: Request { len: 0",
     odd_align: TakesAnyAlign => "clause 11 of PageSource: Request { len: 1, align: 0",
-    overflowing_length: TakesAnyLength => "clause 11 of PageSource: Request { len: 18",
+    overflowing_length: TakesAnyLength => "} gave Run",
     trim_that_touches_live_runs: TrimTouchesLiveRuns => "somebody wrote into",
     lost_memory: NeverReuses => "when all were back",
     endless_finite_source: NeverRefuses => "is said to be finite",
