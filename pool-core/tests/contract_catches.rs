@@ -266,7 +266,7 @@ catches! {
     dirty_recycled_run: TrustsTheFlagOfRelease => "clause 4 of PageSource",
     false_claim_of_zeros: ClaimsZeros => "clause 4 of PageSource",
     decommit_that_does_nothing: DecommitDoesNothing => "does not read as zeros after decommit",
-    decommit_without_flag: DecommitForgetsTheFlag => "left its flag",
+    decommit_without_flag: DecommitForgetsTheFlag => "disagree",
     length_zero: TakesLengthZero => "clause 11 of PageSource: Request { len: 0",
     odd_align: TakesAnyAlign => "clause 11 of PageSource: Request { len: 1, align: 0",
     overflowing_length: TakesAnyLength => "} gave Run",
