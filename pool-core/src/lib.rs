@@ -263,7 +263,7 @@ pub use layer::locked::Locked;
 pub use layer::stats::Stats;
 pub use pages::{PageBytes, Pages};
 pub use run::{PageKind, Request, Run};
-pub use snapshot::{BudgetUse, CacheUse, Snapshot, Traffic};
+pub use snapshot::{BudgetUse, CacheUse, HeldUse, Snapshot, Traffic};
 pub use source::PageSource;
 pub use source::buddy::Buddy;
 pub use source::fixed::Fixed;

@@ -104,7 +104,7 @@ impl<S: PageSource> Pages<S> {
     #[inline]
     #[must_use]
     pub fn as_uninit_mut(&mut self) -> &mut [MaybeUninit<u8>] {
-        self.run = self.run.token().with_zeroed(false);
+        self.run.set_zeroed(false);
         // SAFETY: as in `as_uninit`, and `&mut self` makes the borrow exclusive.
         unsafe { core::slice::from_raw_parts_mut(self.run.ptr().as_ptr().cast(), self.run.len()) }
     }
@@ -112,7 +112,6 @@ impl<S: PageSource> Pages<S> {
     /// Gives the memory back to the system and keeps the addresses. `true`: it was returned, and
     /// reads as zeros. See [`PageSource::decommit`].
     pub fn decommit(&mut self) -> bool {
-        self.run = self.run.token().with_zeroed(false);
         // SAFETY: `self` owns the run, and `&mut self` proves that no reference into it lives.
         unsafe { self.source.decommit(&mut self.run) }
     }
@@ -163,7 +162,7 @@ impl<S: PageSource> PageBytes<S> {
     #[must_use]
     pub fn into_pages(self) -> Pages<S> {
         let mut pages = self.pages;
-        pages.run = pages.run.token().with_zeroed(false);
+        pages.run.set_zeroed(false);
         pages
     }
 

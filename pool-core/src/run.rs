@@ -188,6 +188,13 @@ impl Run {
         self.class
     }
 
+    /// Says that it reads as zeros now, or is not known to: for sources that implement
+    /// [`decommit`](crate::PageSource::decommit).
+    #[inline]
+    pub const fn set_zeroed(&mut self, zeroed: bool) {
+        self.zeroed = zeroed;
+    }
+
     /// Its bytes as a raw slice.
     #[inline]
     #[must_use]

@@ -27,10 +27,9 @@ pub struct Snapshot {
     pub budget: Option<BudgetUse>,
     /// Sum over all caches of the stack that this thread can see.
     pub cache: Option<CacheUse>,
-    /// Bytes held from the system by the bottom tier: live, idle and unused parts of regions.
-    pub held_bytes: usize,
-    /// Mappings (or blocks) that the bottom tier has from the system.
-    pub mappings: usize,
+    /// What the bottom tier has from the system; `None` where it does not count, such as
+    /// [`Heap`](crate::Heap).
+    pub held: Option<HeldUse>,
 }
 
 /// Counters of a [`Stats`](crate::Stats) layer.
@@ -85,6 +84,16 @@ pub struct CacheUse {
     pub decayed_bytes: u64,
 }
 
+/// What a bottom tier has from the system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldUse {
+    /// Bytes mapped: live, idle and unused parts of regions.
+    pub bytes: usize,
+    /// Mappings, or blocks of the caller's.
+    pub mappings: usize,
+}
+
 impl CacheUse {
     /// Adds another cache's figures.
     pub fn add(&mut self, other: &Self) {
@@ -96,6 +105,13 @@ impl CacheUse {
 }
 
 impl Snapshot {
+    /// Adds what a bottom tier holds; for [`observe`](crate::PageSource::observe).
+    pub fn add_held(&mut self, bytes: usize, mappings: usize) {
+        let held = self.held.get_or_insert_default();
+        held.bytes += bytes;
+        held.mappings += mappings;
+    }
+
     /// The figures as `(name, value)`, in the order of [`Display`](fmt::Display); names are
     /// `snake_case` and never change meaning. Made for exporters.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
@@ -125,9 +141,12 @@ impl Snapshot {
                 ("cache_decayed_bytes", c.decayed_bytes),
             ]
         });
-        let bottom = [("held_bytes", self.held_bytes as u64), ("mappings", self.mappings as u64)];
+        let bottom =
+            self.held.map(|h| [("held_bytes", h.bytes as u64), ("mappings", h.mappings as u64)]);
         let t = t.into_iter().flatten();
-        t.chain(b.into_iter().flatten()).chain(c.into_iter().flatten()).chain(bottom)
+        t.chain(b.into_iter().flatten())
+            .chain(c.into_iter().flatten())
+            .chain(bottom.into_iter().flatten())
     }
 }
 
@@ -151,7 +170,7 @@ mod tests {
     fn the_table_is_aligned() {
         let snapshot = Snapshot {
             traffic: Some(Traffic { live_bytes: 4096, ..Traffic::default() }),
-            held_bytes: 1 << 30,
+            held: Some(HeldUse { bytes: 1 << 30, mappings: 1 }),
             ..Snapshot::default()
         };
         let table = snapshot.to_string();

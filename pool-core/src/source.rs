@@ -73,8 +73,8 @@ use alloc::{boxed::Box, rc::Rc, sync::Arc};
 ///    the source: it reclaims them (nobody may use them afterwards) or leaks them.
 /// 6. **Nothing unwinds.** No method panics.
 /// 7. **`decommit`** has exclusive access to the run, into which no reference lives. Afterwards the
-///    bytes are indeterminate, or zeros if it returned `true`, and then it has set the run's flag.
-///    The run stays owned by the caller.
+///    bytes are indeterminate, or zeros if it returned `true`. It sets the run's flag to what it
+///    returns. The run stays owned by the caller.
 /// 8. **Wrappers** hand the inner run back unchanged (pointer, length, kind), and do not pretend to
 ///    an alignment or length that the inner run has not. A **refusal has no side effect**.
 /// 9. **Lies** are the implementor's undefined behaviour, not the consumer's; consumers check cheaply
@@ -113,7 +113,7 @@ pub unsafe trait PageSource {
     /// # Safety
     /// The caller owns the run, and no reference into it lives.
     unsafe fn decommit(&self, run: &mut Run) -> bool {
-        let _ = run;
+        run.set_zeroed(false);
         false
     }
 
@@ -129,8 +129,11 @@ pub unsafe trait PageSource {
         let _ = snapshot;
     }
 
-    /// A run owned by a guard that releases it: the way in without `unsafe`. To keep the source,
-    /// borrow it: `(&source).pages(len)`.
+    /// A run owned by a guard that releases it: the way in without `unsafe`.
+    ///
+    /// The guard keeps `self`, so hand it a handle: `(&source).pages(len)` for as long as a borrow
+    /// does, a clone of an `Rc`, an `Arc` or a `&'static` for longer; [`Global`](crate::Global) is a
+    /// handle already. A struct that owns its source and gives out pages keeps an `Rc` or `Arc`.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).

@@ -3,6 +3,7 @@
 //! ```
 //! use pool_core::testing::{self, Contract};
 //! use pool_core::{Heap, PageSource};
+//! # if cfg!(miri) { return } // tests/contract.rs does the same, smaller
 //!
 //! testing::contract(Heap::new);                       // any source
 //! testing::contract_shared(|| Heap::new().counted()); // one that is `Send + Sync`: threads, too
@@ -59,6 +60,7 @@ pub fn contract_shared<S: PageSource + Send + Sync>(make: impl Fn() -> S) {
 /// use core::mem::MaybeUninit;
 /// use pool_core::Fixed;
 /// use pool_core::testing::Contract;
+/// # if cfg!(miri) { return } // it leaks
 /// let block = || Box::leak(vec![MaybeUninit::uninit(); 1 << 20].into_boxed_slice());
 /// Contract::new().most_bytes(1 << 20).finite(true).check(|| Fixed::new(block()));
 /// ```

@@ -1,9 +1,12 @@
 //! What is `Send`, `Sync` and `Clone`, and what is not: part of the interface (DESIGN, auto traits).
 
 use core::cell::Cell;
-use pool_core::{Budget, Charge, Failing, Fixed, Heap, Limit, Locked, OverBudget, PageError};
-use pool_core::{PageBytes, PageSource, Pages, Request, Run, Snapshot, Stats};
-use static_assertions::{assert_impl_all, assert_not_impl_any, assert_obj_safe};
+use pool_core::{
+    Background, Buddy, Budget, Cache, Charge, Failing, Fixed, Global, GlobalBuilder, Heap,
+};
+use pool_core::{Limit, LocalCache, Locked, Mirror, Mmap, OverBudget, PageBytes, PageError};
+use pool_core::{PageSource, Pages, Request, Run, Snapshot, Stats};
+use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -54,3 +57,24 @@ assert_not_impl_any!(Locked<Rc<Heap>>: Send, Sync);
 assert_not_impl_any!(Locked<&'static Cell<u8>>: Send, Sync);
 // `Mutex` lends `&mut S` to all: another source could be swapped in under live runs.
 assert_not_impl_any!(std::sync::Mutex<Heap>: PageSource);
+
+assert_impl_all!(Mmap: Send, Sync, PageSource, core::fmt::Debug, Default);
+assert_not_impl_any!(Mmap: Clone);
+assert_impl_all!(Global: Send, Sync, Copy, Default, PageSource);
+assert_eq_size!(Global, ());
+assert_impl_all!(Pages<Global>: Send, Sync);
+assert_impl_all!(Cache<Heap>: Send, Sync, PageSource);
+assert_impl_all!(Cache<Fixed<'static>>: Send);
+assert_not_impl_any!(Cache<Fixed<'static>>: Sync, Clone);
+assert_not_impl_any!(Cache<Rc<Heap>>: Send, Sync);
+// The cache's clock crosses threads with it.
+assert_not_impl_any!(Cache<Heap, Box<dyn Fn() -> core::time::Duration>>: Send, Sync);
+assert_impl_all!(LocalCache<Heap>: Send, PageSource);
+assert_not_impl_any!(LocalCache<Heap>: Sync, Clone);
+assert_not_impl_any!(LocalCache<Rc<Heap>>: Send, Sync);
+assert_impl_all!(Buddy<Heap>: Send, PageSource);
+assert_not_impl_any!(Buddy<Heap>: Sync, Clone);
+assert_not_impl_any!(Buddy<Rc<Heap>>: Send, Sync);
+assert_impl_all!(Mirror: Send, Sync, PageSource);
+assert_impl_all!(Background: Send);
+assert_impl_all!(GlobalBuilder: Send);

@@ -111,8 +111,11 @@ fn a_charge_grows_shrinks_and_goes() {
     assert_eq!(connection.charge(48).unwrap_err().asked, 48);
     drop(charge);
     assert_eq!(process.used(), 0);
-    std::mem::forget(connection.charge(4).unwrap());
-    assert_eq!(process.used(), 4, "a forgotten charge stays");
+    // A forgotten charge stays; its handle is leaked, which Miri would report.
+    if !cfg!(miri) {
+        std::mem::forget(connection.charge(4).unwrap());
+        assert_eq!(process.used(), 4);
+    }
 }
 
 /// Runs `work` in four threads at once.

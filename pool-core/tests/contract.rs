@@ -9,7 +9,8 @@ use pool_core::{Buddy, Cache, Failing, Fixed, Global, Heap, Limit, LocalCache, L
 use pool_core::{PageError, PageSource, Pages, Request, Run, Snapshot, Stats};
 
 /// Modest, as there are many stacks: the suite's own size is for a single source.
-const CONTRACT: Contract = Contract::new().ops(if cfg!(miri) { 30 } else { 500 });
+const CONTRACT: Contract = Contract::new().most_bytes(MOST).ops(if cfg!(miri) { 30 } else { 500 });
+const MOST: usize = if cfg!(miri) { 2 << 20 } else { 16 << 20 };
 const SMALL: Contract = CONTRACT.most_bytes(BLOCK).max_align(1 << 20).finite(true);
 const BLOCK: usize = if cfg!(miri) { 1 << 20 } else { 8 << 20 };
 /// A limit that no test reaches but the one that is finite by it.
@@ -69,7 +70,7 @@ macro_rules! sources {
         $each! { locked_buddy, shallow, check_shared, CONTRACT.finite(true), CONTRACT.finite(true), Locked::new(Buddy::new(Mmap::new(), 8 << 20).unwrap()), $args }
         $each! { local_cache, shallow, check_send, CONTRACT, CONTRACT, LocalCache::new(Mmap::new()), $args }
         $each! { local_cache_16k, shallow, check_send, CONTRACT, CONTRACT, LocalCache::new(Heap::with_granule(16 << 10)), $args }
-        $each! { tight, deep, check_shared, CONTRACT.finite(true), CONTRACT.finite(true), Limit::new(Heap::new(), 16 << 20), $args }
+        $each! { tight, deep, check_shared, CONTRACT.finite(true), CONTRACT.finite(true), Limit::new(Heap::new(), MOST), $args }
     };
 }
 
@@ -138,6 +139,7 @@ macro_rules! twice {
 macro_rules! two {
     (($check:ident, $contract:expr, $make:expr, $wrap:expr), $layer:ident, $outer:expr) => {
         #[test]
+        #[cfg_attr(miri, ignore = "slow: under Miri one layer has to do")]
         fn $layer() {
             $contract.$check(|| wrap(wrap($make, $wrap), $outer));
         }

@@ -122,7 +122,7 @@ fn refusals_change_nothing() {
     assert!(matches!(refused(huge), PageError::TooLarge { .. }));
     // More addresses than the machine has.
     assert!(matches!(refused(Request::new(1 << 52)), PageError::Os(_)));
-    assert_eq!(mirror.snapshot().held_bytes, 0);
+    assert_eq!(mirror.snapshot().held.map(|held| held.bytes), Some(0));
 }
 
 #[test]
@@ -177,8 +177,8 @@ fn neighbours_share_a_mapping() {
         let end = runs.iter().map(|run| span(run).end).max().unwrap();
         assert_eq!(end - start, 2 * len * rings);
         assert_eq!(mappings(&(start..end)), rings + 1);
-        assert_eq!(mirror.snapshot().mappings, rings + 1);
-        assert_eq!(mirror.snapshot().held_bytes, rings * len);
+        assert_eq!(mirror.snapshot().held.unwrap().mappings, rings + 1);
+        assert_eq!(mirror.snapshot().held.unwrap().bytes, rings * len);
         runs.into_iter().for_each(|run| release(&mirror, run));
     }
 }
@@ -195,12 +195,12 @@ fn trim_unmaps_idle_slabs_and_drop_unmaps_all() {
     assert_eq!(mirror.trim(), 11 * len);
     let mapped = |span: &&Range<usize>| mappings(span) > 0;
     assert_eq!(spans.iter().filter(mapped).count(), 4);
-    assert_eq!(mirror.snapshot().held_bytes, 4 * len);
+    assert_eq!(mirror.snapshot().held.unwrap().bytes, 4 * len);
     assert_eq!(read(&kept, len + 7), 1);
     // The slab that stayed serves its free rings, and new slabs are made.
     let again: Vec<_> = (0..6).map(|_| mirror.acquire(Request::new(len)).unwrap()).collect();
     assert!(again.iter().all(is_zero));
-    assert_eq!(mirror.snapshot().held_bytes, 7 * len);
+    assert_eq!(mirror.snapshot().held.unwrap().bytes, 7 * len);
     again.into_iter().for_each(|run| release(&mirror, run));
     let last = span(&kept);
     drop(mirror);
@@ -260,7 +260,7 @@ fn runs_are_released_on_other_threads() {
         }
     }
     mirror.trim();
-    assert_eq!(mirror.snapshot().held_bytes, 0);
+    assert_eq!(mirror.snapshot().held.map(|held| held.bytes), Some(0));
 }
 
 /// Forks; the child runs `act`, which makes no allocation and takes no lock, and ends. Returns how.

@@ -2,7 +2,7 @@
 
 use crate::sync::atomic::{
     AtomicBool,
-    Ordering::{Acquire, Release},
+    Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::cell::UnsafeCell;
 use crate::sync::const_unless_loom;
@@ -30,14 +30,20 @@ impl<T> TryLock<T> {
         }
     }
 
+    /// Turns `inside` from false to true, or fails and stores nothing.
+    #[inline(always)]
+    fn swap_in(&self) -> bool {
+        self.inside.compare_exchange(false, true, Acquire, Relaxed).is_ok()
+    }
+
     /// Runs `f` on the value, or returns `None` at once if somebody is inside. `f` must not
     /// panic: the lock would stay closed (nothing worse).
     #[inline]
     pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if self.inside.swap(true, Acquire) {
+        if !self.swap_in() {
             return None;
         }
-        // SAFETY: the swap turned `inside` from false to true, so no other call is between there and
+        // SAFETY: `inside` went from false to true by us, so no other call is between there and
         // the store below, and the value is reached nowhere else.
         let result = self.value.with_mut(|value| f(unsafe { &mut *value }));
         self.inside.store(false, Release);
@@ -48,7 +54,7 @@ impl<T> TryLock<T> {
     /// which must not happen while another thread is.
     #[cfg(all(unix, not(miri), not(loom)))]
     pub(crate) fn enter(&self) -> bool {
-        !self.inside.swap(true, Acquire)
+        self.swap_in()
     }
 
     /// Ends an [`enter`](Self::enter) that was granted.

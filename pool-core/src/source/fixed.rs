@@ -126,8 +126,7 @@ unsafe impl PageSource for Fixed<'_> {
     }
 
     fn observe(&self, snapshot: &mut Snapshot) {
-        snapshot.held_bytes += self.len;
-        snapshot.mappings += 1;
+        snapshot.add_held(self.len, 1);
     }
 }
 

@@ -256,7 +256,7 @@ unsafe impl PageSource for Mirror {
     unsafe fn decommit(&self, run: &mut Run) -> bool {
         // SAFETY: the caller owns the run, which is the first view of a ring.
         let removed = unsafe { Slab::remove(run.ptr(), run.len()) };
-        *run = run.token().with_zeroed(removed);
+        run.set_zeroed(removed);
         removed
     }
 
@@ -268,10 +268,10 @@ unsafe impl PageSource for Mirror {
 
     /// Held are the bytes of all mapped rings, once each, whether touched or not.
     fn observe(&self, snapshot: &mut Snapshot) {
+        snapshot.add_held(0, 0);
         for (order, class) in self.lock().iter().enumerate() {
             for slab in &class.slabs {
-                snapshot.held_bytes += slab.mapped() * (self.granule << order);
-                snapshot.mappings += slab.mapped() + 1;
+                snapshot.add_held(slab.mapped() * (self.granule << order), slab.mapped() + 1);
             }
         }
     }

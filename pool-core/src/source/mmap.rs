@@ -438,7 +438,7 @@ unsafe impl PageSource for Mmap {
     unsafe fn decommit(&self, run: &mut Run) -> bool {
         // SAFETY: the caller owns the run, which is of ours, and no reference into it lives.
         let returned = unsafe { self.return_pages(run.ptr(), run.len()) };
-        *run = run.token().with_zeroed(returned);
+        run.set_zeroed(returned);
         returned
     }
 
@@ -449,8 +449,8 @@ unsafe impl PageSource for Mmap {
 
     fn observe(&self, snapshot: &mut Snapshot) {
         let state = self.state();
-        snapshot.held_bytes += state.regions.len() * self.options.region_len + state.large_bytes;
-        snapshot.mappings += state.regions.len() + state.large_len;
+        let bytes = state.regions.len() * self.options.region_len + state.large_bytes;
+        snapshot.add_held(bytes, state.regions.len() + state.large_len);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::bytes::MAX_LEN;
 use crate::error::PageError;
 use crate::mix::splitmix64;
 use crate::run::Request;
-use crate::snapshot::{BudgetUse, Snapshot, Traffic};
+use crate::snapshot::{BudgetUse, HeldUse, Snapshot, Traffic};
 use crate::source::PageSource;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -349,16 +349,15 @@ fn observe(source: &dyn PageSource) {
     let outer = Snapshot {
         traffic: Some(Traffic { acquired: 1, ..Traffic::default() }),
         budget: Some(BudgetUse { used: 2, peak: 3, limit: 4 }),
-        held_bytes: 5,
-        mappings: 6,
+        held: Some(HeldUse { bytes: 5, mappings: 6 }),
         ..Snapshot::default()
     };
     let mut snapshot = outer;
     source.observe(&mut snapshot);
     let kept = snapshot.traffic == outer.traffic && snapshot.budget == outer.budget;
     assert!(kept, "observe: the figures of the outermost layer were replaced: {snapshot:?}");
-    let added = snapshot.held_bytes >= 5 && snapshot.mappings >= 6;
-    assert!(added, "observe: held_bytes and mappings are added to, not replaced: {snapshot:?}");
+    let added = snapshot.held.is_some_and(|held| held.bytes >= 5 && held.mappings >= 6);
+    assert!(added, "observe: what is held is added to, not replaced: {snapshot:?}");
 }
 
 fn outstanding<S: PageSource>(contract: &Contract, source: S) {

@@ -91,11 +91,12 @@ impl Held {
     fn decommit<S: PageSource + ?Sized>(self, source: &S) -> Self {
         let Self { run, tag } = self;
         let (ptr, len) = (run.ptr(), run.len());
-        let mut run = run.with_zeroed(false);
+        // As if the run had come zeroed: what was written since made that stale.
+        let mut run = run.with_zeroed(true);
         // SAFETY: the run is owned here and no reference into it lives.
         let returned = unsafe { source.decommit(&mut run) };
         clause!(7, run.ptr() == ptr && run.len() == len, "decommit made {run:?} of {ptr:?}, {len}");
-        clause!(7, run.is_zeroed() || !returned, "decommit returned {run:?} and left its flag");
+        clause!(7, run.is_zeroed() == returned, "decommit: {returned} and {run:?} disagree");
         let held = Self { run, tag };
         if held.run.is_zeroed() {
             // SAFETY: the flag, by clause 7, says that the bytes are initialised, to zero.
