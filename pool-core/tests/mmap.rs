@@ -191,6 +191,33 @@ fn a_step_over_either_end_crashes_with_guard_pages() {
 }
 
 #[test]
+fn a_full_table_of_mappings_names_the_limit() {
+    // Three entries a run, until there are none. A child's, so that no other test misses them.
+    let limit: u64 =
+        std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
+    if limit > 200_000 {
+        eprintln!("vm.max_map_count is {limit}: filling it takes too long");
+        return;
+    }
+    let ended = in_child(|| {
+        let source = Mmap::builder().guard_pages(true).build();
+        for runs in 0.. {
+            match source.acquire(Request::new(1)) {
+                Ok(run) => std::mem::forget(run),
+                Err(PageError::Os(OsError { cause: Cause::MapCount { limit: named }, .. })) => {
+                    // All that was refused is undone, and what is live is counted.
+                    let whole = source.held_bytes() == runs * 3 * source.granule();
+                    return if named == limit && whole { 0 } else { 1 };
+                }
+                Err(_) => return 2,
+            }
+        }
+        3
+    });
+    assert_eq!(ended, Ended::Exited(0));
+}
+
+#[test]
 fn a_child_finds_zeros_in_what_is_wiped_on_fork() {
     let read_in_child = |wipe: bool| {
         let source = Mmap::builder().wipe_on_fork(wipe).build();

@@ -33,7 +33,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// | run length | a power of two of pages up to a region; beyond that whole pages |
 /// | acquire, release | one uncontended lock and O(log n); a system call for a region or a long run |
 /// | metadata | out of band, in mappings of its own, never from Rust's allocator: about 0.6 bytes a page |
-/// | threads | `Send + Sync`; one lock, held for no system call but those of `trim` |
+/// | threads | `Send + Sync`; one lock, held for no system call but those of `trim`, of a table that grows and of a file that grows |
 ///
 /// This is the bottom of a stack: put a [`Cache`](crate::Cache) or [`LocalCache`](crate::LocalCache)
 /// above it, as [`Global`](crate::Global) does. Dropping it unmaps everything, live runs too.
