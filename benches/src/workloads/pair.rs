@@ -1,0 +1,144 @@
+//! `pair-16k`, `pair-64k`: acquire a run and release it, one thread, eight runs at hand.
+//!
+//! The length is a constant, as it is where a pool draws its chunks. The memory is not touched.
+//! *Answers*: the sum of all addresses, which for a stack is that of one chunk each time,
+//! and for a queue that of all chunks in turn.
+
+use crate::case::Case;
+use crate::engine::{Chunk, Engine, Order, Setup, Shared, Store};
+use crate::engines::{
+    ArrayQueueOf, Buddy, Cache, Global, LocalCache, Mmap, MutexVec, Null, SegQueueOf,
+    ThreadLocalVec, Unmap, VecOf,
+};
+use crate::opaque::escape;
+use crate::workloads::{PAGE, POOL_CORE};
+use pool_core::Run;
+use std::time::Instant;
+
+/// Chunks that every engine has at hand.
+pub const AT_HAND: usize = 8;
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    length::<{ 16 << 10 }>("pair-16k", &mut cases);
+    length::<{ 64 << 10 }>("pair-64k", &mut cases);
+    cases
+}
+
+fn length<const LEN: usize>(name: &'static str, cases: &mut Vec<Case>) {
+    cases.extend([
+        alone::<Null, LEN>(name),
+        alone::<LocalCache, LEN>(name),
+        alone::<Global, LEN>(name),
+        alone::<Cache, LEN>(name),
+        alone::<Buddy, LEN>(name),
+        alone::<Mmap, LEN>(name),
+        alone::<VecOf<Chunk>, LEN>(name),
+        alone::<VecOf<Run>, LEN>(name),
+        alone::<ThreadLocalVec, LEN>(name),
+        shared::<ArrayQueueOf<Chunk>, LEN>(name),
+        shared::<ArrayQueueOf<Run>, LEN>(name),
+        shared::<SegQueueOf<Chunk>, LEN>(name),
+        shared::<MutexVec, LEN>(name),
+        alone::<Unmap, LEN>(name).sample(256),
+    ]);
+}
+
+/// What an engine is built for: so much that a buddy is not full.
+#[must_use]
+pub fn setup(chunk: usize) -> Setup {
+    Setup { chunk, capacity: chunk * AT_HAND }
+}
+
+fn alone<E: Engine, const LEN: usize>(name: &'static str) -> Case
+where
+    E::Store: Store,
+{
+    Case::new::<E>(POOL_CORE, name, || {
+        let mut store = E::build(setup(LEN));
+        let answers = Answers::new::<E::Store>(E::ORDER, &warm(&mut store, LEN));
+        Box::new(move |n| {
+            let start = Instant::now();
+            let sum = pairs::<_, LEN>(&mut store, n);
+            let elapsed = start.elapsed();
+            answers.check(sum, n);
+            elapsed
+        })
+    })
+}
+
+fn shared<E: Engine, const LEN: usize>(name: &'static str) -> Case
+where
+    E::Store: Shared,
+{
+    Case::new::<E>(POOL_CORE, name, || {
+        let store = E::build(setup(LEN));
+        let answers = {
+            let mut view = store.view();
+            answers_of(E::ORDER, &mut view, LEN)
+        };
+        Box::new(move |n| {
+            let mut view = store.view();
+            let start = Instant::now();
+            let sum = pairs::<_, LEN>(&mut view, n);
+            let elapsed = start.elapsed();
+            answers.check(sum, n);
+            elapsed
+        })
+    })
+}
+
+fn answers_of<S: Store>(order: Order, store: &mut S, len: usize) -> Answers {
+    Answers::new::<S>(order, &warm(store, len))
+}
+
+/// Takes [`AT_HAND`] chunks and puts them back; their addresses in that order.
+pub fn warm<S: Store>(store: &mut S, len: usize) -> Vec<usize> {
+    let chunks: Vec<_> = (0..AT_HAND).map(|_| store.take(len)).collect();
+    let addresses = chunks.iter().map(|chunk| S::address(chunk).addr()).collect();
+    chunks.into_iter().for_each(|chunk| store.put(chunk));
+    addresses
+}
+
+/// What is measured.
+#[inline(never)]
+fn pairs<S: Store, const LEN: usize>(store: &mut S, n: u64) -> usize {
+    let mut sum = 0_usize;
+    for _ in 0..n {
+        let chunk = store.take(LEN);
+        let address = S::address(&chunk);
+        escape(address);
+        sum = sum.wrapping_add(address.addr());
+        store.put(chunk);
+    }
+    sum
+}
+
+/// Sums of addresses that are right.
+struct Answers {
+    order: Order,
+    addresses: Vec<usize>,
+}
+
+impl Answers {
+    fn new<S: Store>(order: Order, addresses: &[usize]) -> Self {
+        Self { order, addresses: addresses.to_vec() }
+    }
+
+    fn check(&self, sum: usize, n: u64) {
+        let (n, sum_of) = (n as usize, |part: &[usize]| {
+            part.iter().fold(0_usize, |sum, address| sum.wrapping_add(*address))
+        });
+        let right = match self.order {
+            Order::Lifo => self.addresses.iter().any(|top| sum == n.wrapping_mul(*top)),
+            Order::Fifo => {
+                let rounds = sum_of(&self.addresses).wrapping_mul(n / AT_HAND);
+                let twice = [&self.addresses[..], &self.addresses].concat();
+                let rest = |from| sum_of(&twice[from..from + n % AT_HAND]);
+                (0..AT_HAND).any(|from| sum == rounds.wrapping_add(rest(from)))
+            }
+            Order::Any => sum % PAGE == 0 && (n == 0 || sum != 0),
+        };
+        assert!(right, "{n} pairs came to {sum:x} of {:x?}", self.addresses);
+    }
+}
