@@ -41,21 +41,52 @@ impl Engine for ArrayQueueOf<Run> {
     }
 }
 
-impl<T: Item> Store for &ArrayQueueStore<T> {
-    type Chunk = T;
-
+impl<T: Item> ArrayQueueStore<T> {
     #[inline(always)]
-    fn take(&mut self, _: usize) -> T {
+    fn pop(&self) -> T {
         self.free.pop().expect("a chunk is there")
     }
 
     #[inline(always)]
-    fn put(&mut self, chunk: T) {
+    fn push(&self, chunk: T) {
         assert!(self.free.push(chunk).is_ok());
+    }
+}
+
+impl<T: Item> Store for ArrayQueueStore<T> {
+    type Chunk = T;
+
+    #[inline(always)]
+    fn take(&mut self, _: usize) -> T {
+        self.pop()
+    }
+
+    #[inline(always)]
+    fn put(&mut self, chunk: T) {
+        self.push(chunk);
     }
 
     #[inline(always)]
     fn address(chunk: &T) -> *mut u8 {
+        chunk.address()
+    }
+}
+
+impl<T: Item> Store for &ArrayQueueStore<T> {
+    type Chunk = <ArrayQueueStore<T> as Store>::Chunk;
+
+    #[inline(always)]
+    fn take(&mut self, _: usize) -> Self::Chunk {
+        self.pop()
+    }
+
+    #[inline(always)]
+    fn put(&mut self, chunk: Self::Chunk) {
+        self.push(chunk);
+    }
+
+    #[inline(always)]
+    fn address(chunk: &Self::Chunk) -> *mut u8 {
         chunk.address()
     }
 }

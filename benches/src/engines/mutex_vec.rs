@@ -22,21 +22,52 @@ impl Engine for MutexVec {
     }
 }
 
-impl Store for &MutexVecStore {
-    type Chunk = Chunk;
-
+impl MutexVecStore {
     #[inline(always)]
-    fn take(&mut self, _: usize) -> Chunk {
+    fn pop(&self) -> Chunk {
         self.free.lock().expect("nobody panicked").pop().expect("a chunk is there")
     }
 
     #[inline(always)]
-    fn put(&mut self, chunk: Chunk) {
+    fn push(&self, chunk: Chunk) {
         self.free.lock().expect("nobody panicked").push(chunk);
+    }
+}
+
+impl Store for MutexVecStore {
+    type Chunk = Chunk;
+
+    #[inline(always)]
+    fn take(&mut self, _: usize) -> Chunk {
+        self.pop()
+    }
+
+    #[inline(always)]
+    fn put(&mut self, chunk: Chunk) {
+        self.push(chunk);
     }
 
     #[inline(always)]
     fn address(chunk: &Chunk) -> *mut u8 {
+        chunk.address()
+    }
+}
+
+impl Store for &MutexVecStore {
+    type Chunk = <MutexVecStore as Store>::Chunk;
+
+    #[inline(always)]
+    fn take(&mut self, _: usize) -> Self::Chunk {
+        self.pop()
+    }
+
+    #[inline(always)]
+    fn put(&mut self, chunk: Self::Chunk) {
+        self.push(chunk);
+    }
+
+    #[inline(always)]
+    fn address(chunk: &Self::Chunk) -> *mut u8 {
         chunk.address()
     }
 }

@@ -1,4 +1,4 @@
-//! `pair-16k`, `pair-64k`: acquire a run and release it, one thread, eight runs at hand.
+//! `pair-16k`, `pair-64k`, `burst-16k`: acquire a run and release it, one thread, eight runs at hand.
 //!
 //! The length is a constant, as it is where a pool draws its chunks. The memory is not touched.
 //! *Answers*: the sum of all addresses, which for a stack is that of one chunk each time,
@@ -22,6 +22,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     length::<{ 16 << 10 }>("pair-16k", &mut cases);
     length::<{ 64 << 10 }>("pair-64k", &mut cases);
+    bursts(&mut cases);
     cases
 }
 
@@ -42,6 +43,65 @@ fn length<const LEN: usize>(name: &'static str, cases: &mut Vec<Case>) {
         shared::<MutexVec, LEN>(name),
         alone::<Unmap, LEN>(name).sample(256),
     ]);
+}
+
+/// Cases of `burst-16k`: eight chunks are taken, then put back; an operation is one of each.
+///
+/// In `pair` one slot is written and read over and over, which a processor that renames memory does
+/// in no time at all, if only the code is simple enough for it: that of an owned `Vec` is. Here each
+/// slot rests for a while.
+fn bursts(cases: &mut Vec<Case>) {
+    const NAME: &str = "burst-16k";
+    const LEN: usize = 16 << 10;
+    cases.extend([
+        burst::<Null, LEN>(NAME),
+        burst::<LocalCache, LEN>(NAME),
+        burst::<Global, LEN>(NAME),
+        burst::<Cache, LEN>(NAME),
+        burst::<Buddy, LEN>(NAME),
+        burst::<Mmap, LEN>(NAME),
+        burst::<VecOf<Chunk>, LEN>(NAME),
+        burst::<VecOf<Run>, LEN>(NAME),
+        burst::<ThreadLocalVec, LEN>(NAME),
+        burst::<ArrayQueueOf<Chunk>, LEN>(NAME),
+        burst::<ArrayQueueOf<Run>, LEN>(NAME),
+        burst::<MutexVec, LEN>(NAME),
+    ]);
+}
+
+fn burst<E: Engine, const LEN: usize>(name: &'static str) -> Case
+where
+    E::Store: Store,
+{
+    Case::new::<E>(POOL_CORE, name, || {
+        let mut store = E::build(setup(LEN));
+        let all: usize = warm(&mut store, LEN).iter().fold(0, |sum, at| sum.wrapping_add(*at));
+        Box::new(move |n| {
+            let rounds = n.div_ceil(AT_HAND as u64);
+            let start = Instant::now();
+            let sum = burst_rounds::<_, LEN>(&mut store, rounds);
+            let elapsed = start.elapsed();
+            assert_eq!(sum, all.wrapping_mul(rounds as usize), "these are not the eight chunks");
+            elapsed
+        })
+    })
+}
+
+#[inline(never)]
+fn burst_rounds<S: Store, const LEN: usize>(store: &mut S, rounds: u64) -> usize {
+    let mut sum = 0_usize;
+    for _ in 0..rounds {
+        let chunks: [_; AT_HAND] = std::array::from_fn(|_| {
+            let chunk = store.take(LEN);
+            escape(S::address(&chunk));
+            sum = sum.wrapping_add(S::address(&chunk).addr());
+            chunk
+        });
+        for chunk in chunks {
+            store.put(chunk);
+        }
+    }
+    sum
 }
 
 /// What an engine is built for: so much that a buddy is not full.
