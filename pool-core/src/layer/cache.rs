@@ -446,7 +446,7 @@ unsafe impl<S: PageSource, C: Clock> PageSource for Cache<S, C> {
         self.inner.granule()
     }
 
-    #[inline]
+    #[inline(always)]
     fn acquire(&self, request: Request) -> Result<Run, PageError> {
         let Request { len, align, zeroed } = request;
         if align.is_power_of_two() {
