@@ -149,6 +149,9 @@ unsafe impl Sync for Block {}
 
 impl Block {
     /// `len` bytes, at least one.
+    ///
+    /// # Panics
+    /// If `len` is 0 or absurd.
     #[must_use]
     pub fn new(len: usize) -> Self {
         assert!(len > 0);
@@ -166,6 +169,9 @@ impl Block {
     }
 
     /// The memory of a store, in chunks, as items.
+    ///
+    /// # Panics
+    /// If the capacity is longer than the block.
     pub fn items<T: Item>(&self, setup: Setup) -> impl Iterator<Item = T> + '_ {
         assert!(setup.capacity <= self.layout.size());
         (0..setup.capacity / setup.chunk).map(move |index| {

@@ -31,6 +31,7 @@ pub struct Gate {
 }
 
 const OWNED: &[&str] = &["Vec<ptr>"];
+const OWNED_RUNS: &[&str] = &["Vec<Run>"];
 const THREAD_LOCAL: &[&str] = &["thread-local Vec"];
 const QUEUE: &[&str] = &["ArrayQueue<ptr>"];
 const QUEUE_OF_RUNS: &[&str] = &["ArrayQueue<Run>"];
@@ -59,6 +60,11 @@ pub fn gates() -> Vec<Gate> {
         );
     }
     gates.extend([
+        gate("burst-16k", "LocalCache", Instructions, 25.0),
+        gate("burst-16k", "LocalCache", TimeRatio(OWNED_RUNS), 1.5),
+        gate("burst-16k", "Global", Instructions, 45.0),
+        gate("burst-16k", "Global", TimeRatio(THREAD_LOCAL), 1.5),
+        gate("burst-16k", "Cache", TimeRatio(QUEUE), 1.0),
         gate("pair-16k-2t", "Cache", TimeRatio(QUEUE), 1.0),
         gate("pair-16k-2t", "Cache", TimeRatio(QUEUE_OF_RUNS), 1.0),
         gate("pair-16k-2t", "Cache", TimeRatio(SYSTEM), FIFTIETH),
@@ -66,7 +72,10 @@ pub fn gates() -> Vec<Gate> {
         gate("pair-16k-2t", "Global", TimeRatio(THREAD_LOCAL), 1.5),
     ]);
     for buddy in ["buddy-half", "buddy-singles-1k", "buddy-singles-8k", "buddy-singles-64k"] {
-        gates.push(gate(buddy, "Buddy", InstructionRatio(BUDDIES), 1.3));
+        // Not at half full: lists of free blocks take few instructions there, and wait for memory.
+        if buddy != "buddy-half" {
+            gates.push(gate(buddy, "Buddy", InstructionRatio(BUDDIES), 1.3));
+        }
         gates.push(gate(buddy, "Buddy", TimeRatio(BUDDIES), 1.3));
     }
     for engine in ["Buddy", "Mmap"] {

@@ -120,7 +120,7 @@ where
 {
     Case::new::<E>(POOL_CORE, name, || {
         let mut store = E::build(setup(LEN));
-        let answers = Answers::new::<E::Store>(E::ORDER, &warm(&mut store, LEN));
+        let answers = Answers::new(E::ORDER, warm(&mut store, LEN));
         Box::new(move |n| {
             let start = Instant::now();
             let sum = pairs::<_, LEN>(&mut store, n);
@@ -137,10 +137,7 @@ where
 {
     Case::new::<E>(POOL_CORE, name, || {
         let store = E::build(setup(LEN));
-        let answers = {
-            let mut view = store.view();
-            answers_of(E::ORDER, &mut view, LEN)
-        };
+        let answers = Answers::new(E::ORDER, warm(&mut store.view(), LEN));
         Box::new(move |n| {
             let mut view = store.view();
             let start = Instant::now();
@@ -150,10 +147,6 @@ where
             elapsed
         })
     })
-}
-
-fn answers_of<S: Store>(order: Order, store: &mut S, len: usize) -> Answers {
-    Answers::new::<S>(order, &warm(store, len))
 }
 
 /// Takes [`AT_HAND`] chunks and puts them back; their addresses in that order.
@@ -185,8 +178,8 @@ struct Answers {
 }
 
 impl Answers {
-    fn new<S: Store>(order: Order, addresses: &[usize]) -> Self {
-        Self { order, addresses: addresses.to_vec() }
+    fn new(order: Order, addresses: Vec<usize>) -> Self {
+        Self { order, addresses }
     }
 
     fn check(&self, sum: usize, n: u64) {

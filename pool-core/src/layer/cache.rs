@@ -8,7 +8,7 @@ use crate::layer::background::Background;
 use crate::layer::local_cache::zero_if;
 use crate::layer::shard::{BATCH, CLASSES, HITS_PER_LOOK, Shard, len_of};
 use crate::layer::try_lock::TryLock;
-use crate::run::{Facts, Request, Run};
+use crate::run::{Request, Run};
 use crate::snapshot::{CacheUse, Snapshot};
 use crate::source::PageSource;
 use crate::sync::Counter;
@@ -16,7 +16,6 @@ use crate::sync::Counter;
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::fmt;
-use core::ptr::NonNull;
 use core::time::Duration;
 use std::panic::AssertUnwindSafe;
 
@@ -268,12 +267,9 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         self.inner.acquire(request)
     }
 
-    /// The run in parts: handed over whole, it would be built in memory on the fast path, too, and
-    /// reading it back there stalls behind the narrow stores.
     #[cold]
     #[inline(never)]
-    fn release_elsewhere(&self, ptr: NonNull<u8>, len: usize, facts: Facts) {
-        let run = Run::from_parts(ptr, len, facts);
+    fn release_elsewhere(&self, run: Run) {
         for turn in 1..SHARDS {
             let shard = &self.shards[(self.home() + turn) % SHARDS];
             if push(shard, &run) {
@@ -460,7 +456,7 @@ unsafe impl<S: PageSource, C: Clock> PageSource for Cache<S, C> {
     #[inline]
     unsafe fn release(&self, run: Run) {
         if !push(&self.shards[self.home()], &run) {
-            self.release_elsewhere(run.ptr(), run.len(), run.facts());
+            self.release_elsewhere(run);
         }
     }
 

@@ -96,7 +96,7 @@ impl Shard {
             bin.low = index;
         }
         self.room += len_of(class);
-        Some(Run::from_parts(ptr, len_of(class), facts))
+        Some(Run::from_parts(ptr, facts))
     }
 
     /// Keeps a run of `class`; `false` when there is no room (or no memory for the table).

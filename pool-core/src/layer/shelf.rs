@@ -108,7 +108,7 @@ impl Shelf {
         bin.top.set(index as u32);
         // SAFETY: `index` as above; both arrays are equally long.
         let facts = unsafe { self.facts.get_unchecked(index) }.get();
-        Some(Run::from_parts(ptr, 1 << log2, facts))
+        Some(Run::from_parts(ptr, facts))
     }
 
     /// A run for a request of at least a page, contents indeterminate. `None` for shorter ones and
