@@ -115,6 +115,9 @@ pub struct Outcome {
     pub value: Option<f64>,
     /// Whether that is good.
     pub verdict: Verdict,
+    /// Whether the program fails if it is missed: counts do not vary, and ratios of ten and more do
+    /// not vary so much. Other ratios of times are told, and judged by people.
+    pub binding: bool,
 }
 
 impl Gate {
@@ -155,7 +158,8 @@ impl Gate {
             _ => Verdict::Unknown,
         };
         let (workload, engine) = (self.workload.to_owned(), self.engine.to_owned());
-        Some(Outcome { workload, engine, measure, limit: self.limit, value, verdict })
+        let binding = !matches!(self.measure, Measure::TimeRatio(_)) || self.limit <= 0.1;
+        Some(Outcome { workload, engine, measure, limit: self.limit, value, verdict, binding })
     }
 
     /// Huge pages are the machine's to give.

@@ -17,7 +17,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Counts instructions, takes interleaved times, judges the gates; fails if one is missed
+    /// Counts instructions, takes interleaved times, judges the gates; fails if a binding one is missed
     Table {
         /// Only crates, workloads or engines whose name contains this
         #[arg(default_value = "")]
@@ -105,7 +105,7 @@ fn table(filter: String, rounds: usize, mut count: bool, json: bool) -> Result<(
     }
     match table.missed().count() {
         0 => Ok(()),
-        missed => Err(format!("{missed} gates are missed")),
+        missed => Err(format!("binding gates that are missed: {missed}")),
     }
 }
 

@@ -80,9 +80,9 @@ impl Table {
         Ok(Self { rows, gates })
     }
 
-    /// Gates that were missed.
+    /// Binding gates that were missed.
     pub fn missed(&self) -> impl Iterator<Item = &Outcome> {
-        self.gates.iter().filter(|gate| gate.verdict == Verdict::Missed)
+        self.gates.iter().filter(|gate| gate.verdict == Verdict::Missed && gate.binding)
     }
 
     /// The table as text, in Markdown.
@@ -116,7 +116,8 @@ impl Table {
             let verdict = match gate.verdict {
                 Verdict::Met => "met",
                 Verdict::Near => "met within the noise, or missed by it",
-                Verdict::Missed => "**MISSED**",
+                Verdict::Missed if gate.binding => "**MISSED**",
+                Verdict::Missed => "**missed**, a time",
                 Verdict::Unknown => "not measured here",
             };
             let limit = digits(gate.limit);
