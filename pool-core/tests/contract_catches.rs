@@ -107,6 +107,8 @@ unsafe impl PageSource for Faulty {
         match self.fault {
             Fault::OddGranule => 3 * Heap::new().granule(),
             Fault::TinyGranule => 64,
+            // A run is always whole pages; half of this granule is one.
+            Fault::UnroundedRun => 2 * Heap::new().granule(),
             _ => Heap::new().granule(),
         }
     }
@@ -118,7 +120,10 @@ unsafe impl PageSource for Faulty {
             state.scribble();
         }
         state.address = address;
-        let asked = self.round(request)?;
+        let mut asked = self.round(request)?;
+        if self.is(Fault::UnroundedRun) {
+            asked.align = asked.align.max(self.granule());
+        }
         let fits = state.live_bytes + asked.len.max(asked.align) <= CAPACITY;
         if !fits && !self.is(Fault::NeverRefuses) {
             if self.is(Fault::ChargesRefusals) {
@@ -167,7 +172,6 @@ unsafe impl PageSource for Faulty {
         let half = len / 2;
         let run = match self.fault {
             Fault::ShortRun if request.len > half => Run::new(start, half),
-            Fault::UnroundedRun => Run::new(start, request.len),
             // SAFETY: the run has at least one granule, which is longer than 64 bytes.
             Fault::IgnoresAlign => Run::new(unsafe { start.add(64) }, len),
             _ => Run::new(start, len),

@@ -203,7 +203,7 @@ fn a_full_table_of_mappings_names_the_limit() {
         let source = Mmap::builder().guard_pages(true).build();
         for runs in 0.. {
             match source.acquire(Request::new(1)) {
-                Ok(run) => std::mem::forget(run),
+                Ok(_leaked) => {}
                 Err(PageError::Os(OsError { cause: Cause::MapCount { limit: named }, .. })) => {
                     // All that was refused is undone, and what is live is counted.
                     let whole = source.held_bytes() == runs * 3 * source.granule();

@@ -8,7 +8,7 @@ use crate::layer::background::Background;
 use crate::layer::local_cache::zero_if;
 use crate::layer::shard::{BATCH, CLASSES, HITS_PER_LOOK, Shard, len_of};
 use crate::layer::try_lock::TryLock;
-use crate::run::{PageKind, Request, Run};
+use crate::run::{Request, Run};
 use crate::snapshot::{CacheUse, Snapshot};
 use crate::source::PageSource;
 use crate::sync::Counter;
@@ -16,7 +16,6 @@ use crate::sync::Counter;
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::fmt;
-use core::ptr::NonNull;
 use core::time::Duration;
 use std::panic::AssertUnwindSafe;
 
@@ -230,15 +229,15 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
     #[inline(always)]
     fn take(&self, shard: &Padded<TryLock<Shard>>, len: usize, align: usize) -> Option<Run> {
         let class = Self::class_of(len);
-        let (ptr, kind, look) = shard.0.try_with(|shard| {
-            let (ptr, kind) = shard.pop(class, align)?;
+        let (run, look) = shard.0.try_with(|shard| {
+            let run = shard.pop(class, align)?;
             shard.hits += 1;
-            Some((ptr, kind, shard.hits & shard.look_mask == 0))
+            Some((run, shard.hits & shard.look_mask == 0))
         })??;
         if look {
             self.look();
         }
-        Some(Run::new(ptr, len_of(class)).with_kind(kind))
+        Some(run)
     }
 
     #[cold]
@@ -268,12 +267,9 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         self.inner.acquire(request)
     }
 
-    /// The run in parts: handed over whole, it would be built in memory on the fast path, too, and
-    /// reading it back there stalls behind the narrow stores.
     #[cold]
     #[inline(never)]
-    fn release_elsewhere(&self, ptr: NonNull<u8>, len: usize, kind: PageKind) {
-        let run = Run::new(ptr, len).with_kind(kind);
+    fn release_elsewhere(&self, run: Run) {
         for turn in 1..SHARDS {
             let shard = &self.shards[(self.home() + turn) % SHARDS];
             if push(shard, &run) {
@@ -400,8 +396,8 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
 fn push(shard: &Padded<TryLock<Shard>>, run: &Run) -> bool {
     // Class 0 is no power of two; the subtraction takes it beyond all classes.
     let class = (run.class() as usize).wrapping_sub(MIN_PAGE_LOG2 as usize);
-    let (ptr, kind) = (run.ptr(), run.kind());
-    shard.0.try_with(|shard| shard.push(class, ptr, kind)) == Some(true)
+    let (ptr, facts) = (run.ptr(), run.facts());
+    shard.0.try_with(|shard| shard.push(class, ptr, facts)) == Some(true)
 }
 
 /// Tries for a while to get into a shard, for paths where waiting is no harm; `None` if whoever is
@@ -446,7 +442,7 @@ unsafe impl<S: PageSource, C: Clock> PageSource for Cache<S, C> {
         self.inner.granule()
     }
 
-    #[inline]
+    #[inline(always)]
     fn acquire(&self, request: Request) -> Result<Run, PageError> {
         let Request { len, align, zeroed } = request;
         if align.is_power_of_two() {
@@ -460,7 +456,7 @@ unsafe impl<S: PageSource, C: Clock> PageSource for Cache<S, C> {
     #[inline]
     unsafe fn release(&self, run: Run) {
         if !push(&self.shards[self.home()], &run) {
-            self.release_elsewhere(run.ptr(), run.len(), run.kind());
+            self.release_elsewhere(run);
         }
     }
 

@@ -2,7 +2,7 @@
 //! ever used by one thread at a time: the cache's `TryLock` sees to that.
 
 use crate::bytes::{MIN_PAGE_LOG2, is_aligned};
-use crate::run::{PageKind, Run};
+use crate::run::{Facts, Run};
 use crate::sys::mapping::{Mapping, Spec};
 use core::ptr::NonNull;
 
@@ -54,7 +54,7 @@ pub(crate) const HITS_PER_LOOK: u64 = 64;
 #[derive(Clone, Copy)]
 struct Slot {
     ptr: NonNull<u8>,
-    kind: PageKind,
+    facts: Facts,
 }
 
 /// Slots that a class has: one for every run of it that fits into `max_bytes`.
@@ -81,13 +81,13 @@ impl Shard {
 
     /// Takes the topmost run of `class`, if there is one and its alignment suits.
     #[inline(always)]
-    pub(crate) fn pop(&mut self, class: usize, align: usize) -> Option<(NonNull<u8>, PageKind)> {
+    pub(crate) fn pop(&mut self, class: usize, align: usize) -> Option<Run> {
         let bin = self.bins.get_mut(class)?;
         let index = bin.len.checked_sub(1)?;
         // SAFETY: `index < len <= cap`, so the slot lies in the bin's part of the table.
         let slot = unsafe { bin.slots.add(index as usize) };
         // SAFETY: slots below `len` are initialised, and the table is mapped while the shard lives.
-        let Slot { ptr, kind } = unsafe { slot.read() };
+        let Slot { ptr, facts } = unsafe { slot.read() };
         if !is_aligned(ptr.addr().get(), align) {
             return None;
         }
@@ -96,22 +96,22 @@ impl Shard {
             bin.low = index;
         }
         self.room += len_of(class);
-        Some((ptr, kind))
+        Some(Run::from_parts(ptr, facts))
     }
 
     /// Keeps a run of `class`; `false` when there is no room (or no memory for the table).
     #[inline(always)]
-    pub(crate) fn push(&mut self, class: usize, ptr: NonNull<u8>, kind: PageKind) -> bool {
+    pub(crate) fn push(&mut self, class: usize, ptr: NonNull<u8>, facts: Facts) -> bool {
         let Some(bin) = self.bins.get_mut(class) else { return false };
         let Some(room) = self.room.checked_sub(len_of(class)) else { return false };
         if bin.len >= bin.cap {
-            return self.push_first(class, ptr, kind);
+            return self.push_first(class, ptr, facts);
         }
         let index = bin.len;
         // SAFETY: `index < cap`, so the slot lies in the bin's part of the table.
         let slot = unsafe { bin.slots.add(index as usize) };
         // SAFETY: as above; the table is ours, writable, and aligned to a page.
-        unsafe { slot.write(Slot { ptr, kind }) };
+        unsafe { slot.write(Slot { ptr, facts }) };
         bin.len = index + 1;
         self.room = room;
         true
@@ -121,8 +121,8 @@ impl Shard {
     /// not occur while there is room, and is refused.
     #[cold]
     #[inline(never)]
-    fn push_first(&mut self, class: usize, ptr: NonNull<u8>, kind: PageKind) -> bool {
-        self.table.is_none() && self.map_table() && self.push(class, ptr, kind)
+    fn push_first(&mut self, class: usize, ptr: NonNull<u8>, facts: Facts) -> bool {
+        self.table.is_none() && self.map_table() && self.push(class, ptr, facts)
     }
 
     fn map_table(&mut self) -> bool {
@@ -176,9 +176,9 @@ impl Shard {
                 }
                 let Some(place) = rest.next() else { return };
                 bin.surplus -= 1;
-                let Some((ptr, kind)) = self.pop(class, 1) else { return };
+                let Some(run) = self.pop(class, 1) else { return };
                 self.decayed_bytes += len_of(class) as u64;
-                *place = Some(Run::new(ptr, len_of(class)).with_kind(kind));
+                *place = Some(run);
             }
         }
     }

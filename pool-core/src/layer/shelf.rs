@@ -2,7 +2,7 @@
 //! and without a destructor: `LocalCache` owns one, `Global` has one a thread.
 
 use crate::bytes::{MIN_PAGE_LOG2, is_aligned, log2_ceil};
-use crate::run::{PageKind, Request, Run};
+use crate::run::{Facts, Request, Run};
 use crate::snapshot::CacheUse;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
@@ -18,9 +18,11 @@ const BINS: usize = 32;
 /// never written costs no page fault here, and a stale write into a free run corrupts no list.
 pub(crate) struct Shelf {
     bins: [Bin; BINS],
-    /// Pointers of kept runs, `DEPTH` for each class; non-null below the class's `top`.
+    /// Kept runs, `DEPTH` for each class; below the class's `top` the pointers are non-null and the
+    /// facts those of a run of the class. Two arrays, as the processor scales an index by 8 for
+    /// nothing, and by 16 not.
     ptrs: [Cell<*mut u8>; CLASSES * DEPTH],
-    kinds: [Cell<PageKind>; CLASSES * DEPTH],
+    facts: [Cell<Facts>; CLASSES * DEPTH],
     hits: Cell<u64>,
     misses: Cell<u64>,
 }
@@ -63,7 +65,7 @@ impl Shelf {
         Self {
             bins,
             ptrs: [const { Cell::new(ptr::null_mut()) }; CLASSES * DEPTH],
-            kinds: [const { Cell::new(PageKind::Base) }; CLASSES * DEPTH],
+            facts: [const { Cell::new(Facts::NONE) }; CLASSES * DEPTH],
             hits: Cell::new(0),
             misses: Cell::new(0),
         }
@@ -109,8 +111,8 @@ impl Shelf {
         }
         bin.top.set(index as u32);
         // SAFETY: `index` as above; both arrays are equally long.
-        let kind = unsafe { self.kinds.get_unchecked(index) }.get();
-        Some(Run::new(ptr, 1 << log2).with_kind(kind))
+        let facts = unsafe { self.facts.get_unchecked(index) }.get();
+        Some(Run::from_parts(ptr, facts))
     }
 
     /// A run for a request of at least a page, contents indeterminate. `None` for shorter ones and
@@ -133,7 +135,7 @@ impl Shelf {
         // SAFETY: `top < end`, so this is the bin of a class, and `top` is in its part.
         unsafe { self.ptrs.get_unchecked(top as usize) }.set(run.ptr().as_ptr());
         // SAFETY: as above; both arrays are equally long.
-        unsafe { self.kinds.get_unchecked(top as usize) }.set(run.kind());
+        unsafe { self.facts.get_unchecked(top as usize) }.set(run.facts());
         bin.top.set(top + 1);
         Ok(())
     }

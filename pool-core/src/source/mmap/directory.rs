@@ -105,9 +105,11 @@ impl Directory {
         crate::bytes::log2_ceil(len).saturating_sub(self.page_log2)
     }
 
-    fn words(&mut self, region: u32) -> &mut [u64] {
+    /// The map, and the words of one region. The map is lent, not copied: it is a kilobyte.
+    #[inline]
+    fn parts(&mut self, region: u32) -> (&BuddyMap, &mut [u64]) {
         let at = region as usize * self.words_each;
-        &mut self.words[at..at + self.words_each]
+        (&self.map, &mut self.words[at..at + self.words_each])
     }
 
     /// Takes a block of `len` bytes (rounded up to a power of two of pages), aligned to `align`,
@@ -120,9 +122,8 @@ impl Directory {
         }
         let list = order.max(align) + fits.trailing_zeros();
         let number = self.heads[list as usize];
-        let map = self.map;
-        let was_empty = map.is_empty(self.words(number));
-        let words = self.words(number);
+        let (map, words) = self.parts(number);
+        let was_empty = map.is_empty(words);
         let page = map.allocate(words, order, align)?;
         let dirty = &words[map.words()..];
         let zeroed = !any(dirty, page as usize..(page as usize + (1 << order)));
@@ -140,13 +141,11 @@ impl Directory {
     pub(crate) fn give(&mut self, region: u32, address: usize, len: usize) {
         let offset = address & ((1 << self.region_log2) - 1);
         let (page, order) = ((offset >> self.page_log2) as u32, self.order_of(len));
-        let map = self.map;
-        let words = self.words(region);
+        let (map, words) = self.parts(region);
         set(&mut words[map.words()..], page as usize..(page as usize + (1 << order)), true);
         map.free(words, page, order);
-        if map.is_empty(words) {
-            self.empty += 1;
-        }
+        let is_empty = map.is_empty(words);
+        self.empty += usize::from(is_empty);
         self.relist(region);
     }
 
@@ -165,8 +164,7 @@ impl Directory {
         let region = Region { mapping, kind, order: None, next: NONE, previous: NONE };
         self.regions[number as usize] = Some(region);
         self.by_base.insert(base, number);
-        let map = self.map;
-        let words = self.words(number);
+        let (map, words) = self.parts(number);
         words.fill(0);
         map.reset(words);
         self.empty += 1;
@@ -194,8 +192,8 @@ impl Directory {
     /// Takes a region out if all its pages are free.
     pub(crate) fn remove_if_empty(&mut self, number: u32) -> Option<Mapping> {
         self.regions.get(number as usize)?.as_ref()?;
-        let map = self.map;
-        if !map.is_empty(self.words(number)) {
+        let (map, words) = self.parts(number);
+        if !map.is_empty(words) {
             return None;
         }
         self.unlist(number);
@@ -212,8 +210,9 @@ impl Directory {
     /// Tells `clean` each free block of a region that has dirty pages, as offset and length in
     /// bytes; where it says `true`, the block is known to be zero from now on.
     pub(crate) fn clean_free(&mut self, number: u32, mut clean: impl FnMut(usize, usize) -> bool) {
-        let (map, page_log2) = (self.map, self.page_log2);
-        let (free, dirty) = self.words(number).split_at_mut(map.words());
+        let page_log2 = self.page_log2;
+        let (map, words) = self.parts(number);
+        let (free, dirty) = words.split_at_mut(map.words());
         map.for_each_free(free, |page, order| {
             let pages = page as usize..(page as usize + (1 << order));
             let (offset, len) = (pages.start << page_log2, pages.len() << page_log2);
@@ -225,8 +224,8 @@ impl Directory {
 
     /// Puts a region into the list of its largest free block.
     fn relist(&mut self, number: u32) {
-        let map = self.map;
-        let order = map.largest_free_order(self.words(number));
+        let (map, words) = self.parts(number);
+        let order = map.largest_free_order(words);
         if self.region(number).is_some_and(|region| region.order == order) {
             return;
         }
@@ -270,15 +269,32 @@ fn masks(range: Range<usize>) -> impl Iterator<Item = (usize, u64)> {
     })
 }
 
+/// The same, if the range lies within one word: blocks of up to 64 pages do.
+#[inline]
+fn one_mask(range: &Range<usize>) -> Option<(usize, u64)> {
+    let (word, low) = (range.start / 64, range.start % 64);
+    let len = range.end - range.start;
+    (len > 0 && low + len <= 64).then(|| (word, (u64::MAX >> (64 - len)) << low))
+}
+
 /// Whether any bit of a range is set.
+#[inline]
 fn any(bits: &[u64], range: Range<usize>) -> bool {
-    masks(range).any(|(word, mask)| bits[word] & mask != 0)
+    match one_mask(&range) {
+        Some((word, mask)) => bits[word] & mask != 0,
+        None => masks(range).any(|(word, mask)| bits[word] & mask != 0),
+    }
 }
 
 /// Sets or clears the bits of a range.
+#[inline]
 fn set(bits: &mut [u64], range: Range<usize>, value: bool) {
-    for (word, mask) in masks(range) {
+    let mut put = |(word, mask): (usize, u64)| {
         if value { bits[word] |= mask } else { bits[word] &= !mask }
+    };
+    match one_mask(&range) {
+        Some(one) => put(one),
+        None => masks(range).for_each(put),
     }
 }
 

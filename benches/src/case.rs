@@ -1,0 +1,70 @@
+//! A case: one workload on one engine.
+
+use crate::engine::Engine;
+use std::time::Duration;
+
+/// A workload on an engine, set up and warm: does the given number of operations, asserts what comes
+/// of them, and returns the time that the operations alone took.
+pub type Prepared = Box<dyn FnMut(u64) -> Duration>;
+
+/// One workload on one engine.
+pub struct Case {
+    /// The crate whose gates it belongs to.
+    pub family: &'static str,
+    /// The workload's name.
+    pub workload: &'static str,
+    /// The engine's name.
+    pub engine: &'static str,
+    /// Whether the engine is one of ours.
+    pub ours: bool,
+    /// Whether an instruction count says anything: not where the work is the system's, and not
+    /// with threads, which valgrind runs one at a time.
+    pub counted: bool,
+    /// Operations of one sample under callgrind.
+    pub sample: u64,
+    prepare: Box<dyn Fn() -> Prepared>,
+}
+
+impl Case {
+    /// A case of engine `E`; `prepare` sets it up.
+    pub fn new<E: Engine>(
+        family: &'static str,
+        workload: &'static str,
+        prepare: impl Fn() -> Prepared + 'static,
+    ) -> Self {
+        let prepare = Box::new(prepare);
+        Self {
+            family,
+            workload,
+            engine: E::NAME,
+            ours: E::OURS,
+            counted: E::COUNTED,
+            sample: 4096,
+            prepare,
+        }
+    }
+
+    /// The same, never counted.
+    #[must_use]
+    pub fn uncounted(self) -> Self {
+        Self { counted: false, ..self }
+    }
+
+    /// The same, with `sample` operations under callgrind.
+    #[must_use]
+    pub fn sample(self, sample: u64) -> Self {
+        Self { sample, ..self }
+    }
+
+    /// Sets it up.
+    #[must_use]
+    pub fn prepare(&self) -> Prepared {
+        (self.prepare)()
+    }
+}
+
+/// The case of these names.
+#[must_use]
+pub fn find(workload: &str, engine: &str) -> Option<Case> {
+    crate::cases().into_iter().find(|case| case.workload == workload && case.engine == engine)
+}

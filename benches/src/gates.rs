@@ -1,0 +1,169 @@
+//! What must hold: the numbers that the crates have set themselves against their peers, as data.
+
+use crate::table::Row;
+use crate::workloads::first_touch::huge_pages_granted;
+use serde::{Deserialize, Serialize};
+
+/// What is held against the limit.
+#[derive(Clone, Copy, Debug)]
+pub enum Measure {
+    /// Instructions an operation.
+    Instructions,
+    /// Instructions over the least of these engines'.
+    InstructionRatio(&'static [&'static str]),
+    /// Time over that of the fastest of these engines.
+    TimeRatio(&'static [&'static str]),
+    /// Instructions over those of the same engine on this workload.
+    Growth(&'static str),
+}
+
+/// One promise: on `workload`, the measure of `engine` is at most `limit`.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    /// The workload.
+    pub workload: &'static str,
+    /// The engine, one of ours.
+    pub engine: &'static str,
+    /// What is measured.
+    pub measure: Measure,
+    /// The most that it may be.
+    pub limit: f64,
+}
+
+const OWNED: &[&str] = &["Vec<ptr>"];
+const OWNED_RUNS: &[&str] = &["Vec<Run>"];
+const THREAD_LOCAL: &[&str] = &["thread-local Vec"];
+const QUEUE: &[&str] = &["ArrayQueue<ptr>"];
+const QUEUE_OF_RUNS: &[&str] = &["ArrayQueue<Run>"];
+const SYSTEM: &[&str] = &["mmap+munmap"];
+const BUDDIES: &[&str] = &["buddy_system Heap", "buddy_system Frames"];
+const FIFTIETH: f64 = 1.0 / 50.0;
+
+/// All of them.
+#[must_use]
+pub fn gates() -> Vec<Gate> {
+    use Measure::{Growth, InstructionRatio, Instructions, TimeRatio};
+    let gate = |workload, engine, measure, limit| Gate { workload, engine, measure, limit };
+    let mut gates = Vec::new();
+    for pair in ["pair-16k", "pair-64k"] {
+        gates.extend([
+            gate(pair, "LocalCache", Instructions, 25.0),
+            gate(pair, "LocalCache", TimeRatio(OWNED), 1.5),
+            gate(pair, "Global", Instructions, 45.0),
+            gate(pair, "Global", TimeRatio(THREAD_LOCAL), 1.5),
+            gate(pair, "Cache", TimeRatio(QUEUE), 1.0),
+            gate(pair, "Cache", TimeRatio(QUEUE_OF_RUNS), 1.0),
+        ]);
+        gates.extend(
+            ["LocalCache", "Global", "Cache"]
+                .map(|engine| gate(pair, engine, TimeRatio(SYSTEM), FIFTIETH)),
+        );
+    }
+    gates.extend([
+        gate("burst-16k", "LocalCache", Instructions, 25.0),
+        gate("burst-16k", "LocalCache", TimeRatio(OWNED_RUNS), 1.5),
+        gate("burst-16k", "Global", Instructions, 45.0),
+        gate("burst-16k", "Global", TimeRatio(THREAD_LOCAL), 1.5),
+        gate("burst-16k", "Cache", TimeRatio(QUEUE), 1.0),
+        gate("pair-16k-2t", "Cache", TimeRatio(QUEUE), 1.0),
+        gate("pair-16k-2t", "Cache", TimeRatio(QUEUE_OF_RUNS), 1.0),
+        gate("pair-16k-2t", "Cache", TimeRatio(SYSTEM), FIFTIETH),
+        gate("pair-16k-2t", "Global", TimeRatio(SYSTEM), FIFTIETH),
+        gate("pair-16k-2t", "Global", TimeRatio(THREAD_LOCAL), 1.5),
+    ]);
+    for buddy in ["buddy-half", "buddy-singles-1k", "buddy-singles-8k", "buddy-singles-64k"] {
+        // Not at half full: lists of free blocks take few instructions there, and wait for memory.
+        if buddy != "buddy-half" {
+            gates.push(gate(buddy, "Buddy", InstructionRatio(BUDDIES), 1.3));
+        }
+        gates.push(gate(buddy, "Buddy", TimeRatio(BUDDIES), 1.3));
+    }
+    for engine in ["Buddy", "Mmap"] {
+        gates.push(gate("buddy-singles-8k", engine, Growth("buddy-singles-1k"), 1.25));
+        gates.push(gate("buddy-singles-64k", engine, Growth("buddy-singles-8k"), 1.25));
+    }
+    gates.push(gate("first-touch-2m", "Mmap, huge pages", TimeRatio(&["Mmap, base pages"]), 0.1));
+    gates
+}
+
+/// What became of a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Below the limit.
+    Met,
+    /// A ratio of times whose quarters lie on both sides of the limit.
+    Near,
+    /// Above the limit: an instruction count, or three quarters of all ratios.
+    Missed,
+    /// A tool or a gift of the machine is missing.
+    Unknown,
+}
+
+/// A gate, with what was measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The workload.
+    pub workload: String,
+    /// The engine.
+    pub engine: String,
+    /// What was measured, in words.
+    pub measure: String,
+    /// The most that it may be.
+    pub limit: f64,
+    /// What it is.
+    pub value: Option<f64>,
+    /// Whether that is good.
+    pub verdict: Verdict,
+    /// Whether the program fails if it is missed: counts do not vary, and ratios of ten and more do
+    /// not vary so much. Other ratios of times are told, and judged by people.
+    pub binding: bool,
+}
+
+impl Gate {
+    /// Holds the gate against rows that were measured together; `None` if its row is not there.
+    #[must_use]
+    pub fn judge(&self, rows: &[Row]) -> Option<Outcome> {
+        let find = |workload: &str, engine: &str| {
+            rows.iter().find(|row| row.workload == workload && row.engine == engine)
+        };
+        let own = find(self.workload, self.engine)?;
+        let peer = |name: &&str| find(self.workload, name);
+        let exact = |value: Option<f64>| (value, value, value);
+        let (measure, (low, value, high)) = match self.measure {
+            Measure::Instructions => ("instructions".to_owned(), exact(own.instructions)),
+            Measure::InstructionRatio(peers) => {
+                let least = peers.iter().filter_map(peer).filter_map(|row| row.instructions);
+                let least = least.min_by(f64::total_cmp);
+                let ratio = own.instructions.zip(least).map(|(own, least)| own / least);
+                (format!("instructions / {}", peers.join(" or ")), exact(ratio))
+            }
+            Measure::Growth(from) => {
+                let from_row = find(from, self.engine).and_then(|row| row.instructions);
+                let ratio = own.instructions.zip(from_row).map(|(own, from)| own / from);
+                (format!("instructions / {from}"), exact(ratio))
+            }
+            Measure::TimeRatio(peers) => {
+                let ratios = peers.iter().filter_map(peer);
+                let ratios = ratios.filter_map(|row| own.times.over(&row.times));
+                let worst = ratios.max_by(|a, b| a.median.total_cmp(&b.median));
+                let spread = (worst.map(|w| w.q1), worst.map(|w| w.median), worst.map(|w| w.q3));
+                (format!("time / {}", peers.join(" or ")), spread)
+            }
+        };
+        let verdict = match (low, value, high) {
+            (Some(_), Some(_), Some(high)) if high <= self.limit => Verdict::Met,
+            (Some(low), Some(_), Some(_)) if low > self.limit && self.applies() => Verdict::Missed,
+            (Some(_), Some(_), Some(_)) if self.applies() => Verdict::Near,
+            _ => Verdict::Unknown,
+        };
+        let (workload, engine) = (self.workload.to_owned(), self.engine.to_owned());
+        let binding = !matches!(self.measure, Measure::TimeRatio(_)) || self.limit <= 0.1;
+        Some(Outcome { workload, engine, measure, limit: self.limit, value, verdict, binding })
+    }
+
+    /// Huge pages are the machine's to give.
+    fn applies(&self) -> bool {
+        self.workload != "first-touch-2m" || huge_pages_granted()
+    }
+}

@@ -1,0 +1,22 @@
+//! The scoreboard: *workloads* (each defined once, seeded, with its answers asserted) × *engines*
+//! (one small file each: ours, each peer, the null loop).
+//!
+//! A [`Case`] is one pair of them. `cargo run --release -p benches -- table` measures all cases and
+//! holds them against the [`gates`]; `docs/BENCHMARKS.md` says how, and what it does not show.
+//!
+//! A new engine is one file in `engines/` and one line in the workloads that it takes part in; a new
+//! workload is one file in `workloads/` and one line in [`cases`].
+
+pub mod callgrind;
+pub mod case;
+pub mod engine;
+pub mod engines;
+pub mod gates;
+pub mod measure;
+pub mod opaque;
+pub mod record;
+pub mod table;
+pub mod workloads;
+
+pub use case::{Case, Prepared, find};
+pub use workloads::cases;

@@ -1,0 +1,156 @@
+//! Records: a table with the machine that it was measured on, as dated JSON.
+
+use crate::callgrind;
+use crate::table::{Row, Table};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// One dated result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Year, month, day.
+    pub date: String,
+    /// The processor, and how many of it.
+    pub machine: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The compiler's version.
+    pub rustc: String,
+    /// What was checked out; `+` if it was changed.
+    pub commit: String,
+    /// What was measured.
+    pub table: Table,
+}
+
+/// The most that instructions of ours may grow: 5 %, and one where that is less.
+const GROWTH: f64 = 1.05;
+
+fn first_line(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let count = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{count} × {}", model.map_or(std::env::consts::ARCH, |(_, name)| name))
+}
+
+impl Record {
+    /// The table, with this machine's facts.
+    #[must_use]
+    pub fn new(table: Table) -> Self {
+        let line = |program, args: &[&str]| {
+            first_line(program, args).unwrap_or_else(|| "unknown".to_owned())
+        };
+        Self {
+            date: line("date", &["-u", "+%Y-%m-%d"]),
+            machine: processor(),
+            kernel: line("uname", &["-sr"]),
+            rustc: line("rustc", &["--version"]),
+            commit: line("git", &["describe", "--always", "--dirty=+", "--exclude=*"]),
+            table,
+        }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| named(&error))?;
+        serde_json::from_str(&text).map_err(|error| named(&error))
+    }
+
+    /// As JSON.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON, as when a number is not one.
+    pub fn to_json(&self) -> Result<String, String> {
+        serde_json::to_string_pretty(self).map_err(|error| error.to_string())
+    }
+
+    fn counted(&self) -> impl Iterator<Item = (&Row, f64)> {
+        let ours = self.table.rows.iter().filter(|row| row.ours);
+        ours.filter_map(|row| Some((row, row.instructions?)))
+    }
+
+    /// Engines of ours that take more instructions in `new` than here, one line each.
+    #[must_use]
+    pub fn regressions(&self, new: &Self) -> Vec<String> {
+        let now = |old: &Row| {
+            let mut rows = new.counted();
+            rows.find(|(row, _)| row.workload == old.workload && row.engine == old.engine)
+        };
+        let worse = self.counted().filter_map(|(row, before)| {
+            let (_, after) = now(row)?;
+            grown(before, after).then(|| line(row, before, after))
+        });
+        worse.collect()
+    }
+
+    /// As [`regressions`](Self::regressions), counted now. Cases that are gone are passed over.
+    ///
+    /// # Errors
+    /// If callgrind fails.
+    pub fn regressions_now(&self) -> Result<Vec<String>, String> {
+        let mut worse = Vec::new();
+        for (row, before) in self.counted() {
+            let Some(case) = crate::find(&row.workload, &row.engine) else { continue };
+            let after = callgrind::instructions(&case)?;
+            if grown(before, after) {
+                worse.push(line(row, before, after));
+            }
+        }
+        Ok(worse)
+    }
+}
+
+fn grown(before: f64, after: f64) -> bool {
+    after > (before * GROWTH).max(before + 1.0)
+}
+
+fn line(row: &Row, before: f64, after: f64) -> String {
+    format!("{} on {}: {before:.1} instructions, now {after:.1}", row.workload, row.engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Times;
+
+    fn record(instructions: f64) -> Record {
+        let text = |text: &str| text.to_owned();
+        let row = Row {
+            family: text("f"),
+            workload: text("w"),
+            engine: text("e"),
+            ours: true,
+            instructions: Some(instructions),
+            nanoseconds: None,
+            ratio: None,
+            times: Times::default(),
+        };
+        Record::new(Table { rows: vec![row], gates: Vec::new() })
+    }
+
+    #[test]
+    fn five_percent_more_is_a_regression_and_one_instruction_is_not() {
+        assert!(record(100.0).regressions(&record(105.0)).is_empty());
+        assert_eq!(record(100.0).regressions(&record(105.2)).len(), 1);
+        assert!(record(10.0).regressions(&record(11.0)).is_empty());
+        assert_eq!(record(10.0).regressions(&record(11.1)).len(), 1);
+    }
+
+    #[test]
+    fn a_record_survives_json() {
+        let json = record(1.5).to_json().unwrap();
+        let read: Record = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.table.rows[0].instructions, Some(1.5));
+    }
+}
