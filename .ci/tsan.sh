@@ -7,4 +7,4 @@ if ! has_nightly rust-src; then
 fi
 # An optimised build of the tests: the sanitizer is slow enough by itself.
 RUSTFLAGS="-Zsanitizer=thread -Copt-level=1" CARGO_TARGET_DIR=$target/tsan \
-    cargo +nightly test -Zbuild-std -p pool-core --target "$host" --lib --tests
+    cargo +nightly test --no-fail-fast -Zbuild-std -p pool-core --target "$host" --lib --tests

@@ -304,8 +304,10 @@ mod tests {
 
     #[test]
     fn ranges_of_bits_agree_with_single_bits() {
-        for start in 0..140 {
-            for end in start + 1..=192 {
+        // A prime step under Miri, which would take minutes for all of them.
+        let step = if cfg!(miri) { 29 } else { 1 };
+        for start in (0..140).step_by(step) {
+            for end in (start + 1..=192).step_by(step) {
                 let mut bits = [0; 3];
                 set(&mut bits, start..end, true);
                 for bit in 0..192 {
