@@ -283,7 +283,8 @@ impl Charge {
     /// As [`Budget::try_charge`]; the charge is as it was then.
     pub fn try_grow(&mut self, more: usize) -> Result<(), OverBudget> {
         self.budget.try_charge(more)?;
-        self.bytes += more;
+        // Beyond `usize::MAX` only if others refunded what is charged here; they have it back then.
+        self.bytes = self.bytes.saturating_add(more);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! `Global`: one stack for the whole process.
 
 use crate::budget::{Budget, Node};
-use crate::error::PageError;
+use crate::error::{OsError, PageError};
 use crate::layer::background::Background;
 use crate::layer::cache::Cache;
 use crate::layer::limit::Limit;
@@ -13,10 +13,12 @@ use crate::source::PageSource;
 use crate::source::mmap::Mmap;
 use crate::source::mmap::options::MmapBuilder;
 use crate::sys;
+use crate::sys::mapping::{Mapping, Spec};
 use core::cell::Cell;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use core::time::Duration;
+use core::{mem, ptr};
 use std::io;
-use std::sync::OnceLock;
 use thiserror::Error;
 
 /// A zero-sized handle on the process-wide stack: a cache for each thread, a [`Cache`] for all,
@@ -49,7 +51,10 @@ struct Stack {
     thread_bytes: usize,
 }
 
-static STACK: OnceLock<Stack> = OnceLock::new();
+/// Null until the first use, then for ever the same. Published with `Release` by whoever is first,
+/// read with `Acquire`. Not a `OnceLock`: nobody waits for a thread that builds it, for in a forked
+/// child that thread may not be.
+static STACK: AtomicPtr<Stack> = AtomicPtr::new(ptr::null_mut());
 /// What the stack has from the system for runs, live and idle.
 static HELD: Node = Node::new("global", usize::MAX);
 
@@ -140,29 +145,70 @@ impl GlobalBuilder {
     /// # Errors
     /// [`AlreadyInUse`] if runs were acquired before, or options installed. Nothing has changed.
     pub fn install(self) -> Result<(), AlreadyInUse> {
-        let mut builder = Some(self);
-        let stack = STACK.get_or_init(|| builder.take().map_or_else(default_stack, Self::build));
-        let _: &Stack = stack;
-        if builder.is_none() { Ok(()) } else { Err(AlreadyInUse) }
+        let limit = self.limit;
+        match publish(self.build()) {
+            Ok((_, true)) => {
+                Global::budget().set_limit(limit);
+                Ok(())
+            }
+            // Without memory for it the stack cannot be in use; then the first use reports that.
+            Ok((_, false)) | Err(_) => Err(AlreadyInUse),
+        }
     }
 
     fn build(self) -> Stack {
-        let budget = Budget::of_static(&HELD);
-        budget.set_limit(self.limit);
-        let cache = Cache::new(Limit::with_budget(self.mmap.build(), budget));
-        let cache = cache.with_max_bytes(self.cache_bytes).with_decay(self.decay);
-        fork::prepare();
+        let limited = Limit::with_budget(self.mmap.build(), Budget::of_static(&HELD));
+        let cache = Cache::new(limited).with_max_bytes(self.cache_bytes).with_decay(self.decay);
         Stack { cache, thread_bytes: self.thread_bytes }
     }
 }
 
-fn default_stack() -> Stack {
-    Global::builder().build()
+/// Makes `stack` the process's, unless there is one; returns that, and whether it is the new one.
+fn publish(stack: Stack) -> Result<(&'static Stack, bool), OsError> {
+    let memory = Mapping::anonymous(Spec { len: size_of::<Stack>(), align: 1, huge: None })?;
+    let place = memory.ptr().cast::<Stack>();
+    // SAFETY: the mapping is long enough, aligned to a page, and nobody else's.
+    unsafe { place.write(stack) };
+    let (null, new) = (ptr::null_mut(), place.as_ptr());
+    match STACK.compare_exchange(null, new, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => {
+            // It stays for ever.
+            mem::forget(memory);
+            fork::prepare();
+            // SAFETY: written above, and never changed or freed from now on.
+            Ok((unsafe { place.as_ref() }, true))
+        }
+        Err(first) => {
+            // SAFETY: written above and seen by nobody else; the mapping is freed after this.
+            unsafe { place.drop_in_place() };
+            // SAFETY: published by another call of this function, so as above.
+            Ok((unsafe { &*first }, false))
+        }
+    }
 }
 
+/// The stack, built if this is the first use.
+///
+/// # Errors
+/// If the system has no memory for the stack itself.
 #[inline]
-fn stack() -> &'static Stack {
-    STACK.get_or_init(default_stack)
+fn stack() -> Result<&'static Stack, OsError> {
+    match existing() {
+        Some(stack) => Ok(stack),
+        None => first_stack(),
+    }
+}
+
+#[cold]
+fn first_stack() -> Result<&'static Stack, OsError> {
+    Ok(publish(Global::builder().build())?.0)
+}
+
+/// The stack, if it was ever used. There is one whenever there is a run of it.
+#[inline]
+fn existing() -> Option<&'static Stack> {
+    // SAFETY: what was published is valid for ever and only shared.
+    unsafe { STACK.load(Ordering::Acquire).as_ref() }
 }
 
 impl Global {
@@ -180,8 +226,6 @@ impl Global {
     /// The most bytes of runs that may be held, live and idle together, from now on. What is beyond
     /// it already stays; new runs are refused until enough went back.
     pub fn set_limit(bytes: usize) {
-        // The stack first: building it sets the limit.
-        stack();
         Self::budget().set_limit(bytes);
     }
 
@@ -194,7 +238,7 @@ impl Global {
     /// Looks at the clock, as [`Cache::tick`]. Returns the bytes that went back.
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn tick() -> usize {
-        stack().cache.tick()
+        existing().map_or(0, |stack| stack.cache.tick())
     }
 
     /// Starts a thread that makes the shared cache decay while nobody calls; see
@@ -203,7 +247,8 @@ impl Global {
     /// # Errors
     /// If no thread can be started.
     pub fn decay_in_background() -> io::Result<Background> {
-        Background::spawn(stack().cache.decay() / 4, || {
+        let decay = stack().map_err(PageError::from)?.cache.decay();
+        Background::spawn(decay / 4, || {
             Self::tick();
             true
         })
@@ -212,12 +257,13 @@ impl Global {
     /// Gives this thread's idle runs to the shared cache; returns their bytes.
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn flush_thread() -> usize {
+        let Some(stack) = existing() else { return 0 };
         let mut bytes = 0;
         SHELF.with(|shelf| {
             while let Some(run) = shelf.pop_any() {
                 bytes += run.len();
                 // SAFETY: the run left the shelf just now, and shelves hold only runs of the stack.
-                unsafe { stack().cache.release(run) };
+                unsafe { stack.cache.release(run) };
             }
         });
         bytes
@@ -227,7 +273,7 @@ impl Global {
     #[inline(never)]
     fn acquire_below(len: usize, align: usize, zeroed: bool) -> Result<Run, PageError> {
         let request = Request { len, align, zeroed };
-        let cache = &stack().cache;
+        let cache = &stack()?.cache;
         let rounded = request.round_to(cache.granule())?;
         SHELF.with(|shelf| {
             if let Some(run) = shelf.take(rounded.len, align) {
@@ -250,15 +296,17 @@ impl Global {
                 Err(back) => run = back,
             }
         }
-        // SAFETY: the caller of `release` gave up a run of the stack.
-        unsafe { stack().cache.release(run) };
+        if let Some(stack) = existing() {
+            // SAFETY: the caller of `release` gave up a run of the stack.
+            unsafe { stack.cache.release(run) };
+        }
     }
 
     /// Begins to use this thread's shelf, once it is certain to be flushed at the thread's end.
     fn open_shelf() -> bool {
         // Whatever is released inside the next call goes to the shared cache.
         THREAD.set(Thread::Closed);
-        let Stack { cache, thread_bytes } = stack();
+        let Some(Stack { cache, thread_bytes }) = existing() else { return false };
         if !sys::thread::at_thread_exit(close_shelf) {
             return false;
         }
@@ -282,7 +330,8 @@ fn close_shelf() {
 // memory and its tables from the system (10).
 unsafe impl PageSource for Global {
     fn granule(&self) -> usize {
-        stack().cache.granule()
+        // The bottom's, which is known before there is a stack.
+        sys::page_size()
     }
 
     #[inline]
@@ -301,19 +350,22 @@ unsafe impl PageSource for Global {
     }
 
     unsafe fn decommit(&self, run: &mut Run) -> bool {
+        let Some(stack) = existing() else { return false };
         // SAFETY: the caller's promise; our runs are the stack's.
-        unsafe { stack().cache.decommit(run) }
+        unsafe { stack.cache.decommit(run) }
     }
 
     /// Gives back what this thread and the shared cache have idle; other threads' caches stay.
     fn trim(&self) -> usize {
         Self::flush_thread();
-        stack().cache.trim()
+        existing().map_or(0, |stack| stack.cache.trim())
     }
 
     fn observe(&self, snapshot: &mut Snapshot) {
         SHELF.with(|shelf| snapshot.cache.get_or_insert_default().add(&shelf.usage()));
-        stack().cache.observe(snapshot);
+        if let Some(stack) = existing() {
+            stack.cache.observe(snapshot);
+        }
     }
 }
 
@@ -322,37 +374,40 @@ unsafe impl PageSource for Global {
 /// same.
 #[cfg(all(unix, not(miri)))]
 mod fork {
-    use super::STACK;
+    use super::existing;
     use crate::source::mmap::Held;
-    use core::cell::UnsafeCell;
+    use core::cell::Cell;
+    use core::mem::MaybeUninit;
 
-    struct Locks(UnsafeCell<(u32, Option<Held<'static>>)>);
-
-    // SAFETY: it is only reached between `lock` and `unlock` by the thread that forks, and `fork`
-    // lets no two threads into its handlers at once: the C library runs them under a lock.
-    unsafe impl Sync for Locks {}
-
-    static LOCKS: Locks = Locks(UnsafeCell::new((0, None)));
+    std::thread_local! {
+        /// What this thread locked in `lock` and has to unlock in `unlock`: the shards, and whether
+        /// `HELD` is there. Per thread, because several threads may be in the handlers at once.
+        static ENTERED: Cell<Option<u32>> = const { Cell::new(None) };
+        /// No destructor, as the thread-locals above.
+        static HELD: Cell<MaybeUninit<Held<'static>>> = const { Cell::new(MaybeUninit::uninit()) };
+    }
 
     /// Makes every fork go through here; called once.
     pub(super) fn prepare() {
         crate::sys::thread::at_fork(lock, unlock);
     }
 
+    /// The mappings first: that lock waits, so of two threads that fork one is in the shards, and
+    /// the other has all of them when its turn comes. Nobody in a shard waits for the mappings.
     extern "C" fn lock() {
         // Not there yet: then nobody holds anything of it either.
-        let Some(stack) = STACK.get() else { return };
-        let locks = (stack.cache.enter_all(), Some(stack.cache.inner().inner().hold()));
-        // SAFETY: this thread is the only one here, as the `Sync` proof says.
-        unsafe { *LOCKS.0.get() = locks };
+        let Some(stack) = existing() else { return };
+        HELD.set(MaybeUninit::new(stack.cache.inner().inner().hold()));
+        ENTERED.set(Some(stack.cache.enter_all()));
     }
 
     extern "C" fn unlock() {
-        let Some(stack) = STACK.get() else { return };
-        // SAFETY: as in `lock`.
-        let (entered, held) = core::mem::take(unsafe { &mut *LOCKS.0.get() });
-        drop(held);
+        let (Some(stack), Some(entered)) = (existing(), ENTERED.take()) else { return };
         stack.cache.leave_all(entered);
+        let held = HELD.replace(MaybeUninit::uninit());
+        // SAFETY: `ENTERED` was set, so `lock` has set this on the same thread (in a child: on the
+        // thread that it is a copy of), and it was not taken since.
+        drop(unsafe { held.assume_init() });
     }
 }
 

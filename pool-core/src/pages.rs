@@ -61,11 +61,19 @@ impl<S: PageSource> Pages<S> {
         (this.run.token(), source)
     }
 
-    /// Its first byte. Valid for `len` bytes as long as the owner lives; writing needs `&mut self`
-    /// or the owner's care.
+    /// Its first byte, valid for reads of `len` bytes as long as the owner lives. Who writes calls
+    /// [`as_mut_ptr`](Self::as_mut_ptr) first: from then on nobody takes the bytes for zeros.
     #[inline]
     #[must_use]
     pub const fn as_ptr(&self) -> NonNull<u8> {
+        self.run.ptr()
+    }
+
+    /// Its first byte, valid for reads and writes of `len` bytes as long as the owner lives.
+    #[inline]
+    #[must_use]
+    pub const fn as_mut_ptr(&mut self) -> NonNull<u8> {
+        self.run.set_zeroed(false);
         self.run.ptr()
     }
 
@@ -215,5 +223,18 @@ impl<S: PageSource> AsMut<[u8]> for PageBytes<S> {
 impl<S: PageSource> fmt::Debug for PageBytes<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PageBytes").field("run", &self.pages.run).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "alloc"))]
+mod tests {
+    use crate::{Heap, PageSource, Request};
+
+    #[test]
+    fn what_was_written_by_pointer_is_not_taken_for_zeros() {
+        let mut pages = Heap::new().pages(Request::new(1).zeroed()).unwrap();
+        // SAFETY: the first byte of a live run, exclusively borrowed.
+        unsafe { pages.as_mut_ptr().write(7) };
+        assert!(pages.into_bytes().iter().all(|&byte| byte == 0));
     }
 }

@@ -297,3 +297,15 @@ fn the_outermost_budget_and_counters_are_shown() {
     assert_eq!(snapshot.traffic.unwrap().refused, 1);
     assert_eq!(source.inner().inner().traffic().refused, 0);
 }
+
+/// Others can refund what a charge holds; its own count must not wrap for that.
+#[test]
+fn a_charge_does_not_overflow_when_others_refund_it() {
+    let budget = Budget::new(usize::MAX);
+    let mut charge = budget.charge(usize::MAX - 10).unwrap();
+    budget.refund(usize::MAX - 10);
+    charge.try_grow(100).unwrap();
+    assert_eq!(charge.bytes(), usize::MAX);
+    charge.shrink(usize::MAX);
+    assert_eq!((charge.bytes(), budget.used()), (0, 0));
+}

@@ -194,3 +194,55 @@ fn options_come_too_late_after_the_first_use() {
     assert_eq!(Global::builder().limit(1).install(), Err(pool_core::AlreadyInUse));
     assert!(Global.pages(1).is_ok());
 }
+
+#[test]
+fn a_guard_of_the_parents_thread_does_nothing_in_a_child() {
+    let _alone = alone();
+    let background = Global::decay_in_background().unwrap();
+    let mut guard = std::mem::ManuallyDrop::new(background);
+    let ended = in_child(|| {
+        // SAFETY: dropped once in the child, and once in the parent below.
+        unsafe { std::mem::ManuallyDrop::drop(&mut guard) };
+        0
+    });
+    assert_eq!(ended, Ended::Exited(0));
+    // SAFETY: the parent's own copy is dropped here alone.
+    unsafe { std::mem::ManuallyDrop::drop(&mut guard) };
+}
+
+/// Several threads fork at once while others are in the caches: each child finds all shards open.
+#[test]
+fn forks_at_once_leave_every_child_whole() {
+    let _alone = alone();
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy = {
+        let stop = stop.clone();
+        thread::spawn(move || {
+            while !stop.load(Relaxed) {
+                drop(Global.pages(128 << 10));
+            }
+        })
+    };
+    let forkers: Vec<_> = (0..3)
+        .map(|_| {
+            thread::spawn(|| {
+                for _ in 0..30 {
+                    let ended = in_child(|| {
+                        let Ok(run) = Global.acquire(Request::new(1 << 20)) else { return 1 };
+                        // SAFETY: acquired above, released once.
+                        unsafe { Global.release(run) };
+                        // All that is idle can be had out of all shards.
+                        let _ = Global.trim();
+                        i32::from(Global.snapshot().cache.unwrap().idle_bytes != 0)
+                    });
+                    assert_eq!(ended, Ended::Exited(0));
+                }
+            })
+        })
+        .collect();
+    for forker in forkers {
+        forker.join().unwrap();
+    }
+    stop.store(true, Relaxed);
+    busy.join().unwrap();
+}

@@ -348,7 +348,8 @@ fn locked_memory_is_resident_and_says_so() {
 fn file_backed_runs_are_the_files() {
     let path = std::env::temp_dir().join(format!("pool-core-file-{}", std::process::id()));
     let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
-    let source = Mmap::builder().file(file).build();
+    // SAFETY: nobody else has the file, which is this test's own; it is only read below.
+    let source = unsafe { Mmap::builder().file(file) }.build();
     let mut pages = (&source).pages(Request::new(64 << 10).zeroed()).unwrap();
     assert_eq!(pages.kind(), PageKind::File);
     assert!(bytes(&pages).iter().all(|&byte| byte == 0));
@@ -367,7 +368,8 @@ fn file_backed_runs_are_the_files() {
 #[test]
 fn a_file_that_cannot_grow_is_an_error() {
     let file = File::open("/proc/self/exe").unwrap();
-    let source = Mmap::builder().file(file).build();
+    // SAFETY: nothing of the file is ever mapped.
+    let source = unsafe { Mmap::builder().file(file) }.build();
     let error = source.acquire(Request::new(1)).unwrap_err();
     assert!(matches!(error, PageError::Os(OsError { call: "ftruncate", .. })), "{error}");
     assert_eq!(source.held_bytes(), 0);
@@ -380,4 +382,52 @@ fn dropping_the_source_unmaps_everything() {
     let long = source.acquire(Request::new(3 * MIB)).unwrap();
     drop(source);
     assert!(smaps(run.ptr()).is_empty() && smaps(long.ptr()).is_empty());
+}
+
+/// Where the kernel gives no reserved huge pages this only sees the fallback; the rule itself is tested
+/// by what a wish yields to.
+#[test]
+fn parts_of_explicit_huge_pages_are_never_said_to_be_returned() {
+    let source = Mmap::builder().huge_pages(HugePages::Explicit).build();
+    let keep = (&source).pages(64 << 10).unwrap();
+    let mut pages = (&source).pages(64 << 10).unwrap();
+    fill(&mut pages, 0xBB);
+    let returned = pages.decommit();
+    if pages.kind() == PageKind::Explicit {
+        assert!(!returned, "a part of a huge page cannot go back");
+    } else {
+        assert!(returned && bytes(&pages).iter().all(|&byte| byte == 0));
+    }
+    fill(&mut pages, 0xBB);
+    drop(pages);
+    source.trim();
+    let pages = (&source).pages(Request::new(64 << 10).zeroed()).unwrap();
+    assert!(bytes(&pages).iter().all(|&byte| byte == 0), "zeros were asked for");
+    drop(keep);
+}
+
+#[test]
+fn a_wish_yields_to_a_promise() {
+    let both = Mmap::builder().huge_pages(HugePages::Explicit).wipe_on_fork(true).build();
+    let pages = (&both).pages(1).unwrap();
+    assert_ne!(pages.kind(), PageKind::Explicit);
+    assert!(matches!(both.report().explicit_huge_pages, Outcome::Refused(_)));
+    let flags = smaps(pages.as_ptr()).into_iter().find(|line| line.starts_with("VmFlags")).unwrap();
+    assert!(flags.split_whitespace().any(|flag| flag == "wf"), "{flags}");
+}
+
+#[test]
+fn a_refused_request_leaves_the_file_as_long_as_it_was() {
+    let path = std::env::temp_dir().join(format!("pool-core-length-{}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    // SAFETY: nobody else has the file.
+    let source = unsafe { Mmap::builder().file(file) }.build();
+    let pages = (&source).pages(1).unwrap();
+    let before = std::fs::metadata(&path).unwrap().len();
+    for len in [1 << 46, 1 << 48, 1 << 50] {
+        assert!(source.acquire(Request::new(len)).is_err());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), before, "after {len} bytes");
+    }
+    drop(pages);
+    std::fs::remove_file(&path).unwrap();
 }

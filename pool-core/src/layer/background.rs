@@ -11,12 +11,14 @@ use std::thread::{self, JoinHandle};
 ///
 /// Made by [`Cache::decay_in_background`](crate::Cache::decay_in_background) and
 /// [`Global::decay_in_background`](crate::Global::decay_in_background). A `fork`ed child has no such
-/// thread.
+/// thread; dropping the guard there does nothing.
 #[derive(Debug)]
 #[must_use = "the thread ends when this is dropped"]
 pub struct Background {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// The process whose thread it is.
+    process: u32,
 }
 
 impl Background {
@@ -35,7 +37,7 @@ impl Background {
             }
         };
         let thread = thread::Builder::new().name("pool-decay".into()).spawn(run)?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { stop, thread: Some(thread), process: std::process::id() })
     }
 }
 
@@ -43,6 +45,11 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.stop.store(true, Relaxed);
         let Some(thread) = self.thread.take() else { return };
+        if self.process != std::process::id() {
+            // A forked child has no such thread, and nothing to wait for.
+            core::mem::forget(thread);
+            return;
+        }
         thread.thread().unpark();
         // Dropped on its own thread, it could wait for ever.
         if thread.thread().id() != thread::current().id() {

@@ -115,7 +115,9 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         core::array::from_fn(|_| Padded(TryLock::new(Shard::new(max_bytes / SHARDS))))
     }
 
-    /// The same, with at most `max_bytes` idle; 0 keeps nothing. The bound is shared out evenly
+    /// The same, with at most `max_bytes` idle (4 TiB if more is said); 0 keeps nothing. A run needs 16
+    /// bytes of table, mapped when the first is kept: where the system refuses so much, the bound is
+    /// halved until it does not. The bound is shared out evenly
     /// over four shards. What is idle already goes back.
     #[must_use]
     pub fn with_max_bytes(mut self, max_bytes: usize) -> Self {
@@ -297,12 +299,24 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
         self.give_back(&self.shards[self.home()], BATCH);
     }
 
+    /// The time, unless the clock panics: no method of a source unwinds.
+    fn now(&self) -> Option<Duration> {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.clock.now())) {
+            Ok(now) => Some(now),
+            // Dropping what was thrown could panic again.
+            Err(payload) => {
+                core::mem::forget(payload);
+                None
+            }
+        }
+    }
+
     /// Whether the current window is over; if so, begins the next.
     fn window_ended(&self) -> bool {
-        // The clock may be the user's code; no method of a source unwinds.
-        let now = std::panic::catch_unwind(AssertUnwindSafe(|| self.clock.now()));
-        let Ok(now) = now else { return false };
+        // The clock may be the user's code, and it is asked inside the window: if it uses this cache,
+        // that finds the window busy and asks no further.
         let ended = self.window.try_with(|window| {
+            let Some(now) = self.now() else { return false };
             let ended = now >= window.end;
             if ended {
                 window.end = now.saturating_add(self.decay / WINDOWS);
@@ -564,5 +578,57 @@ mod tests {
         }
         assert_eq!(cache.tick(), 0);
         assert_eq!(cache.usage().hits, 199);
+    }
+
+    /// Something that panics when it is dropped, too.
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("dropped");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_clock_throws_is_never_dropped() {
+        let clock = || -> Duration { std::panic::panic_any(Bomb) };
+        let cache = Cache::with_clock(Heap::new(), clock);
+        for _ in 0..200 {
+            drop((&cache).pages(1).unwrap());
+        }
+        assert_eq!(cache.tick(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_uses_its_cache_gets_no_deeper() {
+        use std::sync::OnceLock;
+        type Reentrant = Cache<Heap, fn() -> Duration>;
+        static CACHE: OnceLock<Reentrant> = OnceLock::new();
+        fn clock() -> Duration {
+            if let Some(cache) = CACHE.get() {
+                drop(cache.pages(1).unwrap());
+            }
+            Duration::MAX
+        }
+        let cache = CACHE.get_or_init(|| Cache::with_clock(Heap::new(), clock as fn() -> Duration));
+        drop((0..2000).map(|_| cache.pages(1).unwrap()).collect::<Vec<_>>());
+        cache.tick();
+        for _ in 0..2000 {
+            drop(cache.pages(1).unwrap());
+        }
+        assert!(cache.usage().hits >= 2000);
+    }
+
+    #[test]
+    fn an_absurd_bound_keeps_what_a_table_can_be_had_for() {
+        let cache = Heap::new().cached().with_max_bytes(usize::MAX);
+        for _ in 0..10 {
+            drop((&cache).pages(1).unwrap());
+        }
+        if cfg!(all(unix, not(miri))) {
+            assert_eq!(cache.usage().hits, 9);
+        }
     }
 }

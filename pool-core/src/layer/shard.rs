@@ -22,7 +22,8 @@ pub(crate) struct Shard {
     room: usize,
     /// A hit whose number has none of these bits is one that looks at the clock.
     pub(crate) look_mask: u64,
-    /// The most bytes that may be idle here; it fixes how many slots each bin has.
+    /// The most bytes that may be idle here; it fixes how many slots each bin has. Only lowered while
+    /// there is no table.
     max_bytes: usize,
     pub(crate) hits: u64,
     pub(crate) decayed_bytes: u64,
@@ -57,6 +58,10 @@ struct Slot {
     facts: Facts,
 }
 
+/// The most bytes that a shard keeps, where addresses reach so far: 1 TiB. A bin's slots, one for
+/// every 4 KiB, fit in a `u32` then.
+const MOST_BYTES: usize = if usize::BITS > 40 { 1 << (usize::BITS - 24) } else { usize::MAX / 2 };
+
 /// Slots that a class has: one for every run of it that fits into `max_bytes`.
 const fn slots(max_bytes: usize, class: usize) -> usize {
     max_bytes >> (class + MIN_PAGE_LOG2 as usize)
@@ -64,9 +69,7 @@ const fn slots(max_bytes: usize, class: usize) -> usize {
 
 impl Shard {
     pub(crate) const fn new(max_bytes: usize) -> Self {
-        // The counters of a bin are `u32`: 2^32 pages are more than anybody's idle memory.
-        let cap = (u32::MAX as usize) << (MIN_PAGE_LOG2 - 1);
-        let max_bytes = if max_bytes > cap { cap } else { max_bytes };
+        let max_bytes = if max_bytes > MOST_BYTES { MOST_BYTES } else { max_bytes };
         let bin = Bin { slots: NonNull::dangling(), len: 0, cap: 0, low: 0, surplus: 0 };
         Self {
             bins: [bin; CLASSES],
@@ -125,7 +128,17 @@ impl Shard {
         self.table.is_none() && self.map_table() && self.push(class, ptr, facts)
     }
 
+    /// Maps the table, if that is refused that of a smaller shard: nothing is kept yet, so all is room. A
+    /// shard for which no table can be had keeps nothing, and does not try again.
     fn map_table(&mut self) -> bool {
+        while self.max_bytes > 0 && !self.map_table_once() {
+            self.max_bytes /= 2;
+            self.room = self.max_bytes;
+        }
+        self.table.is_some()
+    }
+
+    fn map_table_once(&mut self) -> bool {
         let all: usize = (0..CLASSES).map(|class| slots(self.max_bytes, class)).sum();
         let len = all.saturating_mul(size_of::<Slot>());
         let Ok(table) = Mapping::anonymous(Spec { len, align: 1, huge: None }) else {

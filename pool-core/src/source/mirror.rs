@@ -112,6 +112,8 @@ struct Ring {
 unsafe impl Send for Ring {}
 
 const SLAB_BYTES: usize = 16 << 20;
+/// More would be refused for lack of addresses on some machines.
+const MAX_SLAB_BYTES: usize = 1 << 30;
 
 impl Mirror {
     /// Slabs of 16 MiB (32 MiB of addresses), not inherited by forked children.
@@ -125,12 +127,12 @@ impl Mirror {
         }
     }
 
-    /// The same with slabs of `bytes`, rounded down to whole rings, at least one: how much is
+    /// The same with slabs of `bytes`, at most 1 GiB, rounded down to whole rings, at least one: how much is
     /// reserved, and unmapped by [`trim`](PageSource::trim), at once. Memory is only taken by what
     /// is touched.
     #[must_use]
     pub fn slab_bytes(self, bytes: usize) -> Self {
-        Self { slab_bytes: bytes, ..self }
+        Self { slab_bytes: bytes.min(MAX_SLAB_BYTES), ..self }
     }
 
     /// Whether forked children inherit the rings and share them with their parent: what either

@@ -5,7 +5,7 @@ mod directory;
 pub(crate) mod options;
 
 use crate::bytes::is_aligned;
-use crate::error::{OsError, PageError};
+use crate::error::{Cause, OsError, PageError};
 use crate::run::{PageKind, Request, Run};
 use crate::snapshot::Snapshot;
 use crate::source::PageSource;
@@ -50,6 +50,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// ```
 pub struct Mmap {
     page: usize,
+    /// Whether holes can be punched into the file page by page; not so on a file system whose
+    /// blocks are longer (huge ones, remote ones).
+    punches: bool,
     options: MmapBuilder,
     state: Mutex<State>,
 }
@@ -73,6 +76,9 @@ struct State {
 pub(crate) struct Held<'m> {
     _state: MutexGuard<'m, State>,
 }
+
+/// The number of "invalid argument" on every Unix.
+const INVALID: i32 = 22;
 
 impl Mmap {
     /// Regions of 2 MiB, the system's own choice of pages, no promises.
@@ -104,7 +110,8 @@ impl Mmap {
             file_len: 0,
             report: Report::default(),
         };
-        Self { page, options, state: Mutex::new(state) }
+        let punches = options.file.as_ref().is_some_and(|file| sys::block_len(file) <= page as u64);
+        Self { page, punches, options, state: Mutex::new(state) }
     }
 
     /// What became of the wishes at the last mapping that was made.
@@ -203,11 +210,8 @@ impl Mmap {
         align: usize,
         report: &mut Report,
     ) -> Result<(Mapping, PageKind), PageError> {
-        let spec = Spec { len, align, huge: None };
-        if self.options.huge_pages == HugePages::Explicit && !self.options.guard_pages {
-            let len = len.checked_next_multiple_of(REGION_LEN).unwrap_or(len);
-            let huge = Some(REGION_LEN.trailing_zeros() as u8);
-            match Mapping::anonymous(Spec { len, align, huge }) {
+        if self.options.huge_pages == HugePages::Explicit {
+            match self.map_huge(len, align) {
                 Ok(mapping) => {
                     report.explicit_huge_pages = Outcome::Granted;
                     return Ok((mapping, PageKind::Explicit));
@@ -215,7 +219,20 @@ impl Mmap {
                 Err(error) => report.explicit_huge_pages = Outcome::Refused(error),
             }
         }
-        Ok((Mapping::anonymous(spec)?, PageKind::Base))
+        let mapping = Mapping::anonymous(Spec { len, align, huge: None })?;
+        Ok((mapping, PageKind::Base))
+    }
+
+    /// Reserved huge pages, unless a promise stands against them: the system protects whole huge
+    /// pages only, and wipes none on a fork.
+    fn map_huge(&self, len: usize, align: usize) -> Result<Mapping, OsError> {
+        if self.options.guard_pages || self.options.wipe_on_fork {
+            let (call, code) = ("mmap(MAP_HUGETLB)", INVALID);
+            return Err(OsError { call, code, asked: len, cause: Cause::Unknown });
+        }
+        let len = len.checked_next_multiple_of(REGION_LEN).unwrap_or(len);
+        let huge = Some(REGION_LEN.trailing_zeros() as u8);
+        Mapping::anonymous(Spec { len, align, huge })
     }
 
     /// The next piece of the file. Its place is taken under the lock; the file only grows.
@@ -231,9 +248,17 @@ impl Mmap {
         let start = present.max(state.file_len).next_multiple_of(self.page as u64);
         let end = start + (len + align) as u64;
         file.set_len(end).map_err(|error| failed(&error))?;
-        state.file_len = end;
-        drop(state);
-        Ok(Mapping::file(file, start, len, align)?)
+        match Mapping::file(file, start, len, align) {
+            Ok(mapping) => {
+                state.file_len = end;
+                Ok(mapping)
+            }
+            Err(error) => {
+                // A file that cannot be shortened stays long; it is sparse there.
+                let _ = file.set_len(present);
+                Err(error.into())
+            }
+        }
     }
 
     /// A run out of a region that has room.
@@ -311,10 +336,15 @@ impl Mmap {
     ///
     /// # Safety
     /// The range belongs to a mapping of ours, nobody uses it, and no reference into it lives.
-    unsafe fn return_pages(&self, ptr: NonNull<u8>, len: usize) -> bool {
-        let advice = match self.options.file {
-            Some(_) => Advice::Remove,
-            None => Advice::DontNeed,
+    unsafe fn return_pages(&self, ptr: NonNull<u8>, len: usize, kind: PageKind) -> bool {
+        let whole = |unit: usize| is_aligned(ptr.addr().get(), unit) && is_aligned(len, unit);
+        let advice = match kind {
+            // The kernel leaves partial huge pages alone and says nothing (or, before 6.1, takes
+            // the whole page with what others have in it).
+            PageKind::Explicit if !whole(REGION_LEN) => return false,
+            PageKind::File if !self.punches => return false,
+            PageKind::File => Advice::Remove,
+            _ => Advice::DontNeed,
         };
         // SAFETY: the caller's promise.
         unsafe { sys::advise(ptr, len, advice) }.is_ok()
@@ -328,12 +358,12 @@ impl Mmap {
             return mapping.len();
         }
         let Some(region) = state.regions.region(number) else { return 0 };
-        let (base, mut bytes) = (region.mapping.ptr(), 0);
+        let (base, kind, mut bytes) = (region.mapping.ptr(), region.kind, 0);
         state.regions.clean_free(number, |offset, len| {
             // SAFETY: the block lies within the region.
             let ptr = unsafe { base.add(offset) };
             // SAFETY: the block is free, and stays so while the state is locked.
-            let returned = unsafe { self.return_pages(ptr, len) };
+            let returned = unsafe { self.return_pages(ptr, len, kind) };
             bytes += if returned { len } else { 0 };
             returned
         });
@@ -437,7 +467,7 @@ unsafe impl PageSource for Mmap {
 
     unsafe fn decommit(&self, run: &mut Run) -> bool {
         // SAFETY: the caller owns the run, which is of ours, and no reference into it lives.
-        let returned = unsafe { self.return_pages(run.ptr(), run.len()) };
+        let returned = unsafe { self.return_pages(run.ptr(), run.len(), run.kind()) };
         run.set_zeroed(returned);
         returned
     }

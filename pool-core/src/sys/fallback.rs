@@ -32,6 +32,26 @@ pub(crate) fn transparent_huge_pages() -> Result<(), OsError> {
     Err(unsupported("madvise(MADV_HUGEPAGE)", 0))
 }
 
+/// Bytes of a block of the file's system: longer than any page, as nothing is known.
+#[cfg(feature = "std")]
+pub(crate) fn block_len(_: &std::fs::File) -> u64 {
+    u64::MAX
+}
+
+/// Time since the first call.
+#[cfg(feature = "std")]
+pub(crate) fn monotonic() -> core::time::Duration {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
+}
+
+/// The process, to be compared after a fork.
+#[cfg(feature = "std")]
+#[allow(dead_code, reason = "not every configuration forks")]
+pub(crate) fn process_id() -> u32 {
+    std::process::id()
+}
+
 /// An error of memmap2's, in this crate's form.
 #[allow(dead_code, reason = "memmap2 reaches fewer targets than this file")]
 pub(crate) fn os_error(call: &'static str, error: &std::io::Error, asked: usize) -> OsError {

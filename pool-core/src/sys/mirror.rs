@@ -74,6 +74,8 @@ mod linux {
         /// mapped too, if there is a next.
         mapped: usize,
         inherit: bool,
+        /// The process that mapped it.
+        process: u32,
         /// `None` once every ring is mapped, or none more can be.
         file: Option<OwnedFd>,
     }
@@ -99,7 +101,9 @@ mod linux {
             ftruncate(&file, bytes as u64).map_err(|errno| failed("ftruncate", errno, bytes))?;
             let base = reserve(len, stride)?;
             let file = Some(file);
-            let mut slab = Self { base, limit: len, ring, rings, mapped: 0, inherit, file };
+            let process = crate::sys::process_id();
+            let mut slab =
+                Self { base, limit: len, ring, rings, mapped: 0, inherit, process, file };
             slab.map(0, 0, ring)?;
             Ok(slab)
         }
@@ -187,8 +191,11 @@ mod linux {
 
     impl Drop for Slab {
         fn drop(&mut self) {
-            // SAFETY: these addresses are the slab's own, and its rings are used no more.
-            unsafe { unmap(self.base, self.limit) };
+            // A forked child has not inherited the mappings; what is there now is somebody else's.
+            if self.inherit || self.process == crate::sys::process_id() {
+                // SAFETY: these addresses are the slab's own, and its rings are used no more.
+                unsafe { unmap(self.base, self.limit) };
+            }
         }
     }
 

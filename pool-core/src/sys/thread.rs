@@ -6,24 +6,38 @@
 #[cfg(all(unix, not(miri)))]
 pub(crate) fn at_thread_exit(hook: fn()) -> bool {
     use core::ffi::c_void;
-    use std::sync::OnceLock;
+    use core::sync::atomic::{
+        AtomicPtr, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Release},
+    };
 
-    static HOOK: OnceLock<fn()> = OnceLock::new();
-    static KEY: OnceLock<Option<libc::pthread_key_t>> = OnceLock::new();
+    /// The hook as a pointer to it; every caller brings the same one.
+    static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+    /// The key plus 1; 0 while there is none. Nobody waits for another thread here, since a forked
+    /// child may not have it.
+    static KEY: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn run(_: *mut c_void) {
-        if let Some(hook) = HOOK.get() {
+        let hook = HOOK.load(Acquire);
+        if !hook.is_null() {
+            // SAFETY: only ever stored below, from a `fn()`.
+            let hook = unsafe { core::mem::transmute::<*mut (), fn()>(hook) };
             hook();
         }
     }
-    HOOK.get_or_init(|| hook);
-    let key = KEY.get_or_init(|| {
+    HOOK.store(hook as *mut (), Release);
+    if KEY.load(Acquire) == 0 {
         let mut key = 0;
         // SAFETY: `key` is a place for a key, and `run` has the signature that is asked for; it
         // does not unwind, as no hook does.
-        let error = unsafe { libc::pthread_key_create(&mut key, Some(run)) };
-        (error == 0).then_some(key)
-    });
-    let Some(key) = *key else { return false };
+        if unsafe { libc::pthread_key_create(&mut key, Some(run)) } != 0 {
+            return false;
+        }
+        if KEY.compare_exchange(0, key as usize + 1, AcqRel, Acquire).is_err() {
+            // SAFETY: created above, and set by no thread.
+            unsafe { libc::pthread_key_delete(key) };
+        }
+    }
+    let key = (KEY.load(Acquire) - 1) as libc::pthread_key_t;
     // SAFETY: the key was created above and is never deleted. Any value but null makes `run` be
     // called at the end of the thread.
     let error = unsafe { libc::pthread_setspecific(key, core::ptr::dangling::<u8>().cast()) };

@@ -79,11 +79,15 @@ fn memory_lock_limit() -> Option<u64> {
 /// The caller owns the range.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) unsafe fn set_name(ptr: NonNull<u8>, len: usize, name: &CStr) -> Result<(), OsError> {
-    // SAFETY: the caller owns `len` bytes at `ptr`. They may be untouched, which is why no `&[u8]`
-    // to their contents is made for longer than this call, which only reads the address.
-    let range = unsafe { core::slice::from_raw_parts(ptr.as_ptr(), len) };
-    let result = rustix::process::set_virtual_memory_region_name(range, Some(name));
-    result.map_err(|errno| failed("prctl(PR_SET_VMA_ANON_NAME)", errno, len))
+    // By libc: rustix asks for a slice of the memory, which is not ours to make.
+    let (option, what) = (libc::PR_SET_VMA, libc::PR_SET_VMA_ANON_NAME);
+    // SAFETY: the call reads the name, a C string, and notes it for addresses that are ours.
+    let result = unsafe { libc::prctl(option, what, ptr.as_ptr(), len, name.as_ptr()) };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    Err(os_error("prctl(PR_SET_VMA_ANON_NAME)", &error, len))
 }
 
 /// No names here.
@@ -124,6 +128,23 @@ pub(crate) fn transparent_huge_pages() -> Result<(), OsError> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn transparent_huge_pages() -> Result<(), OsError> {
     Err(failed("madvise(MADV_HUGEPAGE)", Errno::NOSYS, 0))
+}
+
+/// Bytes of a block of the file's system: what holes are made of.
+pub(crate) fn block_len(file: &std::fs::File) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().map_or(u64::MAX, |metadata| metadata.blksize())
+}
+
+/// Time of the system's monotonic clock.
+pub(crate) fn monotonic() -> core::time::Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    core::time::Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// The process, to be compared after a fork.
+pub(crate) fn process_id() -> u32 {
+    std::process::id()
 }
 
 /// An error of memmap2's, in this crate's form.

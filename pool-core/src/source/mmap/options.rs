@@ -1,5 +1,4 @@
 //! What `Mmap` can be told, and what it answers.
-#![forbid(unsafe_code)]
 
 use crate::error::OsError;
 use crate::source::mmap::Mmap;
@@ -166,7 +165,8 @@ impl MmapBuilder {
     }
 
     /// A forked child finds zeros in place of the memory. A promise. Data in live runs is gone for
-    /// the child, too.
+    /// the child, too, and so is the state that a [`Buddy`](crate::Buddy) keeps in a run of this source:
+    /// a child must not use one.
     pub fn wipe_on_fork(mut self, yes: bool) -> Self {
         self.wipe_on_fork = yes;
         self
@@ -190,8 +190,14 @@ impl MmapBuilder {
     /// Maps this file in place of anonymous memory: the pages are the file's, and shared with
     /// everybody who has it mapped. It grows at its end by a region (and as much again for
     /// alignment, which stays a hole), and is never shortened. No huge pages but those of the file
-    /// system. The caller sees to it that nobody truncates it: touching what is gone is a crash.
-    pub fn file(mut self, file: File) -> Self {
+    /// system.
+    ///
+    /// # Safety
+    /// As long as the source or any of its runs lives, nobody else writes to the file, maps it, extends
+    /// it or shortens it: through no other handle, in no other process. What others write would
+    /// change bytes behind references, what they map could be handed out twice, and touching what
+    /// is cut off is a crash.
+    pub unsafe fn file(mut self, file: File) -> Self {
         self.file = Some(file);
         self
     }
