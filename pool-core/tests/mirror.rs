@@ -295,6 +295,32 @@ fn a_forked_child_has_no_rings() {
 }
 
 #[test]
+fn a_mirror_dropped_in_a_child_unmaps_nobody_elses_memory() {
+    let mut mirror = std::mem::ManuallyDrop::new(Mirror::new());
+    let run = mirror.acquire(Request::new(1)).unwrap();
+    let (ptr, len) = (run.ptr().as_ptr(), run.len());
+    release(&mirror, run);
+    let status = fork(|| {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let flags = flags | libc::MAP_FIXED_NOREPLACE;
+        // SAFETY: a new mapping, at an address that is free in a child, or none.
+        let page = unsafe { libc::mmap(ptr.cast(), len, protection, flags, -1, 0) };
+        if page != ptr.cast() {
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(1) };
+        }
+        // SAFETY: dropped once in the child, and once in the parent below.
+        unsafe { std::mem::ManuallyDrop::drop(&mut mirror) };
+        // SAFETY: the page mapped above, unless the mirror has unmapped it.
+        unsafe { ptr.write_volatile(1) };
+    });
+    assert_eq!(status, 0);
+    // SAFETY: the parent's own copy is dropped here alone.
+    unsafe { std::mem::ManuallyDrop::drop(&mut mirror) };
+}
+
+#[test]
 fn a_forked_child_shares_rings_if_told_to() {
     let mirror = Mirror::new().shared_with_children(true);
     let run = mirror.acquire(Request::new(1)).unwrap();
