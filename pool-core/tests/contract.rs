@@ -65,7 +65,6 @@ macro_rules! sources {
         $each! { mmap, deep, check_shared, CONTRACT.outstanding(true), CONTRACT.outstanding(true), Mmap::new(), $args }
         $each! { mmap_guarded, shallow, check_shared, CONTRACT, CONTRACT, Mmap::builder().guard_pages(!cfg!(miri)).build(), $args }
         $each! { mmap_long, shallow, check_shared, CONTRACT, CONTRACT, Mmap::builder().region_len(16 << 20).build(), $args }
-        $each! { global, shallow, check_shared, CONTRACT, CONTRACT, Global, $args }
         $each! { buddy, shallow, check_send, SMALL, SMALL, Buddy::new(Block::new(), BLOCK - (BLOCK >> 4)).unwrap(), $args }
         $each! { locked_buddy, shallow, check_shared, CONTRACT.finite(true), CONTRACT.finite(true), Locked::new(Buddy::new(Mmap::new(), 8 << 20).unwrap()), $args }
         $each! { local_cache, shallow, check_send, CONTRACT, CONTRACT, LocalCache::new(Mmap::new()), $args }
@@ -152,6 +151,23 @@ fn wrap<S: PageSource, L: PageSource>(inner: S, layer: impl Fn(S) -> L) -> L {
 }
 
 sources! { source () }
+
+/// All values of `Global` are one source, and the suite watches its budget: so one test, not several
+/// side by side.
+mod global {
+    use super::*;
+
+    macro_rules! in_turn {
+        ((), [$($layer:ident => $wrap:expr;)*]) => {
+            #[test]
+            fn alone_and_layered() {
+                CONTRACT.check_shared(|| Global);
+                $(CONTRACT.check_shared(|| wrap(Global, $wrap));)*
+            }
+        };
+    }
+    layers! { in_turn () }
+}
 
 /// Mirrors need Linux; elsewhere they refuse everything.
 #[cfg(all(target_os = "linux", not(miri)))]
