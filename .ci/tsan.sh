@@ -5,6 +5,12 @@ if ! has_nightly rust-src; then
     note "tsan: skipped, there is no nightly with rust-src"
     exit 0
 fi
-# An optimised build of the tests: the sanitizer is slow enough by itself.
-RUSTFLAGS="-Zsanitizer=thread -Copt-level=1" CARGO_TARGET_DIR=$target/tsan \
-    cargo +nightly test --no-fail-fast -Zbuild-std -p pool-core --target "$host" --lib --tests
+export RUSTFLAGS="-Zsanitizer=thread -Copt-level=1" CARGO_TARGET_DIR=$target/tsan
+tsan() { cargo +nightly test -Zbuild-std -p pool-core --target "$host" "$@"; }
+
+tsan --lib -- layer source
+tsan --test budget --test stats
+# A fork with other threads about is what the sanitizer does not follow.
+tsan --test global -- --skip fork
+# One layer over each source has all that threads can share.
+tsan --test contract -- --skip below

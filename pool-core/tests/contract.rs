@@ -53,30 +53,6 @@ unsafe impl PageSource for Block {
     }
 }
 
-/// Any source without its figures: tests that run at the same time share those of `Global`.
-struct Quiet<S>(S);
-
-// SAFETY: every call goes to the source, which keeps the contract.
-unsafe impl<S: PageSource> PageSource for Quiet<S> {
-    fn granule(&self) -> usize {
-        self.0.granule()
-    }
-    fn acquire(&self, request: Request) -> Result<Run, PageError> {
-        self.0.acquire(request)
-    }
-    unsafe fn release(&self, run: Run) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.release(run) }
-    }
-    unsafe fn decommit(&self, run: &mut Run) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.decommit(run) }
-    }
-    fn trim(&self) -> usize {
-        self.0.trim()
-    }
-}
-
 /// The sources: `name, deep for pairs of layers too, method of Contract, contract, contract of its
 /// stacks, constructor`. `Fixed` bumps: what a cache holds back leaves holes.
 macro_rules! sources {
@@ -89,7 +65,6 @@ macro_rules! sources {
         $each! { mmap, deep, check_shared, CONTRACT.outstanding(true), CONTRACT.outstanding(true), Mmap::new(), $args }
         $each! { mmap_guarded, shallow, check_shared, CONTRACT, CONTRACT, Mmap::builder().guard_pages(!cfg!(miri)).build(), $args }
         $each! { mmap_long, shallow, check_shared, CONTRACT, CONTRACT, Mmap::builder().region_len(16 << 20).build(), $args }
-        $each! { global, shallow, check_shared, CONTRACT, CONTRACT, Quiet(Global), $args }
         $each! { buddy, shallow, check_send, SMALL, SMALL, Buddy::new(Block::new(), BLOCK - (BLOCK >> 4)).unwrap(), $args }
         $each! { locked_buddy, shallow, check_shared, CONTRACT.finite(true), CONTRACT.finite(true), Locked::new(Buddy::new(Mmap::new(), 8 << 20).unwrap()), $args }
         $each! { local_cache, shallow, check_send, CONTRACT, CONTRACT, LocalCache::new(Mmap::new()), $args }
@@ -176,6 +151,23 @@ fn wrap<S: PageSource, L: PageSource>(inner: S, layer: impl Fn(S) -> L) -> L {
 }
 
 sources! { source () }
+
+/// All values of `Global` are one source, and the suite watches its budget: so one test, not several
+/// side by side.
+mod global {
+    use super::*;
+
+    macro_rules! in_turn {
+        ((), [$($layer:ident => $wrap:expr;)*]) => {
+            #[test]
+            fn alone_and_layered() {
+                CONTRACT.check_shared(|| Global);
+                $(CONTRACT.check_shared(|| wrap(Global, $wrap));)*
+            }
+        };
+    }
+    layers! { in_turn () }
+}
 
 /// Mirrors need Linux; elsewhere they refuse everything.
 #[cfg(all(target_os = "linux", not(miri)))]
