@@ -45,13 +45,6 @@ pub(crate) fn monotonic() -> core::time::Duration {
     START.get_or_init(std::time::Instant::now).elapsed()
 }
 
-/// The process, to be compared after a fork.
-#[cfg(feature = "std")]
-#[allow(dead_code, reason = "not every configuration forks")]
-pub(crate) fn process_id() -> u32 {
-    std::process::id()
-}
-
 /// An error of memmap2's, in this crate's form.
 #[allow(dead_code, reason = "memmap2 reaches fewer targets than this file")]
 pub(crate) fn os_error(call: &'static str, error: &std::io::Error, asked: usize) -> OsError {

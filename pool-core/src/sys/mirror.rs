@@ -101,7 +101,7 @@ mod linux {
             ftruncate(&file, bytes as u64).map_err(|errno| failed("ftruncate", errno, bytes))?;
             let base = reserve(len, stride)?;
             let file = Some(file);
-            let process = crate::sys::process_id();
+            let process = std::process::id();
             let mut slab =
                 Self { base, limit: len, ring, rings, mapped: 0, inherit, process, file };
             slab.map(0, 0, ring)?;
@@ -192,7 +192,7 @@ mod linux {
     impl Drop for Slab {
         fn drop(&mut self) {
             // A forked child has not inherited the mappings; what is there now is somebody else's.
-            if self.inherit || self.process == crate::sys::process_id() {
+            if self.inherit || self.process == std::process::id() {
                 // SAFETY: these addresses are the slab's own, and its rings are used no more.
                 unsafe { unmap(self.base, self.limit) };
             }

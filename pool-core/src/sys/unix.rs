@@ -145,11 +145,6 @@ pub(crate) fn monotonic() -> core::time::Duration {
     core::time::Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-/// The process, to be compared after a fork.
-pub(crate) fn process_id() -> u32 {
-    std::process::id()
-}
-
 /// An error of memmap2's, in this crate's form.
 pub(crate) fn os_error(call: &'static str, error: &std::io::Error, asked: usize) -> OsError {
     let errno = Errno::from_io_error(error).unwrap_or(Errno::NOSYS);
