@@ -10,7 +10,7 @@ use pool_core::{
 };
 use std::fs::File;
 use std::io::Read;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 
 const MIB: usize = 1 << 20;
 
@@ -46,9 +46,16 @@ fn oversize_runs_are_mapped_alone_and_unmapped_on_release() {
     assert_eq!(pages.as_ptr().addr().get() % (16 * MIB), 0);
     assert_eq!(source.held_bytes(), pages.len());
     let address = pages.as_ptr();
-    drop(pages);
+    // In a child, where no other test maps something there.
+    let mut pages = ManuallyDrop::new(pages);
+    let ended = in_child(|| {
+        // SAFETY: dropped once in the child, and once in the parent below.
+        unsafe { ManuallyDrop::drop(&mut pages) };
+        i32::from(!smaps(address).is_empty())
+    });
+    assert_eq!(ended, Ended::Exited(0), "still mapped");
+    drop(ManuallyDrop::into_inner(pages));
     assert_eq!(source.held_bytes(), 0);
-    assert!(smaps(address).is_empty(), "still mapped: {:?}", smaps(address));
 }
 
 #[test]
@@ -380,8 +387,15 @@ fn dropping_the_source_unmaps_everything() {
     let source = Mmap::new();
     let run = source.acquire(Request::new(1)).unwrap();
     let long = source.acquire(Request::new(3 * MIB)).unwrap();
-    drop(source);
-    assert!(smaps(run.ptr()).is_empty() && smaps(long.ptr()).is_empty());
+    let mut source = ManuallyDrop::new(source);
+    // In a child, where no other test maps something there.
+    let ended = in_child(|| {
+        // SAFETY: dropped once in the child, and once in the parent below.
+        unsafe { ManuallyDrop::drop(&mut source) };
+        i32::from(!smaps(run.ptr()).is_empty() || !smaps(long.ptr()).is_empty())
+    });
+    assert_eq!(ended, Ended::Exited(0));
+    drop(ManuallyDrop::into_inner(source));
 }
 
 /// Where the kernel gives no reserved huge pages this only sees the fallback; the rule itself is tested
