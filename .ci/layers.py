@@ -24,10 +24,10 @@ PUBLISHED = POOLS | {"pool-core"}
 
 # Modules of pool-core, lowest first: a module may use those of lower ranks and its own room.
 RANKS = [
-    {"bytes", "mix", "sync", "clock"},
+    {"bytes", "mix", "sync"},
     {"error"},
     {"run", "snapshot", "buddy", "sys"},
-    {"level", "pages", "source", "process", "publish"},
+    {"level", "pages", "source", "process", "publish", "clock"},
     {"budget"},
     {"layer", "source::buddy", "source::fixed", "source::heap", "source::mmap", "source::mirror"},
     {"global", "testing"},
