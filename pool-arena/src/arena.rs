@@ -72,6 +72,8 @@ pub struct Arena<S: PageSource = DefaultSource> {
     pub(crate) cleanups: Cleanups,
     /// Bytes of runs: of this arena, its open scopes and the arenas it adopted.
     pub(crate) held: Cell<usize>,
+    /// How much of `held` are arenas that it adopted, as large as they were then.
+    pub(crate) adopted: Cell<usize>,
     /// `held` does not grow beyond this.
     pub(crate) limit: Cell<usize>,
     /// Bytes of the next chunk's run, before rounding.
@@ -188,6 +190,7 @@ impl<S: PageSource> Arena<S> {
             large: LargeList::new(),
             cleanups: Cleanups::new(),
             held: Cell::new(0),
+            adopted: Cell::new(0),
             limit: Cell::new(config.limit),
             next_len: Cell::new(config.first_chunk),
             config,
@@ -332,6 +335,7 @@ impl<S: PageSource> Arena<S> {
             if let Some(home) = self.home.get() {
                 debug_assert!(self.used.head() == Some(home) && home.next().is_none());
                 debug_assert!(self.large.head().is_none() && self.cleanups.mark() == Mark::OLDEST);
+                debug_assert!(self.held.get() <= self.config.retain);
             }
             let held: usize = self.used.iter().chain(self.spare.iter()).map(Chunk::len).sum();
             debug_assert!(self.held.get() >= held);

@@ -21,6 +21,31 @@ pub(crate) struct With<T> {
     payload: T,
 }
 
+impl<T> With<T> {
+    /// Where the payload goes.
+    pub(crate) fn payload_of(with: NonNull<Self>) -> NonNull<T> {
+        // Wrapping, since no more is known than that it is not null.
+        let payload = with.as_ptr().wrapping_byte_add(core::mem::offset_of!(Self, payload));
+        NonNull::new(payload.cast()).unwrap_or(NonNull::dangling())
+    }
+
+    /// The node with this payload: the inverse of [`payload_of`](Self::payload_of).
+    pub(crate) fn of_payload(payload: NonNull<T>) -> NonNull<Self> {
+        let with = payload.as_ptr().wrapping_byte_sub(core::mem::offset_of!(Self, payload));
+        NonNull::new(with.cast()).unwrap_or(NonNull::dangling())
+    }
+}
+
+/// Moves the payload out and drops it: for one that owns the memory that it lies in.
+///
+/// # Safety
+/// As [`drop_payload`].
+unsafe fn take_payload<T>(node: NonNull<Node>) {
+    let with = node.cast::<With<T>>();
+    // SAFETY: the payload was initialised and is moved out once.
+    drop(unsafe { With::payload_of(with).read() });
+}
+
 /// Drops the payload in its place.
 ///
 /// # Safety
@@ -44,6 +69,15 @@ unsafe fn call_payload<F: FnOnce()>(node: NonNull<Node>) {
     // SAFETY: the payload was initialised and is moved out once.
     let payload = unsafe { payload.read() };
     payload();
+}
+
+/// Drops what somebody panicked with, which may itself panic.
+#[cfg(feature = "std")]
+fn discard(panic: std::boxed::Box<dyn core::any::Any + Send>) {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        core::mem::forget(again);
+    }
 }
 
 /// A position in the list.
@@ -88,6 +122,19 @@ impl Cleanups {
     pub(crate) unsafe fn push_call<F: FnOnce()>(&self, place: NonNull<u8>, f: F) {
         // SAFETY: the caller's promise.
         unsafe { self.push(place.cast(), f, call_payload::<F>) };
+    }
+
+    /// Registers the drop of a payload that is in its place already, and owns that place.
+    ///
+    /// # Safety
+    /// The payload is initialised, and the caller gives it up. It stays where it is, alive, until
+    /// the node has run, and may be dropped then, on whatever thread that is.
+    pub(crate) unsafe fn link_owner<T>(&self, with: NonNull<With<T>>) {
+        let node = with.cast::<Node>();
+        let head = Node { next: Cell::new(self.head.get()), run: take_payload::<T> };
+        // SAFETY: the place is fit for a `With<T>`, which begins with its head.
+        unsafe { node.write(head) };
+        self.head.set(Some(node));
     }
 
     /// # Safety
@@ -144,13 +191,12 @@ impl Cleanups {
             match catch_unwind(AssertUnwindSafe(|| self.run_one(mark))) {
                 Ok(true) => {}
                 Ok(false) => break,
-                // A payload's own destructor might panic: the later ones are forgotten.
-                Err(panic) if first.is_some() => core::mem::forget(panic),
+                Err(panic) if first.is_some() => discard(panic),
                 Err(panic) => first = Some(panic),
             }
         }
         match first {
-            Some(panic) if std::thread::panicking() => core::mem::forget(panic),
+            Some(panic) if std::thread::panicking() => discard(panic),
             Some(panic) => resume_unwind(panic),
             None => {}
         }

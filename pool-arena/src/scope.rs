@@ -170,11 +170,11 @@ impl<S: PageSource> fmt::Debug for Scope<'_, S> {
 pub struct Checkpoint {
     gap: Gap,
     current: Option<Chunk>,
-    home: Option<Chunk>,
     newest: Option<Chunk>,
     /// Large objects from this serial on are newer.
     large: u64,
     cleanups: Mark,
+    adopted: usize,
 }
 
 impl fmt::Debug for Checkpoint {
@@ -189,10 +189,10 @@ impl<S: PageSource> Arena<S> {
         Checkpoint {
             gap: self.tip.gap(),
             current: self.current.get(),
-            home: self.home.get(),
             newest: self.used.head(),
             large: self.large.next_serial(),
             cleanups: self.cleanups.mark(),
+            adopted: self.adopted.get(),
         }
     }
 
@@ -213,7 +213,7 @@ impl<S: PageSource> Arena<S> {
     ///
     /// # Safety
     /// - `to` was made by this very arena (not by one of its scopes), which since then has not been
-    ///   reset, nor rewound to an earlier checkpoint.
+    ///   reset or sealed, nor rewound to an earlier checkpoint.
     /// - No scope of it is open.
     /// - Nothing is used any more that was allocated since, growth of older vectors included.
     pub unsafe fn rewind(&self, to: Checkpoint) {
@@ -246,6 +246,7 @@ impl<S: PageSource> Arena<S> {
             chunk.set_rest(chunk.whole());
             self.spare.push(chunk);
         }
+        self.refund(self.adopted.replace(to.adopted) - to.adopted);
         if let Some(chunk) = to.current {
             // SAFETY: the chunk was current then, so it is not newer, and in `used`. What was free
             // then is free again, as the caller promises.
@@ -255,7 +256,7 @@ impl<S: PageSource> Arena<S> {
             // SAFETY: as above; without a chunk the gap is empty or lent by the parent.
             unsafe { self.tip.set(to.gap, self.config.window()) };
         }
-        self.home.set(to.home);
+        self.find_home();
         self.check();
     }
 }

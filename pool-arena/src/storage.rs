@@ -9,7 +9,7 @@ use crate::large::Large;
 use crate::tip::{Gap, nowhere};
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use pool_core::{PageSource, Request, Run};
+use pool_core::{PageError, PageSource, Request, Run};
 
 /// The least alignment that every run has.
 const PAGE: usize = 4 << 10;
@@ -25,6 +25,11 @@ fn need(layout: Layout) -> Option<usize> {
         // Wherever the run lies, so many bytes contain an aligned place.
         size.checked_add(align)?.checked_next_multiple_of(PAGE)
     }
+}
+
+#[cold]
+fn refused(error: PageError) -> AllocError {
+    AllocError::Source(error)
 }
 
 pub(crate) fn too_large(layout: Layout) -> AllocError {
@@ -178,7 +183,7 @@ impl<S: PageSource> Arena<S> {
         let least =
             need.checked_add(HEADER).ok_or(AllocError::TooLarge { items: 1, size: need })?;
         let turn = self.next_len.get();
-        let run = match self.acquire(Request::new(least.max(turn))) {
+        let run = match self.acquire_inline(Request::new(least.max(turn))) {
             Ok(run) => {
                 if least <= turn {
                     self.next_len.set((turn * 2).min(self.config.max_chunk));
@@ -215,14 +220,15 @@ impl<S: PageSource> Arena<S> {
         Some(chunk)
     }
 
-    /// Sets `home`: one chunk is in use, and nothing else is held (large objects, open scopes,
-    /// adopted arenas, other chunks) or to be done.
+    /// Sets `home`, if one chunk is in use, and nothing is held but that and spare ones (no large
+    /// object, open scope or adopted arena), no more than may stay, and nothing is to be done.
     #[inline]
     pub(crate) fn find_home(&self) {
         let alone = |chunk: &Chunk| {
-            self.held.get() == chunk.len()
+            let spare: usize = self.spare.iter().map(Chunk::len).sum();
+            self.held.get() == chunk.len() + spare
+                && self.held.get() <= self.config.retain
                 && self.current.get().is_none_or(|current| current == *chunk)
-                && chunk.len() <= self.config.retain
                 && !self.config.zero_on_reset
                 && self.cleanups.mark() == Mark::OLDEST
         };
@@ -230,38 +236,56 @@ impl<S: PageSource> Arena<S> {
     }
 
     /// A run, charged to this arena and those whose scope it is.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn acquire(&self, request: Request) -> Result<Run, AllocError> {
+        self.acquire_inline(request)
+    }
+
+    #[inline(always)]
+    fn acquire_inline(&self, request: Request) -> Result<Run, AllocError> {
         // All runs are multiples of this at least, so this mostly is what comes.
         let len = request.len.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
         self.may_hold(len)?;
-        let run = self.source().acquire(request)?;
+        let run = self.source().acquire(request).map_err(refused)?;
         debug_assert!(run.len() >= request.len);
         if run.len() != len {
             if let Err(error) = self.may_hold(run.len()) {
-                // SAFETY: acquired just now and not used.
-                unsafe { self.source().release(run) };
-                return Err(error);
+                return Err(self.reject(run, error));
             }
         }
         self.charge(run.len());
         Ok(run)
     }
 
+    /// Gives a run back that is longer than was asked for, and too long.
+    #[cold]
+    fn reject(&self, run: Run, error: AllocError) -> AllocError {
+        // SAFETY: acquired just now and not used.
+        unsafe { self.source().release(run) };
+        error
+    }
+
     /// Whether `bytes` more would pass no limit, here or in the parents.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn may_hold(&self, bytes: usize) -> Result<(), AllocError> {
-        let mut level = self;
-        loop {
-            let (used, limit) = (level.held.get(), level.limit.get());
-            if bytes > limit.saturating_sub(used) {
-                return Err(AllocError::Limit { asked: bytes, used, limit });
-            }
-            match level.parent() {
-                Some(parent) => level = parent,
-                None => return Ok(()),
-            }
+        if bytes > self.limit.get().saturating_sub(self.held.get()) {
+            return Err(self.over_limit(bytes));
         }
+        match self.parent() {
+            None => Ok(()),
+            Some(parent) => parent.may_hold_more(bytes),
+        }
+    }
+
+    #[cold]
+    fn may_hold_more(&self, bytes: usize) -> Result<(), AllocError> {
+        self.may_hold(bytes)
+    }
+
+    #[cold]
+    fn over_limit(&self, asked: usize) -> AllocError {
+        AllocError::Limit { asked, used: self.held.get(), limit: self.limit.get() }
     }
 
     /// Counts `bytes` as held, here and in the parents.
@@ -332,6 +356,7 @@ impl<S: PageSource> Arena<S> {
         }
         // Only the owner of its source is reset, so no parent is charged.
         self.held.set(bytes);
+        self.adopted.set(0);
         let longest = self.spare.head().map_or(0, Chunk::len);
         let next = (2 * longest).clamp(self.config.first_chunk, self.config.max_chunk);
         self.next_len.set(self.next_len.get().min(next));
