@@ -209,6 +209,22 @@ impl<S: PageSource> Arena<S> {
         Ok(())
     }
 
+    /// Moves the tip to another chunk, in which at least `need` bytes are free. What is free in the
+    /// current one stays noted there.
+    pub(crate) fn open_chunk(&self, need: usize) -> Result<(), AllocError> {
+        let chunk = match self.take_spare(need) {
+            Some(chunk) => chunk,
+            None => self.new_chunk(need)?,
+        };
+        self.used.push(chunk);
+        self.leave();
+        // SAFETY: the chunk is ours, in `used`, and nothing lies in it.
+        unsafe { self.enter(chunk, chunk.whole()) };
+        self.find_home();
+        self.check();
+        Ok(())
+    }
+
     /// A spare chunk with at least `need` bytes, of this arena or of one whose scope it is.
     fn take_spare(&self, need: usize) -> Option<Chunk> {
         if let Some(chunk) = self.spare.take_fitting(need) {
@@ -293,6 +309,8 @@ impl<S: PageSource> Arena<S> {
         let mut level = Some(self);
         while let Some(arena) = level {
             arena.held.set(arena.held.get() + bytes);
+            // Whoever may keep its home finds it again.
+            arena.home.set(None);
             level = arena.parent();
         }
     }

@@ -28,9 +28,10 @@ use pool_core::PageSource;
 /// assert_eq!(words, ["a", "small", "example"]);
 /// ```
 ///
-/// At the end of a chunk, and when a second builder stands in its way, it moves once to another
-/// place, with twice the room; from [`large_from`](crate::ArenaBuilder::large_from) bytes on it
-/// lies in a run of its own, and the old run goes back at each move.
+/// At the end of a chunk, and when a second builder stands in its way, it moves to a chunk with
+/// room for twice as much. Such a chunk is kept by a reset like any other, so that in the long run
+/// nothing moves. Beyond half of [`max_chunk`](crate::ArenaBuilder::max_chunk) it lies in a run of
+/// its own, and the old run goes back at each move.
 pub struct TailVec<'a, T, S: PageSource> {
     arena: &'a Arena<S>,
     /// Memory for `capacity` items, the first `len` of them initialised. Dangling if that is no
@@ -38,16 +39,25 @@ pub struct TailVec<'a, T, S: PageSource> {
     start: NonNull<T>,
     len: usize,
     capacity: usize,
-    /// Bytes that `start` has from the arena, a multiple of `MIN_ALIGN`: a large object if so many
-    /// are large, else cut off a gap, at its lower end where possible.
+    /// Bytes that `start` has from the arena, a multiple of `MIN_ALIGN`.
     bytes: usize,
+    /// Whether these are a large object; else they were cut off a gap, at its lower end where
+    /// possible, however many they are.
+    large: bool,
 }
 
 impl<S: PageSource> Arena<S> {
     /// An empty vector that grows in this arena. It takes no memory before the first item.
     pub fn tail_vec<T>(&self) -> TailVec<'_, T, S> {
         let capacity = if size_of::<T>() == 0 { usize::MAX } else { 0 };
-        TailVec { arena: self, start: NonNull::dangling(), len: 0, capacity, bytes: 0 }
+        TailVec {
+            arena: self,
+            start: NonNull::dangling(),
+            len: 0,
+            capacity,
+            bytes: 0,
+            large: false,
+        }
     }
 }
 
@@ -199,20 +209,22 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
         let items = self.len.checked_add(more).ok_or(error)?;
         let least = round(Layout::array::<T>(items).map_err(|_| error)?.size());
         let twice = self.bytes.saturating_mul(2).min(Self::MOST);
-        // Both are multiples of `MIN_ALIGN`, as is every `bytes`: rounding later could make a small
-        // vector look large.
+        // Both are multiples of `MIN_ALIGN`, as is every `bytes`.
         let want = least.max(twice).max(Self::LEAST);
-        if self.extend(want) || self.extend(least) {
+        // Towards the end of the chunk half of what is left, so that steps stay few.
+        let half = (self.arena.tip.free() / 2) & !(MIN_ALIGN - 1);
+        if self.extend(want) || self.extend(least.max(self.bytes + half)) || self.extend(least) {
             return Ok(());
         }
-        let (place, bytes) = match self.place_elsewhere(want) {
-            Ok(place) => (place, want),
-            Err(_) => (self.place_elsewhere(least)?, least),
+        let (place, large, bytes) = match self.place_elsewhere(want) {
+            Ok((place, large)) => (place, large, want),
+            Err(_) => self.place_elsewhere(least).map(|(place, large)| (place, large, least))?,
         };
         // SAFETY: `len` items are valid in both, and the new place is fresh.
         unsafe { self.start.copy_to_nonoverlapping(place.cast(), self.len) };
         self.give_back(0);
         self.start = place.cast();
+        self.large = large;
         self.set_bytes(bytes);
         Ok(())
     }
@@ -223,22 +235,17 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
         self.capacity = bytes.checked_div(size_of::<T>()).unwrap_or(usize::MAX);
     }
 
-    fn is_large(&self) -> bool {
-        self.arena.is_large(self.bytes)
-    }
-
     /// Whether it lies at the lower end of what is free, so that it can extend.
     fn is_lowest(&self) -> bool {
         // The address behind it, which may be that of the next run's header if it fills its chunk;
         // nothing is free at the start of a run, so that does not matter.
         let end = self.start.as_ptr().cast::<u8>().wrapping_add(self.bytes);
-        self.bytes > 0 && !self.is_large() && end == self.arena.tip.low().as_ptr()
+        self.bytes > 0 && !self.large && end == self.arena.tip.low().as_ptr()
     }
 
-    /// Extends in place to `want` bytes, if it stays small and they are free.
+    /// Extends in place to `want` bytes, if they are free.
     fn extend(&mut self, want: usize) -> bool {
         let fits = want > self.bytes
-            && !self.arena.is_large(want)
             && self.is_lowest()
             && self.arena.take_low(want - self.bytes).is_some();
         if fits {
@@ -247,27 +254,25 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
         fits
     }
 
-    /// Another place of `want` bytes: at the lower end of what is free, if that may be.
-    fn place_elsewhere(&self, want: usize) -> Result<NonNull<u8>, AllocError> {
+    /// Another place of `want` bytes, at the lower end of what is free if that may be, and whether
+    /// it is a large object.
+    fn place_elsewhere(&self, want: usize) -> Result<(NonNull<u8>, bool), AllocError> {
         let error = AllocError::TooLarge { items: 1, size: want };
         let layout = Layout::from_size_align(want, align_of::<T>()).map_err(|_| error)?;
-        if self.arena.is_large(want) || align_of::<T>() > MIN_ALIGN {
-            return self.arena.try_place(layout);
+        let arena = self.arena;
+        if layout.align() > MIN_ALIGN {
+            return Ok((arena.try_place(layout)?, arena.is_large(want)));
         }
-        if let Some(low) = self.arena.take_low(want) {
-            return Ok(low);
+        if let Some(low) = arena.take_low(want) {
+            return Ok((low, false));
         }
-        // A place at the upper end, of another chunk; then there is room at its lower end, too.
-        let high = self.arena.try_place(layout)?;
-        if !self.arena.tip.is_last(high) {
-            return Ok(high);
+        if want <= arena.config.max_chunk / 2 {
+            arena.open_chunk(want)?;
+            if let Some(low) = arena.take_low(want) {
+                return Ok((low, false));
+            }
         }
-        // SAFETY: placed just now with this layout, and not used.
-        unsafe { self.arena.give_back(high, layout) };
-        match self.arena.take_low(want) {
-            Some(low) => Ok(low),
-            None => self.arena.try_place(layout),
-        }
+        Ok((arena.place_large(layout, false)?, true))
     }
 
     /// Gives what lies beyond the items back, if that can be.
@@ -283,8 +288,8 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
             // SAFETY: these bytes are this vector's, not initialised or no longer used.
             unsafe { self.arena.give_back_low(self.bytes - keep) };
             self.set_bytes(keep);
-        } else if self.is_large() && keep == 0 {
-            // SAFETY: by its size it was placed as a large object, with this alignment.
+        } else if self.large && keep == 0 {
+            // SAFETY: it was placed as a large object, with this alignment.
             let large = unsafe { Large::of(self.start.cast(), align_of::<T>()) };
             // SAFETY: it is one of this arena, and no longer used.
             unsafe { self.arena.release_large(large) };

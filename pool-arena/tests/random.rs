@@ -41,7 +41,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(200))]
+    #![proptest_config(config(100))]
     #[test]
     fn programs_agree_with_the_model(program in program(), zero in any::<bool>()) {
         model::run(&model::source(None), &program, zero);
@@ -49,7 +49,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(12))]
+    #![proptest_config(config(6))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program()) {
         let counting = model::source(None);
