@@ -8,7 +8,7 @@ use pool_core::PageSource;
 /// Implements the trait of one version of the crate.
 macro_rules! allocator {
     ($version:ident) => {
-        // SAFETY: blocks come from `try_place`: valid, aligned, disjoint, and live until they are
+        // SAFETY: blocks come from `try_place` and its like: valid, aligned, disjoint, and live until they are
         // given back or the arena is reset, rewound or dropped. For the first and the last the
         // borrow must have ended, and with it every clone of the allocator; rewinding is unsafe and
         // asks for it. Clones are the same arena, and moving a reference moves nothing. Whether a
@@ -21,6 +21,16 @@ macro_rules! allocator {
                 layout: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
                 let place = self.try_place(layout).map_err(|_| $version::alloc::AllocError)?;
+                Ok(NonNull::slice_from_raw_parts(place, layout.size()))
+            }
+
+            #[inline]
+            fn allocate_zeroed(
+                &self,
+                layout: Layout,
+            ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                let place = self.try_place_zeroed(layout);
+                let place = place.map_err(|_| $version::alloc::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(place, layout.size()))
             }
 

@@ -2,8 +2,12 @@
 
 use crate::chunk::{Chunk, Chunks};
 use crate::cleanup::{Cleanups, Mark};
-use crate::config::{ArenaBuilder, Config};
-use crate::error::{AllocError, refuse};
+#[cfg(feature = "std")]
+use crate::config::ArenaBuilder;
+use crate::config::Config;
+use crate::error::AllocError;
+#[cfg(feature = "std")]
+use crate::error::refuse;
 use crate::large::LargeList;
 use crate::tip::{Gap, Tip};
 use core::cell::Cell;
@@ -44,7 +48,7 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 ///                    ◄ tail builders grow up   ◄ cursor goes down
 /// ```
 ///
-/// Objects of [`large_from`](ArenaBuilder::large_from) bytes or more get runs of their own, which
+/// Objects of [`large_from`](crate::ArenaBuilder::large_from) bytes or more get runs of their own, which
 /// neither end the chunk nor make chunks grow.
 ///
 /// # Threads
@@ -102,7 +106,7 @@ unsafe impl<S: PageSource + Send> Send for Arena<S> {}
 
 #[cfg(feature = "std")]
 impl Arena {
-    /// An arena over the process-wide source, with the defaults of [`ArenaBuilder`]. Nothing is
+    /// An arena over the process-wide source, with the defaults of [`ArenaBuilder`](crate::ArenaBuilder). Nothing is
     /// acquired before the first allocation.
     #[inline]
     #[must_use]
@@ -148,7 +152,7 @@ impl Arena {
 }
 
 impl<S: PageSource> Arena<S> {
-    /// An arena over `source`, with the defaults of [`ArenaBuilder`].
+    /// An arena over `source`, with the defaults of [`ArenaBuilder`](crate::ArenaBuilder).
     ///
     /// ```
     /// use pool_arena::Arena;
@@ -218,7 +222,7 @@ impl<S: PageSource> Arena<S> {
     }
 
     /// Empties the arena: runs its cleanups, newest first, gives the large objects back, and keeps
-    /// at most [`retain`](ArenaBuilder::retain) bytes of chunks for what comes next.
+    /// at most [`retain`](crate::ArenaBuilder::retain) bytes of chunks for what comes next.
     ///
     /// `&mut self` proves that no reference into the arena lives. If cleanups panic, all run, the
     /// arena is empty, and the first panic goes on.

@@ -3,6 +3,7 @@
 use crate::arena::Arena;
 use crate::error::AllocError;
 use crate::large::Large;
+#[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
 use crate::tip::{nowhere, round};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -31,6 +32,35 @@ impl<S: PageSource> Arena<S> {
         }
     }
 
+    /// As [`try_place`](Self::try_place), all bytes zero. A large object's run is asked for zeroed,
+    /// so that fresh pages are not written.
+    pub(crate) fn try_place_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        if self.is_large(layout.size()) {
+            return self.place_large(layout, true);
+        }
+        let place = self.try_place(layout)?;
+        // SAFETY: so many bytes were placed just now.
+        unsafe { place.write_bytes(0, layout.size()) };
+        Ok(place)
+    }
+
+    /// Cuts `bytes`, a multiple of `MIN_ALIGN`, off the lower end of what is free.
+    pub(crate) fn take_low(&self, bytes: usize) -> Option<NonNull<u8>> {
+        self.tip.take_low(bytes, self.config.window())
+    }
+
+    /// Takes the `bytes` below what is free back.
+    ///
+    /// # Safety
+    /// They were cut off there by [`take_low`](Self::take_low), and nobody uses them any more.
+    pub(crate) unsafe fn give_back_low(&self, bytes: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.tip.give_back_low(bytes, self.config.window()) };
+    }
+}
+
+#[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
+impl<S: PageSource> Arena<S> {
     /// Moves a block to a larger place, or extends it where it is. Returns the new place, whose
     /// first bytes are those of the old.
     ///
@@ -114,20 +144,6 @@ impl<S: PageSource> Arena<S> {
             }
         }
         Ok(block)
-    }
-
-    /// Cuts `bytes`, a multiple of `MIN_ALIGN`, off the lower end of what is free.
-    pub(crate) fn take_low(&self, bytes: usize) -> Option<NonNull<u8>> {
-        self.tip.take_low(bytes, self.config.window())
-    }
-
-    /// Takes the `bytes` below what is free back.
-    ///
-    /// # Safety
-    /// They were cut off there by [`take_low`](Self::take_low), and nobody uses them any more.
-    pub(crate) unsafe fn give_back_low(&self, bytes: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { self.tip.give_back_low(bytes, self.config.window()) };
     }
 
     /// Copies a block to a new place and gives the old one back.

@@ -63,6 +63,7 @@ impl Large {
     }
 
     /// Bytes that an object with this alignment may have here.
+    #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
     pub(crate) fn capacity(self, align: usize) -> usize {
         self.len() - offset(align)
     }

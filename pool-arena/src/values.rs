@@ -188,4 +188,31 @@ impl<S: PageSource> Arena<S> {
     pub fn try_alloc_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         self.try_place(layout)
     }
+
+    /// As [`alloc_layout`](Self::alloc_layout), all bytes zero. For a large object the source is asked
+    /// for zeroed pages, which fresh ones are without being written.
+    ///
+    /// # Panics
+    /// If no memory can be had.
+    ///
+    /// ```
+    /// # use pool_arena::Arena;
+    /// use std::alloc::Layout;
+    /// let arena = Arena::new();
+    /// let place = arena.alloc_layout_zeroed(Layout::new::<[u64; 100_000]>());
+    /// // SAFETY: placed for this type, and zeros are numbers.
+    /// let numbers = unsafe { place.cast::<[u64; 100_000]>().as_mut() };
+    /// assert!(numbers.iter().all(|&number| number == 0));
+    /// ```
+    pub fn alloc_layout_zeroed(&self, layout: Layout) -> NonNull<u8> {
+        self.try_alloc_layout_zeroed(layout).unwrap_or_else(|error| refuse(error))
+    }
+
+    /// As [`alloc_layout_zeroed`](Self::alloc_layout_zeroed).
+    ///
+    /// # Errors
+    /// If no memory can be had.
+    pub fn try_alloc_layout_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        self.try_place_zeroed(layout)
+    }
 }
