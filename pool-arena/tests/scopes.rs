@@ -3,7 +3,12 @@
 use allocator_api2::vec::Vec as ArenaVec;
 use pool_arena::Arena;
 use pool_core::{Heap, PageSource};
-use std::cell::RefCell;
+use std::alloc::Layout;
+use std::rc::Rc;
+
+fn bytes(len: usize) -> Layout {
+    Layout::array::<u8>(len).unwrap()
+}
 
 #[test]
 fn the_tip_comes_back_and_is_used_again() {
@@ -116,17 +121,15 @@ fn a_leaked_scope_leaks_its_chunks_only() {
 #[test]
 fn a_cleanup_may_use_the_parent() {
     thread_local! {
-        static ARENA: RefCell<&'static Arena<Heap>> =
-            RefCell::new(Box::leak(Box::new(Arena::new_in(Heap::new()))));
+        static ARENA: Rc<Arena<Heap>> = Rc::new(Arena::new_in(Heap::new()));
     }
-    let arena = ARENA.with(|arena| *arena.borrow());
+    let arena = ARENA.with(Rc::clone);
     for _ in 0..3 {
         let scope = arena.scope();
         let inside = scope.alloc_slice_fill_copy(100, 7u8);
         scope.defer(|| {
             ARENA.with(|arena| {
-                let arena = arena.borrow();
-                arena.alloc_slice_fill_copy(3000, 1u8);
+                arena.alloc_layout(bytes(3000));
                 arena.defer(|| {});
                 arena.scope().alloc_str("nested");
             });
@@ -139,13 +142,13 @@ fn a_cleanup_may_use_the_parent() {
 fn limits_count_scopes_and_scopes_obey_them() {
     let arena = pool_arena::ArenaBuilder::new().limit(64 << 10).build_in(Heap::new());
     let scope = arena.scope();
-    scope.alloc_slice_fill_copy(30_000, 1u8);
-    assert!(arena.try_alloc_slice_fill_copy(40_000, 1u8).is_err());
-    assert!(scope.try_alloc_slice_fill_copy(40_000, 1u8).is_err());
-    assert!(scope.scope().try_alloc_slice_fill_copy(40_000, 1u8).is_err());
-    assert!(scope.scope().try_alloc_slice_fill_copy(5_000, 1u8).is_ok());
+    scope.alloc_layout(bytes(30_000));
+    assert!(arena.try_alloc_layout(bytes(40_000)).is_err());
+    assert!(scope.try_alloc_layout(bytes(40_000)).is_err());
+    assert!(scope.scope().try_alloc_layout(bytes(40_000)).is_err());
+    assert!(scope.scope().try_alloc_layout(bytes(5_000)).is_ok());
     drop(scope);
     assert!(arena.allocated_bytes_including_metadata() <= 64 << 10);
     // What the scope had is used again.
-    assert!(arena.try_alloc_slice_fill_copy(25_000, 1u8).is_ok());
+    assert!(arena.try_alloc_layout(bytes(25_000)).is_ok());
 }
