@@ -114,21 +114,21 @@ impl<S: PageSource> Arena<S> {
     where
         F: FnOnce() -> Result<T, E>,
     {
-        let both = NonNull::from(self.try_alloc_with(f)?);
-        // SAFETY: just initialised, and the only reference was given up.
-        match unsafe { &mut *both.as_ptr() } {
-            Ok(value) => Ok(value),
-            Err(_) => {
-                // SAFETY: initialised; moved out once, since the place is forgotten.
-                let result = unsafe { both.read() };
-                let layout = Layout::new::<Result<T, E>>();
-                // SAFETY: it was placed with this layout, and nobody uses it any more.
-                unsafe { self.give_back(both.cast(), layout) };
-                match result {
-                    Ok(_) => unreachable!("the match above saw an error"),
-                    Err(error) => Err(AllocOrInitError::Init(error)),
-                }
-            }
+        // Not by way of `&mut`: giving a large object back needs the place as it was handed out.
+        let place = self.try_place_for::<Result<T, E>>()?;
+        // SAFETY: `place` is fit for it and nobody else's.
+        unsafe { place.write(f()) };
+        // SAFETY: just initialised; exclusive until the arena is `&mut` or gone.
+        if let Ok(value) = unsafe { &mut *place.as_ptr() } {
+            return Ok(value);
+        }
+        // SAFETY: initialised; moved out once, since the place is given back.
+        let result = unsafe { place.read() };
+        // SAFETY: it was placed with this layout, and nobody uses it any more.
+        unsafe { self.give_back(place.cast(), Layout::new::<Result<T, E>>()) };
+        match result {
+            Ok(_) => unreachable!("the match above saw an error"),
+            Err(error) => Err(AllocOrInitError::Init(error)),
         }
     }
 

@@ -144,6 +144,15 @@ fn filling_that_ends_early_drops_what_was_made() {
 }
 
 #[test]
+fn a_large_value_that_fails_gives_its_run_back() {
+    let arena = Arena::new_in(Heap::new());
+    let error = arena.alloc_try_with(|| Err::<[u8; 100_000], _>("no")).unwrap_err();
+    assert_eq!((error, arena.allocated_bytes_including_metadata()), ("no", 0));
+    let error = arena.alloc_slice_try_fill_with(100_000, |_| Err::<u8, _>("no")).unwrap_err();
+    assert_eq!((error, arena.allocated_bytes_including_metadata()), ("no", 0));
+}
+
+#[test]
 fn an_outlier_is_not_kept() {
     let mut arena = Arena::new_in(Heap::new());
     for round in 0..50 {
