@@ -5,8 +5,12 @@ mod model;
 use model::Op;
 use proptest::prelude::*;
 
+/// Bytes of blocks that are small, and of those that are large (from 4 KiB on).
+const MIDDLE: u32 = if cfg!(miri) { 400 } else { 6000 };
+const LONG: u32 = if cfg!(miri) { 4500 } else { 40_000 };
+
 fn leaf() -> impl Strategy<Value = Op> {
-    let size = prop_oneof![8 => 0u32..200, 2 => 200u32..6000, 1 => 6000u32..40_000];
+    let size = prop_oneof![8 => 0u32..200, 2 => 200u32..MIDDLE, 1 => MIDDLE..LONG];
     let level = any::<u8>();
     prop_oneof![
         8 => (level, size.clone(), prop_oneof![9 => 0u8..5, 1 => 5u8..17])
@@ -16,7 +20,7 @@ fn leaf() -> impl Strategy<Value = Op> {
         2 => (level, any::<u8>(), size).prop_map(|(level, pick, by)| Op::Shrink { level, pick, by }),
         3 => (level, any::<u8>()).prop_map(|(level, pick)| Op::Free { level, pick }),
         1 => (level, any::<bool>()).prop_map(|(level, call)| Op::Cleanup { level, call }),
-        1 => (level, 0u32..1500, 0u8..9)
+        1 => (level, 0u32..MIDDLE / 4, 0u8..9)
             .prop_map(|(level, items, between)| Op::Tail { level, items, between }),
         1 => (level, 0u16..300).prop_map(|(level, width)| Op::Format { level, width }),
         1 => (0u32..200_000).prop_map(Op::Limit),
