@@ -1,4 +1,5 @@
 //! What the cache keeps, for how long, and what clocks may do to it.
+#![forbid(unsafe_code)]
 
 use super::*;
 use crate::Heap;

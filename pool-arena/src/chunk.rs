@@ -1,0 +1,147 @@
+//! Chunks: runs that objects are cut from, in lists through their own headers. A storage file.
+
+use crate::tip::Gap;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use pool_core::Run;
+
+/// At the **low** end of each chunk's run, so that no object begins where a run begins; see
+/// [`Tip::is_last`](crate::tip::Tip::is_last).
+#[repr(C, align(16))]
+struct Header {
+    run: Run,
+    next: Cell<Option<Chunk>>,
+    /// What was free in it when the tip left it; everything, as long as the tip has not been there.
+    rest: Cell<Gap>,
+}
+
+/// Bytes that a chunk spends on itself.
+pub(crate) const HEADER: usize = size_of::<Header>();
+
+/// A live chunk. A copy of the handle must not be used after [`dissolve`](Self::dissolve).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chunk(
+    /// The start of a run with a header that [`new`](Chunk::new) wrote; provenance for the run.
+    NonNull<Header>,
+);
+
+impl Chunk {
+    /// Makes a chunk of a run.
+    ///
+    /// # Safety
+    /// The run is live, the caller gives up its ownership, and it is longer than [`HEADER`].
+    pub(crate) unsafe fn new(run: Run) -> Self {
+        debug_assert!(run.len() > HEADER && run.ptr().addr().get() % 4096 == 0);
+        let header = run.ptr().cast::<Header>();
+        let len = run.len() - HEADER;
+        // SAFETY: the run is longer than a header.
+        let low = unsafe { header.add(1) }.cast();
+        let rest = Cell::new(Gap { low, len });
+        // SAFETY: the run is at least a page, aligned to it, writable, and ours.
+        unsafe { header.write(Header { run, next: Cell::new(None), rest }) };
+        Self(header)
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: by the type's invariant the header was written and its run is live; it is only
+        // changed through its cells.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The bytes that objects may use.
+    pub(crate) fn whole(self) -> Gap {
+        // SAFETY: the run is longer than a header.
+        let low = unsafe { self.0.add(1) }.cast();
+        Gap { low, len: self.capacity() }
+    }
+
+    /// How many bytes objects may use.
+    pub(crate) fn capacity(self) -> usize {
+        self.len() - HEADER
+    }
+
+    /// Bytes of its run.
+    pub(crate) fn len(self) -> usize {
+        self.header().run.len()
+    }
+
+    pub(crate) fn next(self) -> Option<Self> {
+        self.header().next.get()
+    }
+
+    /// What the tip left free.
+    pub(crate) fn rest(self) -> Gap {
+        self.header().rest.get()
+    }
+
+    /// The tip leaves this chunk with `rest` free, or has not been there.
+    pub(crate) fn set_rest(self, rest: Gap) {
+        self.header().rest.set(rest);
+    }
+
+    /// Overwrites all that objects may use with zeros.
+    ///
+    /// # Safety
+    /// No object in it is used any more.
+    #[cold]
+    pub(crate) unsafe fn zero(self) {
+        let Gap { low, len } = self.whole();
+        // SAFETY: the bytes lie in the live run, behind the header, and nobody uses them.
+        unsafe { low.write_bytes(0, len) };
+        core::hint::black_box(low);
+    }
+
+    /// The run again.
+    ///
+    /// # Safety
+    /// The chunk is in no list, no object in it is used any more, and no copy of this handle is
+    /// used after this.
+    pub(crate) unsafe fn dissolve(self) -> Run {
+        // SAFETY: the header is live, and moved out of once, as the caller promises.
+        unsafe { self.0.read() }.run
+    }
+}
+
+/// A list of chunks, newest first. It owns them; whoever drops it has emptied it before.
+pub(crate) struct Chunks {
+    head: Cell<Option<Chunk>>,
+}
+
+impl Chunks {
+    pub(crate) const fn new() -> Self {
+        Self { head: Cell::new(None) }
+    }
+
+    pub(crate) fn head(&self) -> Option<Chunk> {
+        self.head.get()
+    }
+
+    pub(crate) fn push(&self, chunk: Chunk) {
+        chunk.header().next.set(self.head.get());
+        self.head.set(Some(chunk));
+    }
+
+    pub(crate) fn pop(&self) -> Option<Chunk> {
+        let chunk = self.head.get()?;
+        self.head.set(chunk.next());
+        Some(chunk)
+    }
+
+    /// Takes the first chunk out that has room for `need` bytes.
+    pub(crate) fn take_fitting(&self, need: usize) -> Option<Chunk> {
+        let mut link = &self.head;
+        let mut found = link.get()?;
+        while found.capacity() < need {
+            // SAFETY: a chunk in a list is live, and stays so as long as `self` is borrowed here:
+            // nothing in this loop dissolves one.
+            link = &unsafe { found.0.as_ref() }.next;
+            found = link.get()?;
+        }
+        link.set(found.next());
+        Some(found)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Chunk> {
+        core::iter::successors(self.head.get(), |chunk| chunk.next())
+    }
+}

@@ -1,0 +1,413 @@
+//! The arena's cold half: how it gets chunks and large objects, and gives them back. A storage
+//! file.
+
+use crate::arena::Arena;
+use crate::chunk::{Chunk, Chunks, HEADER};
+use crate::cleanup::Mark;
+use crate::error::{AllocError, refuse};
+use crate::large::Large;
+use crate::tip::{Gap, nowhere};
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use pool_core::{PageError, PageSource, Request, Run};
+
+/// The least alignment that every run has.
+const PAGE: usize = 4 << 10;
+
+/// Bytes of a chunk that surely suffice for a small object. `None` if that is more than any object
+/// may have.
+fn need(layout: Layout) -> Option<usize> {
+    let (size, align) = (layout.size(), layout.align().max(crate::tip::MIN_ALIGN));
+    if align <= PAGE {
+        // The end of a run is aligned to the page.
+        size.checked_next_multiple_of(align)
+    } else {
+        // Wherever the run lies, so many bytes contain an aligned place.
+        size.checked_add(align)?.checked_next_multiple_of(PAGE)
+    }
+}
+
+#[cold]
+fn refused(error: PageError) -> AllocError {
+    AllocError::Source(error)
+}
+
+pub(crate) fn too_large(layout: Layout) -> AllocError {
+    AllocError::TooLarge { items: 1, size: layout.size() }
+}
+
+impl<S: PageSource> Arena<S> {
+    /// Memory for one object: valid for reads and writes of `layout.size()` bytes, aligned,
+    /// disjoint from every other object, until the arena is reset, rewound or dropped, or the
+    /// object is given back.
+    #[inline(always)]
+    pub(crate) fn place(&self, layout: Layout) -> NonNull<u8> {
+        match self.tip.take(layout) {
+            Some(place) => place,
+            None => self.place_slow_or_refuse(layout),
+        }
+    }
+
+    /// As [`place`](Self::place).
+    #[inline(always)]
+    pub(crate) fn try_place(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        match self.tip.take(layout) {
+            Some(place) => Ok(place),
+            None => self.place_slow(layout),
+        }
+    }
+
+    /// As [`place`](Self::place), for a `T`.
+    #[inline(always)]
+    pub(crate) fn place_for<T>(&self) -> NonNull<T> {
+        match self.tip.take_for::<T>() {
+            Some(place) => place.cast(),
+            None => self.place_slow_or_refuse(Layout::new::<T>()).cast(),
+        }
+    }
+
+    /// As [`place`](Self::place), for a `T`.
+    #[inline(always)]
+    pub(crate) fn try_place_for<T>(&self) -> Result<NonNull<T>, AllocError> {
+        match self.tip.take_for::<T>() {
+            Some(place) => Ok(place.cast()),
+            None => self.place_slow(Layout::new::<T>()).map(NonNull::cast),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn place_slow_or_refuse(&self, layout: Layout) -> NonNull<u8> {
+        self.place_slow(layout).unwrap_or_else(|error| refuse(error))
+    }
+
+    /// What the fast path cannot do: large objects, more than its window, another chunk.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn place_slow(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let place = if layout.size() == 0 {
+            nowhere(layout.align())
+        } else if self.is_large(layout.size()) {
+            self.place_large(layout, false)?
+        } else if let Some(place) = self.tip.take_hidden(layout, self.config.window()) {
+            place
+        } else {
+            self.place_in_next(layout)?
+        };
+        self.check();
+        Ok(place)
+    }
+
+    /// Puts a small object into another chunk, a spare one or a new one. What is free in the current
+    /// one stays noted there. The tip ends in that of both where more is free.
+    fn place_in_next(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let need = need(layout).ok_or(too_large(layout))?;
+        let chunk = match self.take_spare(need) {
+            Some(chunk) => chunk,
+            None => self.new_chunk(need)?,
+        };
+        let Some((place, rest)) = chunk.whole().take(layout) else {
+            self.spare.push(chunk);
+            return Err(too_large(layout));
+        };
+        self.used.push(chunk);
+        self.find_home();
+        if self.current.get().is_some() && self.tip.free() > rest.len {
+            chunk.set_rest(rest);
+        } else {
+            self.leave();
+            // SAFETY: the chunk is ours, in `used`, and nothing but `place` lies in it.
+            unsafe { self.enter(chunk, rest) };
+        }
+        Ok(place)
+    }
+
+    /// Whether an object of so many bytes has a run of its own: a function of its size alone.
+    #[inline(always)]
+    pub(crate) fn is_large(&self, size: usize) -> bool {
+        size >= self.config.large_from
+    }
+
+    /// Puts an object into a run of its own.
+    pub(crate) fn place_large(
+        &self,
+        layout: Layout,
+        zeroed: bool,
+    ) -> Result<NonNull<u8>, AllocError> {
+        let request = Large::request(layout).ok_or(too_large(layout))?;
+        let run = self.acquire(Request { zeroed, ..request })?;
+        self.home.set(None);
+        // SAFETY: just acquired, and as long and aligned as asked.
+        Ok(unsafe { self.large.push(run, layout.align()) })
+    }
+
+    /// Gives a large object's run back.
+    ///
+    /// # Safety
+    /// It is in `self.large`, and nobody uses it any more.
+    pub(crate) unsafe fn release_large(&self, large: Large) {
+        if self.config.zero_on_reset {
+            // SAFETY: live and not used.
+            unsafe { large.zero() };
+        }
+        // SAFETY: it is in the list, and the handle ends here.
+        let run = unsafe { self.large.remove(large) };
+        self.refund(run.len());
+        // SAFETY: the run came from the source, is released once, and nobody uses it.
+        unsafe { self.source().release(run) };
+    }
+
+    /// Notes what is free in the current chunk, and leaves it: the tip must be set again.
+    pub(crate) fn leave(&self) {
+        if let Some(chunk) = self.current.get() {
+            chunk.set_rest(self.tip.gap());
+        }
+    }
+
+    /// Moves the tip to `gap`.
+    ///
+    /// # Safety
+    /// The chunk is in `used`, and `gap` is free in it.
+    pub(crate) unsafe fn enter(&self, chunk: Chunk, gap: Gap) {
+        self.current.set(Some(chunk));
+        // Nobody else may hand these bytes out.
+        chunk.set_rest(Gap::EMPTY);
+        // SAFETY: the bytes are free, and the chunk is live as long as it is in `used`.
+        unsafe { self.tip.set(gap, self.config.window()) };
+    }
+
+    /// A chunk with at least `need` bytes: as long as it is its turn to be, if the source gives
+    /// that much, else as short as it may be.
+    #[inline]
+    fn new_chunk(&self, need: usize) -> Result<Chunk, AllocError> {
+        let least =
+            need.checked_add(HEADER).ok_or(AllocError::TooLarge { items: 1, size: need })?;
+        let turn = self.next_len.get();
+        let run = match self.acquire_inline(Request::new(least.max(turn))) {
+            Ok(run) => {
+                if least <= turn {
+                    self.next_len.set((turn * 2).min(self.config.max_chunk));
+                }
+                run
+            }
+            Err(error) if least < turn => self.acquire(Request::new(least)).map_err(|_| error)?,
+            Err(error) => return Err(error),
+        };
+        // SAFETY: just acquired; it is longer than `HEADER` by `need`, which is not 0.
+        Ok(unsafe { Chunk::new(run) })
+    }
+
+    /// Makes room for `capacity` bytes in one chunk that a reset keeps. For an arena that is new.
+    pub(crate) fn reserve(&mut self, capacity: usize) -> Result<(), AllocError> {
+        let error = AllocError::TooLarge { items: 1, size: capacity };
+        let need = capacity.checked_next_multiple_of(crate::tip::MIN_ALIGN).ok_or(error)?;
+        let chunk = self.new_chunk(need)?;
+        self.config.retain = self.config.retain.max(chunk.len());
+        self.used.push(chunk);
+        // SAFETY: the chunk is ours, in `used`, and nothing lies in it.
+        unsafe { self.enter(chunk, chunk.whole()) };
+        Ok(())
+    }
+
+    /// Moves the tip to another chunk, in which at least `need` bytes are free. What is free in the
+    /// current one stays noted there.
+    pub(crate) fn open_chunk(&self, need: usize) -> Result<(), AllocError> {
+        let chunk = match self.take_spare(need) {
+            Some(chunk) => chunk,
+            None => self.new_chunk(need)?,
+        };
+        self.used.push(chunk);
+        self.leave();
+        // SAFETY: the chunk is ours, in `used`, and nothing lies in it.
+        unsafe { self.enter(chunk, chunk.whole()) };
+        self.find_home();
+        self.check();
+        Ok(())
+    }
+
+    /// A spare chunk with at least `need` bytes, of this arena or of one whose scope it is.
+    fn take_spare(&self, need: usize) -> Option<Chunk> {
+        if let Some(chunk) = self.spare.take_fitting(need) {
+            return Some(chunk);
+        }
+        let chunk = self.parent()?.take_spare(need)?;
+        // The parents count it already.
+        self.held.set(self.held.get() + chunk.len());
+        Some(chunk)
+    }
+
+    /// Sets `home`, if one chunk is in use, and nothing is held but that and spare ones (no large
+    /// object, open scope or adopted arena), no more than may stay, and nothing is to be done.
+    #[inline]
+    pub(crate) fn find_home(&self) {
+        let alone = |chunk: &Chunk| {
+            let spare: usize = self.spare.iter().map(Chunk::len).sum();
+            self.held.get() == chunk.len() + spare
+                && self.held.get() <= self.config.retain
+                && self.current.get().is_none_or(|current| current == *chunk)
+                && !self.config.zero_on_reset
+                && self.cleanups.mark() == Mark::OLDEST
+        };
+        self.home.set(self.used.head().filter(alone));
+    }
+
+    /// A run, charged to this arena and those whose scope it is.
+    #[cold]
+    #[inline(never)]
+    fn acquire(&self, request: Request) -> Result<Run, AllocError> {
+        self.acquire_inline(request)
+    }
+
+    #[inline(always)]
+    fn acquire_inline(&self, request: Request) -> Result<Run, AllocError> {
+        // All runs are multiples of this at least, so this mostly is what comes.
+        let len = request.len.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX);
+        self.may_hold(len)?;
+        let run = self.source().acquire(request).map_err(refused)?;
+        debug_assert!(run.len() >= request.len);
+        if run.len() != len {
+            if let Err(error) = self.may_hold(run.len()) {
+                return Err(self.reject(run, error));
+            }
+        }
+        self.charge(run.len());
+        Ok(run)
+    }
+
+    /// Gives a run back that is longer than was asked for, and too long.
+    #[cold]
+    fn reject(&self, run: Run, error: AllocError) -> AllocError {
+        // SAFETY: acquired just now and not used.
+        unsafe { self.source().release(run) };
+        error
+    }
+
+    /// Whether `bytes` more would pass no limit, here or in the parents.
+    #[inline(always)]
+    pub(crate) fn may_hold(&self, bytes: usize) -> Result<(), AllocError> {
+        if bytes > self.limit.get().saturating_sub(self.held.get()) {
+            return Err(self.over_limit(bytes));
+        }
+        match self.parent() {
+            None => Ok(()),
+            Some(parent) => parent.may_hold_more(bytes),
+        }
+    }
+
+    #[cold]
+    fn may_hold_more(&self, bytes: usize) -> Result<(), AllocError> {
+        self.may_hold(bytes)
+    }
+
+    #[cold]
+    fn over_limit(&self, asked: usize) -> AllocError {
+        AllocError::Limit { asked, used: self.held.get(), limit: self.limit.get() }
+    }
+
+    /// Counts `bytes` as held, here and in the parents.
+    pub(crate) fn charge(&self, bytes: usize) {
+        let mut level = Some(self);
+        while let Some(arena) = level {
+            arena.held.set(arena.held.get() + bytes);
+            // Whoever may keep its home finds it again.
+            arena.home.set(None);
+            level = arena.parent();
+        }
+    }
+
+    /// Counts `bytes` as no longer held, here and in the parents.
+    pub(crate) fn refund(&self, bytes: usize) {
+        let mut level = Some(self);
+        while let Some(arena) = level {
+            arena.held.set(arena.held.get() - bytes);
+            level = arena.parent();
+        }
+    }
+
+    /// Gives a chunk's run back.
+    ///
+    /// # Safety
+    /// It is in no list, and no object in it is used any more.
+    unsafe fn release_chunk(&self, chunk: Chunk) {
+        // SAFETY: the caller's promise; the handle ends here.
+        let run = unsafe { chunk.dissolve() };
+        // SAFETY: the run came from the source, is released once, and nobody uses it.
+        unsafe { self.source().release(run) };
+    }
+
+    /// Empties the arena, keeping as many chunks as `retain` allows, the newest first.
+    ///
+    /// # Safety
+    /// No object is used any more, and the cleanups have run.
+    #[cold]
+    pub(crate) unsafe fn recycle(&self) {
+        while let Some(large) = self.large.head() {
+            // SAFETY: it is in the list, and not used.
+            unsafe { self.release_large(large) };
+        }
+        self.current.set(None);
+        // SAFETY: nothing is always free.
+        unsafe { self.tip.set(Gap::EMPTY, self.config.window()) };
+        let (kept, mut bytes) = (Chunks::new(), 0);
+        let mut keep = |chunk: Chunk| {
+            if bytes + chunk.len() <= self.config.retain {
+                bytes += chunk.len();
+                kept.push(chunk);
+            } else {
+                // SAFETY: it left its list, and its objects are not used.
+                unsafe { self.release_chunk(chunk) };
+            }
+        };
+        while let Some(chunk) = self.used.pop() {
+            if self.config.zero_on_reset {
+                // SAFETY: its objects are not used.
+                unsafe { chunk.zero() };
+            }
+            keep(chunk);
+        }
+        while let Some(chunk) = self.spare.pop() {
+            keep(chunk);
+        }
+        while let Some(chunk) = kept.pop() {
+            chunk.set_rest(chunk.whole());
+            self.spare.push(chunk);
+        }
+        // Only the owner of its source is reset, so no parent is charged.
+        self.held.set(bytes);
+        self.adopted.set(0);
+        let longest = self.spare.head().map_or(0, Chunk::len);
+        let next = (2 * longest).clamp(self.config.first_chunk, self.config.max_chunk);
+        self.next_len.set(self.next_len.get().min(next));
+        if let Some(chunk) = self.spare.pop() {
+            self.used.push(chunk);
+            // SAFETY: the chunk is live, ours, and nothing lies in it.
+            unsafe { self.enter(chunk, chunk.whole()) };
+        }
+        self.find_home();
+        self.check();
+    }
+
+    /// Gives everything back.
+    ///
+    /// # Safety
+    /// No object is used any more, the cleanups have run, and the arena is not used again.
+    #[inline]
+    pub(crate) unsafe fn release_all(&self) {
+        while let Some(large) = self.large.head() {
+            // SAFETY: it is in the list, and not used.
+            unsafe { self.release_large(large) };
+        }
+        while let Some(chunk) = self.used.pop() {
+            if self.config.zero_on_reset {
+                // SAFETY: its objects are not used.
+                unsafe { chunk.zero() };
+            }
+            // SAFETY: it left its list, and its objects are not used.
+            unsafe { self.release_chunk(chunk) };
+        }
+        while let Some(chunk) = self.spare.pop() {
+            // SAFETY: as above.
+            unsafe { self.release_chunk(chunk) };
+        }
+    }
+}
