@@ -2,3 +2,6 @@
 # The tests: the README's command.
 source "$(dirname "$0")/lib.sh"
 cargo test --workspace
+
+# And with all that is optional.
+cargo test -p pool-arena --all-features
