@@ -16,7 +16,8 @@ fn seconds(now: &AtomicU64) -> impl Clock {
 #[test]
 fn idle_bytes_stay_within_the_bound() {
     let granule = Heap::new().granule();
-    let cache = Heap::new().cached().with_max_bytes(8 * granule);
+    // No decay: on a slow machine it would have its say here.
+    let cache = Heap::new().cached().with_max_bytes(8 * granule).with_decay(Duration::MAX);
     let pages: Vec<_> = (0..100).map(|_| (&cache).pages(1).unwrap()).collect();
     drop(pages);
     assert_eq!(cache.usage().idle_bytes, 8 * granule);
@@ -118,7 +119,7 @@ fn a_clock_that_uses_its_cache_gets_no_deeper() {
 #[test]
 #[cfg_attr(miri, ignore = "has no memory that costs nothing until it is touched")]
 fn an_absurd_bound_keeps_what_a_table_can_be_had_for() {
-    let cache = Heap::new().cached().with_max_bytes(usize::MAX);
+    let cache = Heap::new().cached().with_max_bytes(usize::MAX).with_decay(Duration::MAX);
     for _ in 0..10 {
         drop((&cache).pages(1).unwrap());
     }
