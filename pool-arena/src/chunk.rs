@@ -42,6 +42,18 @@ impl Chunk {
         Self(header)
     }
 
+    /// As [`new`](Self::new), for a chunk that the tip enters at once.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn new_entered(run: Run) -> Self {
+        let header = run.ptr().cast::<Header>();
+        // SAFETY: the run is at least a page, aligned to it, writable, and ours.
+        unsafe { header.write(Header { run, next: Cell::new(None), rest: Cell::new(Gap::EMPTY) }) };
+        Self(header)
+    }
+
     fn header(&self) -> &Header {
         // SAFETY: by the type's invariant the header was written and its run is live; it is only
         // changed through its cells.
@@ -49,10 +61,17 @@ impl Chunk {
     }
 
     /// The bytes that objects may use.
+    #[inline(always)]
     pub(crate) fn whole(self) -> Gap {
+        self.whole_of(self.len())
+    }
+
+    /// The same, for who knows the length of its run.
+    #[inline(always)]
+    pub(crate) fn whole_of(self, len: usize) -> Gap {
         // SAFETY: the run is longer than a header.
         let low = unsafe { self.0.add(1) }.cast();
-        Gap { low, len: self.capacity() }
+        Gap { low, len: len - HEADER }
     }
 
     /// How many bytes objects may use.
@@ -118,6 +137,13 @@ impl Chunks {
 
     pub(crate) fn push(&self, chunk: Chunk) {
         chunk.header().next.set(self.head.get());
+        self.head.set(Some(chunk));
+    }
+
+    /// As [`push`](Self::push), into a list that is empty, a chunk that is in none.
+    #[inline(always)]
+    pub(crate) fn push_first(&self, chunk: Chunk) {
+        debug_assert!(self.head.get().is_none() && chunk.next().is_none());
         self.head.set(Some(chunk));
     }
 

@@ -83,6 +83,7 @@ mod cleanup;
 mod cleanups;
 mod config;
 mod error;
+mod growing;
 mod iter;
 mod large;
 mod root;

@@ -19,8 +19,13 @@ pub(crate) const fn round(size: usize) -> usize {
 /// becomes a comparison *and* a subtraction.)
 #[inline(always)]
 const fn less(room: usize, size: usize) -> Option<usize> {
-    let rest = room.wrapping_sub(size);
-    if (rest as isize) < 0 { None } else { Some(rest) }
+    not_negative(room.wrapping_sub(size))
+}
+
+/// `number`, unless it is a difference below 0.
+#[inline(always)]
+const fn not_negative(number: usize) -> Option<usize> {
+    if (number as isize) < 0 { None } else { Some(number) }
 }
 
 /// A well-aligned address of nothing, for objects of no bytes.
@@ -55,7 +60,7 @@ impl Gap {
 
     /// The address `offset` bytes above the lower end, at most `len`.
     #[inline(always)]
-    fn at(self, offset: usize) -> NonNull<u8> {
+    pub(crate) fn at(self, offset: usize) -> NonNull<u8> {
         // Wrapping, because `low` may point to nothing, with a length of 0.
         let address = self.low.as_ptr().wrapping_add(offset);
         // SAFETY: `low` is not null, and `low + len` is at most the end of an allocation, so the
@@ -107,14 +112,16 @@ impl Tip {
     /// fit, if they need no more than [`MIN_ALIGN`].
     #[inline(always)]
     pub(crate) fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
-        // Not by way of `Gap::take`: an instruction less, as it is.
-        let mut room = less(self.room.get(), layout.size())?;
-        if layout.align() <= MIN_ALIGN {
-            room &= !(MIN_ALIGN - 1);
+        // Not by way of `Gap::take`, which is longer.
+        let room = if layout.align() <= MIN_ALIGN {
+            // Rounded down before it is known not to be negative, which the masking itself then
+            // tells.
+            let rest = self.room.get().wrapping_sub(layout.size()) & !(MIN_ALIGN - 1);
+            not_negative(rest)?
         } else {
-            let above = self.seen().at(room).addr().get() & (layout.align() - 1);
-            room = room.checked_sub(above)?;
-        }
+            let room = less(self.room.get(), layout.size())?;
+            room.checked_sub(self.seen().at(room).addr().get() & (layout.align() - 1))?
+        };
         self.room.set(room);
         Some(self.seen().at(room))
     }
