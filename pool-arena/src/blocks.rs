@@ -87,6 +87,7 @@ impl<S: PageSource> Arena<S> {
         }
         let same = bytes == memory.bytes && bytes > 0;
         if self.extend(memory, bytes) || (same && !self.in_own_run(block, bytes, MIN_ALIGN)) {
+            pool_core::poison::allow(block.as_ptr(), bytes);
             return Ok(block);
         }
         let place = self.place_growing(bytes, new.align())?.start;
@@ -153,6 +154,7 @@ impl<S: PageSource> Arena<S> {
             if less >= new.size() {
                 // SAFETY: within the old block, at a multiple of the new alignment from its start.
                 let place = unsafe { block.add(less) };
+                pool_core::poison::allow(place.as_ptr(), new.size());
                 // SAFETY: both lie in the old block, and do not overlap, as `less` says.
                 unsafe { block.copy_to_nonoverlapping(place, new.size()) };
                 // SAFETY: the lower end of the last block, no longer used.

@@ -3,7 +3,7 @@
 use crate::tip::Gap;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use pool_core::Run;
+use pool_core::{Run, poison};
 
 /// At the **low** end of each chunk's run, so that no object begins where a run begins; see
 /// [`Tip::is_last`](crate::tip::Tip::is_last).
@@ -35,10 +35,11 @@ impl Chunk {
         let header = run.ptr().cast::<Header>();
         let len = run.len() - HEADER;
         // SAFETY: the run is longer than a header.
-        let low = unsafe { header.add(1) }.cast();
+        let low: NonNull<u8> = unsafe { header.add(1) }.cast();
         let rest = Cell::new(Gap { low, len });
         // SAFETY: the run is at least a page, aligned to it, writable, and ours.
         unsafe { header.write(Header { run, next: Cell::new(None), rest }) };
+        poison::forbid(low.as_ptr(), len);
         Self(header)
     }
 
@@ -93,6 +94,13 @@ impl Chunk {
         self.header().rest.get()
     }
 
+    /// No object is left in it.
+    pub(crate) fn empty(self) {
+        let whole = self.whole();
+        poison::forbid(whole.low.as_ptr(), whole.len);
+        self.set_rest(whole);
+    }
+
     /// The tip leaves this chunk with `rest` free, or has not been there.
     pub(crate) fn set_rest(self, rest: Gap) {
         self.header().rest.set(rest);
@@ -105,6 +113,7 @@ impl Chunk {
     #[cold]
     pub(crate) unsafe fn zero(self) {
         let Gap { low, len } = self.whole();
+        poison::allow(low.as_ptr(), len);
         // SAFETY: the bytes lie in the live run, behind the header, and nobody uses them.
         unsafe { low.write_bytes(0, len) };
         core::hint::black_box(low);
@@ -116,6 +125,8 @@ impl Chunk {
     /// The chunk is in no list, no object in it is used any more, and no copy of this handle is
     /// used after this.
     pub(crate) unsafe fn dissolve(self) -> Run {
+        let Gap { low, len } = self.whole();
+        poison::allow(low.as_ptr(), len);
         // SAFETY: the header is live, and moved out of once, as the caller promises.
         unsafe { self.0.read() }.run
     }

@@ -65,7 +65,8 @@
 //!
 //! `std` (default): [`Arena::new`] over `pool_core::Global`, and cleanups that all run though several
 //! panic. `alloc`: `pool_core::Heap` as a source. `allocator-api2` and `allocator-api2-04`: the
-//! `Allocator` traits of versions 0.2 (`hashbrown`) and 0.4.
+//! `Allocator` traits of versions 0.2 (`hashbrown`) and 0.4. `poison`: AddressSanitizer and valgrind's
+//! memcheck are told what is free, and report whoever uses an object after a reset.
 //!
 //! # Sources
 //!

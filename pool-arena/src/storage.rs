@@ -9,7 +9,7 @@ use crate::large::Large;
 use crate::tip::{Gap, nowhere, round};
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use pool_core::{PageError, PageSource, Request, Run};
+use pool_core::{PageError, PageSource, Request, Run, poison};
 
 /// The least alignment that every run has.
 const PAGE: usize = 4 << 10;
@@ -167,6 +167,7 @@ impl<S: PageSource> Arena<S> {
             self.spare.push(chunk);
             return Err(too_large(layout));
         };
+        poison::allow(place.as_ptr(), layout.size());
         self.used.push(chunk);
         self.find_home();
         if self.current.get().is_some() && self.tip.free() > rest.len {
@@ -434,7 +435,7 @@ impl<S: PageSource> Arena<S> {
             keep(chunk);
         }
         while let Some(chunk) = kept.pop() {
-            chunk.set_rest(chunk.whole());
+            chunk.empty();
             self.spare.push(chunk);
         }
         // Only the owner of its source is reset, so no parent is charged.
