@@ -78,7 +78,7 @@ impl<S: PageSource> Arena<S> {
     #[cold]
     #[inline(never)]
     fn place_slow_or_refuse(&self, layout: Layout) -> NonNull<u8> {
-        match self.place_first(layout) {
+        match self.place_quickly(layout) {
             Some(place) => place,
             None => self.place_later_or_refuse(layout),
         }
@@ -94,9 +94,21 @@ impl<S: PageSource> Arena<S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn place_slow(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        match self.place_first(layout) {
+        match self.place_quickly(layout) {
             Some(place) => Ok(place),
             None => self.place_later(layout),
+        }
+    }
+
+    /// The frequent cases of that: the next window in the same chunk, and the first chunk.
+    #[inline(always)]
+    fn place_quickly(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if self.is_large(layout.size()) {
+            return None;
+        }
+        match self.tip.take_hidden(layout, self.config.window()) {
+            Some(place) => Some(place),
+            None => self.place_first(layout),
         }
     }
 
@@ -108,8 +120,6 @@ impl<S: PageSource> Arena<S> {
             nowhere(layout.align())
         } else if self.is_large(layout.size()) {
             self.place_large(layout, false)?
-        } else if let Some(place) = self.tip.take_hidden(layout, self.config.window()) {
-            place
         } else {
             self.place_in_next(layout)?
         };

@@ -20,13 +20,8 @@ pub(crate) const fn round(size: usize) -> usize {
 /// becomes a comparison *and* a subtraction.)
 #[inline(always)]
 const fn less(room: usize, size: usize) -> Option<usize> {
-    not_negative(room.wrapping_sub(size))
-}
-
-/// `number`, unless it is a difference below 0.
-#[inline(always)]
-const fn not_negative(number: usize) -> Option<usize> {
-    if (number as isize) < 0 { None } else { Some(number) }
+    let rest = room.wrapping_sub(size);
+    if (rest as isize) < 0 { None } else { Some(rest) }
 }
 
 /// A well-aligned address of nothing, for objects of no bytes.
@@ -117,10 +112,9 @@ impl Tip {
     pub(crate) fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
         // Not by way of `Gap::take`, which is longer.
         let room = if layout.align() <= MIN_ALIGN {
-            // Rounded down before it is known not to be negative, which the masking itself then
-            // tells.
-            let rest = self.room.get().wrapping_sub(layout.size()) & !(MIN_ALIGN - 1);
-            not_negative(rest)?
+            // Not `less`: knowing that the rest is not negative, the compiler clears the mask's sign
+            // bit, and has to load it as a constant of 64 bits.
+            self.room.get().checked_sub(layout.size())? & !(MIN_ALIGN - 1)
         } else {
             let room = less(self.room.get(), layout.size())?;
             room.checked_sub(self.seen().at(room).addr().get() & (layout.align() - 1))?
