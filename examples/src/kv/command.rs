@@ -3,17 +3,28 @@
 
 use super::buffer::Buffers;
 use super::info;
-use super::memory::{Inbox, Memory};
+use super::memory::{Batch, Inbox, List, Memory, Scratch, ScratchOf};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
 use super::settings::Settings;
 use super::store::Store;
 use super::{glob, stats::Stats};
 
-/// What a handler may use.
-pub struct Context<'a, M: Memory> {
+/// The replies of a strategy's batch.
+pub type RepliesOf<'b, M> = <<M as Memory>::Batch as Batch>::Replies<'b>;
+
+/// One request, and all that its handler may use.
+pub struct Call<'a, 'b, M: Memory> {
+    /// The request's words; there is at least a name.
+    pub request: Command<'a>,
+    /// Its reply.
+    pub reply: Reply<'a, RepliesOf<'b, M>>,
+    /// What becomes of the connection after it.
+    pub flow: Flow,
+    /// Memory for what the handler needs in between.
+    pub scratch: ScratchOf<'b, M>,
     /// The data.
-    pub store: &'a mut Store<M>,
+    pub store: &'a mut Store<M::Data>,
     /// Counters.
     pub stats: &'a mut Stats,
     /// What the server was started with.
@@ -33,7 +44,22 @@ pub enum Flow {
     Close,
 }
 
-type Handled = Result<(), OutOfMemory>;
+/// Why a handler did not finish its reply. What it has written is taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// An error reply is due.
+    Error(&'static str),
+    /// There was no memory to write the reply to.
+    Reply,
+}
+
+impl From<OutOfMemory> for Fault {
+    fn from(_: OutOfMemory) -> Self {
+        Self::Reply
+    }
+}
+
+pub(super) type Handled = Result<(), Fault>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
@@ -74,119 +100,159 @@ fn find(name: &[u8]) -> Option<&'static Spec> {
     COMMANDS.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
 }
 
-/// Executes one request, which has at least a name, and appends its reply.
-///
-/// # Errors
-/// [`OutOfMemory`] if the reply could not be appended; part of it may have been.
-pub fn execute<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Result<Flow, OutOfMemory> {
-    cx.stats.commands += 1;
-    let Some(spec) = find(&request[0]) else {
-        return unknown_command(cx, request, reply).map(|()| Flow::Continue);
-    };
-    let (least, most) = spec.words;
-    if request.len() < least || request.len() > most {
-        return wrong_arity(cx, spec.name, reply).map(|()| Flow::Continue);
+impl<M: Memory> Call<'_, '_, M> {
+    /// Executes the request.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if not even an error reply could be appended.
+    pub fn execute(&mut self) -> Result<(), OutOfMemory> {
+        self.stats.commands += 1;
+        let mark = self.reply.mark();
+        let fault = match self.dispatch() {
+            Ok(()) => return Ok(()),
+            Err(fault) => fault,
+        };
+        self.reply.back_to(mark);
+        match fault {
+            Fault::Error(text) => self.error(&[text.as_bytes()]),
+            Fault::Reply => self.error(&[b"OOM no memory for the reply"]),
+        }
     }
-    match spec.id {
-        Name::Get => get(cx, &request[1], reply),
-        Name::Set => set(cx, request, reply),
-        Name::Del => del(cx, request, reply),
-        Name::Ping => ping(request, reply),
-        Name::Echo => reply.bulk(&request[1]),
-        Name::Info => info::info(cx, request, reply),
-        Name::Config => config(cx, request, reply),
-        Name::Command => command(cx, request, reply),
-        Name::Quit => return reply.simple("OK").map(|()| Flow::Close),
+
+    fn dispatch(&mut self) -> Handled {
+        let Some(spec) = find(self.request.at(0)) else {
+            return Ok(self.unknown_command()?);
+        };
+        let (least, most) = spec.words;
+        if self.request.len() < least || self.request.len() > most {
+            return Ok(self.wrong_arity(spec.name)?);
+        }
+        match spec.id {
+            Name::Get => get(self),
+            Name::Set => set(self),
+            Name::Del => del(self),
+            Name::Ping => ping(self),
+            Name::Echo => Ok(self.reply.bulk(self.request.at(1))?),
+            Name::Info => info::info(self),
+            Name::Config => config(self),
+            Name::Command => command(self),
+            Name::Quit => {
+                self.flow = Flow::Close;
+                Ok(self.reply.ok()?)
+            }
+        }
     }
-    .map(|()| Flow::Continue)
+
+    /// An error reply, counted.
+    pub(super) fn error(&mut self, parts: &[&[u8]]) -> Result<(), OutOfMemory> {
+        self.stats.errors += 1;
+        self.reply.error(parts)
+    }
+
+    pub(super) fn wrong_arity(&mut self, name: &str) -> Result<(), OutOfMemory> {
+        self.error(&[b"ERR wrong number of arguments for '", name.as_bytes(), b"' command"])
+    }
+
+    #[cold]
+    fn unknown_command(&mut self) -> Result<(), OutOfMemory> {
+        let mut args = self.scratch.list(0);
+        for word in self.request.iter_from(1) {
+            if args.as_slice().len() >= QUOTED {
+                break;
+            }
+            let quoted = c_string(word, QUOTED - args.as_slice().len());
+            args.extend(b"'")?;
+            args.extend(quoted)?;
+            args.extend(b"' ")?;
+        }
+        let name = c_string(self.request.at(0), QUOTED);
+        let between = b"', with args beginning with: ";
+        self.error(&[b"ERR unknown command '", name, between, args.as_slice()])
+    }
+
+    pub(super) fn unknown_subcommand(&mut self, parent: &str) -> Result<(), OutOfMemory> {
+        let sub = c_string(self.request.at(1), QUOTED);
+        self.error(&[b"ERR unknown subcommand '", sub, b"'. Try ", parent.as_bytes(), b" HELP."])
+    }
+
+    /// The figures of the pools, as `INFO memory` shows them.
+    pub(super) fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        self.inbox.observe(visit);
+        self.scratch.observe(visit);
+        let (buffers, bytes) = self.outbox.live();
+        visit("outbox_buffers", buffers as u64);
+        visit("outbox_bytes", bytes as u64);
+    }
 }
 
-fn get<M: Memory>(cx: &mut Context<'_, M>, key: &[u8], reply: &mut impl Reply) -> Handled {
-    match cx.store.get(key) {
+fn get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    match call.store.get(call.request.at(1)) {
         Some(value) => {
-            cx.stats.hits += 1;
-            reply.bulk(value)
+            call.stats.hits += 1;
+            Ok(call.reply.bulk(value)?)
         }
         None => {
-            cx.stats.misses += 1;
-            reply.null()
+            call.stats.misses += 1;
+            Ok(call.reply.null()?)
         }
     }
 }
 
-fn set<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    if request.len() > 3 {
-        return error(cx, b"ERR syntax error", reply);
+fn set<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    if call.request.len() > 3 {
+        return Err(Fault::Error("ERR syntax error"));
     }
-    match cx.store.set(&request[1], &request[2]) {
-        Ok(()) => reply.simple("OK"),
+    match call.store.set(call.request.at(1), call.request.at(2)) {
+        Ok(()) => Ok(call.reply.ok()?),
         Err(OutOfMemory) => {
-            error(cx, b"OOM command not allowed when used memory > 'maxmemory'.", reply)
+            Err(Fault::Error("OOM command not allowed when used memory > 'maxmemory'."))
         }
     }
 }
 
-fn del<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    let removed = request.iter_from(1).filter(|key| cx.store.remove(key)).count();
-    reply.integer(removed as u64)
+fn del<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    let store = &mut *call.store;
+    let removed = call.request.iter_from(1).filter(|key| store.remove(key)).count();
+    Ok(call.reply.count(removed)?)
 }
 
-fn ping(request: Command<'_>, reply: &mut impl Reply) -> Handled {
-    match request.get(1) {
-        Some(message) => reply.bulk(message),
-        None => reply.simple("PONG"),
+fn ping<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    match call.request.get(1) {
+        Some(message) => Ok(call.reply.bulk(message)?),
+        None => Ok(call.reply.simple("PONG")?),
     }
 }
 
 /// `COMMAND`, for clients that ask about commands when they connect: there is nothing to tell.
-fn command<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    let Some(sub) = request.get(1) else {
-        return reply.array(0);
+fn command<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    let Some(sub) = call.request.get(1) else {
+        return Ok(call.reply.array(0)?);
     };
-    match sub.to_ascii_lowercase().as_slice() {
-        b"count" if request.len() == 2 => reply.integer(COMMANDS.len() as u64),
-        b"count" => wrong_arity(cx, "command|count", reply),
-        b"docs" => reply.array(0),
-        _ => unknown_subcommand(cx, sub, "COMMAND", reply),
+    if sub.eq_ignore_ascii_case(b"count") {
+        if call.request.len() > 2 {
+            return Ok(call.wrong_arity("command|count")?);
+        }
+        return Ok(call.reply.count(COMMANDS.len())?);
     }
+    if sub.eq_ignore_ascii_case(b"docs") {
+        return Ok(call.reply.map(0)?);
+    }
+    Ok(call.unknown_subcommand("COMMAND")?)
 }
 
-fn config<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    if !request[1].eq_ignore_ascii_case(b"get") {
-        return unknown_subcommand(cx, &request[1], "CONFIG", reply);
+fn config<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    if !call.request.at(1).eq_ignore_ascii_case(b"get") {
+        return Ok(call.unknown_subcommand("CONFIG")?);
     }
-    if request.len() < 3 {
-        return wrong_arity(cx, "config|get", reply);
+    if call.request.len() < 3 {
+        return Ok(call.wrong_arity("config|get")?);
     }
-    config_get(cx, request, reply)
+    config_get(call)
 }
 
-fn config_get<M: Memory>(
-    cx: &Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    let parameters = cx.settings.parameters();
+fn config_get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    let parameters = call.settings.parameters();
+    let request = call.request;
     let found = || {
         let asked = |name: &str| {
             let mut patterns = request.iter_from(2);
@@ -194,74 +260,22 @@ fn config_get<M: Memory>(
         };
         parameters.iter().filter_map(move |(name, value)| Some((asked(name)?, name, value)))
     };
-    reply.array(2 * found().count())?;
+    call.reply.map(found().count())?;
     for (pattern, name, value) in found() {
         // Redis repeats a plain name as it was spelled.
         let plain = !glob::is_pattern(pattern);
-        reply.bulk(if plain { pattern } else { name.as_bytes() })?;
-        reply.bulk(value.as_bytes())?;
+        call.reply.bulk(if plain { pattern } else { name.as_bytes() })?;
+        call.reply.bulk(value.as_bytes())?;
     }
     Ok(())
 }
 
-/// An error reply, counted.
-///
-/// # Errors
-/// [`OutOfMemory`] if it could not be appended.
-pub fn error<M: Memory>(cx: &mut Context<'_, M>, text: &[u8], reply: &mut impl Reply) -> Handled {
-    cx.stats.errors += 1;
-    reply.error(text)
-}
-
-fn wrong_arity<M: Memory>(cx: &mut Context<'_, M>, name: &str, reply: &mut impl Reply) -> Handled {
-    let text = format!("ERR wrong number of arguments for '{name}' command");
-    error(cx, text.as_bytes(), reply)
-}
-
 /// Bytes of a client's word, and of all its arguments together, that an error repeats.
 const QUOTED: usize = 128;
-
-fn unknown_command<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    let mut args = Vec::with_capacity(2 * QUOTED);
-    for word in request.iter_from(1) {
-        if args.len() >= QUOTED {
-            break;
-        }
-        let quoted = c_string(word, QUOTED - args.len());
-        args.extend([b"'", quoted, b"' "].concat());
-    }
-    let name = c_string(&request[0], QUOTED);
-    let text = [b"ERR unknown command '", name, b"', with args beginning with: ", &args].concat();
-    error(cx, &text, reply)
-}
-
-fn unknown_subcommand<M: Memory>(
-    cx: &mut Context<'_, M>,
-    sub: &[u8],
-    parent: &str,
-    reply: &mut impl Reply,
-) -> Handled {
-    let sub = c_string(sub, QUOTED);
-    let text =
-        [b"ERR unknown subcommand '", sub, b"'. Try ", parent.as_bytes(), b" HELP."].concat();
-    error(cx, &text, reply)
-}
 
 /// What `%.*s` prints of `bytes`: at most `max`, and nothing behind a zero.
 fn c_string(bytes: &[u8], max: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(max)];
     let end = bytes.iter().position(|&byte| byte == 0);
     &bytes[..end.unwrap_or(bytes.len())]
-}
-
-/// The figures of the pools, as `INFO memory` shows them.
-pub(super) fn observe<M: Memory>(cx: &Context<'_, M>, visit: &mut dyn FnMut(&str, u64)) {
-    cx.inbox.observe(visit);
-    let (buffers, bytes) = cx.outbox.live();
-    visit("outbox_buffers", buffers as u64);
-    visit("outbox_bytes", bytes as u64);
 }

@@ -2,22 +2,25 @@
 #![forbid(unsafe_code)]
 
 use super::buffer::{Buffer, Buffers};
-use super::command::{self, Context, Flow};
+use super::command::{Call, Flow};
 use super::memory::{Batch, Inbox, Limits, Memory};
-use super::reply::{OutOfMemory, Reply};
-use super::resp::{self, ArgBuf, Parsed, Progress};
+use super::reply::{OutOfMemory, Protocol, Reply, Sink};
+use super::resp::{self, Args, Parsed, Progress};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::store::Store;
 use mio::net::TcpStream;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 /// Reads of one turn; then others have theirs.
 const READS_A_TURN: usize = 16;
 
-/// Bytes of replies that are written at once; more of them are written while the batch goes on.
+/// Bytes of replies after which a batch ends: they are written, and the next begins.
 const FLUSH: usize = 64 << 10;
+
+/// Pieces of replies that one write takes.
+const PIECES: usize = 16;
 
 /// Received bytes that are thrown away before closing, so that the client gets the last reply
 /// and not a reset.
@@ -87,11 +90,12 @@ impl From<OutOfMemory> for Broken {
 
 /// Everything that the connections of one thread share.
 pub struct Worker<M: Memory> {
+    /// All below came from it; it lives as long as they do, with what it runs in the background.
+    _memory: M,
     inbox: M::Inbox,
     batch: M::Batch,
     outbox: Buffers<M::Source>,
-    args: ArgBuf,
-    store: Store<M>,
+    store: Store<M::Data>,
     settings: Settings,
     /// Counters; the event loop keeps its own here too.
     pub stats: Stats,
@@ -108,8 +112,8 @@ impl<M: Memory> Worker<M> {
             inbox: memory.inbox(),
             batch: memory.batch(),
             outbox: Buffers::new(memory.source()),
-            args: ArgBuf::default(),
-            store: Store::new(memory),
+            store: Store::new(memory.data()),
+            _memory: memory,
             settings,
             stats: Stats::default(),
         }
@@ -187,31 +191,59 @@ impl<M: Memory> Worker<M> {
 
     /// Executes the whole requests that are pending, and sends their replies.
     fn serve(&mut self, connection: &mut Connection<M>) -> Result<(), Broken> {
-        let Self { inbox, batch, outbox, args, store, settings, stats } = self;
-        let mut reply = batch.open();
         while connection.state == State::Open {
+            let full = self.serve_batch(connection);
+            self.batch.close();
+            if !full? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes whole requests until there are no more, or their replies are enough for a write;
+    /// whether it was the latter.
+    fn serve_batch(&mut self, connection: &mut Connection<M>) -> Result<bool, Broken> {
+        let Self { inbox, batch, outbox, store, settings, stats, .. } = self;
+        let (scratch, mut replies) = batch.open();
+        let mut args = Args::new(scratch);
+        while connection.state == State::Open && replies.len() < FLUSH {
             let pending = inbox.pending(&connection.partial);
-            match resp::parse(pending, &mut connection.progress, settings.max_frame, args) {
+            match resp::parse(pending, &mut connection.progress, settings.max_frame, &mut args) {
                 Ok(Parsed::Frame(len)) => {
                     let request = args.command(pending);
                     if !request.is_empty() {
-                        let cx = &mut Context { store, stats, settings, inbox, outbox };
-                        connection.state = execute(cx, request, &mut reply)?;
+                        let reply = Reply::new(&mut replies, Protocol::Resp2);
+                        let flow = Flow::Continue;
+                        let inbox = &*inbox;
+                        let mut call = Call::<M> {
+                            request,
+                            reply,
+                            flow,
+                            scratch,
+                            store,
+                            stats,
+                            settings,
+                            inbox,
+                            outbox,
+                        };
+                        call.execute()?;
+                        if call.flow == Flow::Close {
+                            connection.state = State::Closing;
+                        }
                     }
                     inbox.consume(&mut connection.partial, len);
                 }
                 Ok(Parsed::Partial) => break,
                 Err(error) => {
                     stats.errors += 1;
-                    reply.error(&error.text())?;
+                    Reply::new(&mut replies, Protocol::Resp2).error(&[&error.text()])?;
                     connection.state = State::Closing;
                 }
             }
-            if reply.as_slice().len() >= FLUSH {
-                send(connection, &mut reply, outbox, stats, settings)?;
-            }
         }
-        send(connection, &mut reply, outbox, stats, settings)
+        send(connection, &replies, outbox, stats, settings)?;
+        Ok(replies.len() >= FLUSH)
     }
 
     /// Sends what an earlier turn could not.
@@ -219,7 +251,8 @@ impl<M: Memory> Worker<M> {
         let Some(buffer) = &mut connection.outbox else {
             return Ok(());
         };
-        let sent = write_all_now(&mut connection.socket, buffer.filled())?;
+        let filled = buffer.filled();
+        let sent = write_now(&mut connection.socket, || std::iter::once(filled), filled.len())?;
         buffer.consume(sent);
         self.stats.sent += sent as u64;
         if buffer.filled().is_empty() {
@@ -241,71 +274,69 @@ const SHORT_READ_IS_LAST: bool = cfg!(any(
     target_os = "freebsd"
 ));
 
-/// Executes one request. A reply that finds no memory is replaced by an error; if that finds none
-/// either, the connection is given up.
-fn execute<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: resp::Command<'_>,
-    reply: &mut impl Reply,
-) -> Result<State, OutOfMemory> {
-    let mark = reply.as_slice().len();
-    match command::execute(cx, request, reply) {
-        Ok(Flow::Continue) => Ok(State::Open),
-        Ok(Flow::Close) => Ok(State::Closing),
-        Err(OutOfMemory) => {
-            reply.truncate(mark);
-            command::error(cx, b"OOM no memory for the reply", reply)?;
-            Ok(State::Open)
-        }
-    }
-}
-
-/// Writes the batch's replies, or queues what the socket does not take. A connection whose queue
-/// has reached the limit is paused.
+/// Writes the batch's replies from where they are, and queues only what the socket does not take. A
+/// connection whose queue has reached the limit is paused.
 fn send<M: Memory>(
     connection: &mut Connection<M>,
-    reply: &mut impl Reply,
+    replies: &impl Sink,
     outbox: &mut Buffers<M::Source>,
     stats: &mut Stats,
     settings: &Settings,
 ) -> Result<(), Broken> {
-    let bytes = reply.as_slice();
+    let total = replies.len();
     let mut sent = 0;
-    if connection.outbox.is_none() && !bytes.is_empty() {
-        sent = write_all_now(&mut connection.socket, bytes)?;
+    if connection.outbox.is_none() && total > 0 {
+        sent = write_now(&mut connection.socket, || replies.pieces(), total)?;
         stats.sent += sent as u64;
     }
-    if sent < bytes.len() {
-        let queued = queue(&mut connection.outbox, outbox, &bytes[sent..])?;
+    if sent < total {
+        let queued = queue(&mut connection.outbox, outbox, behind(replies.pieces(), sent))?;
         if queued >= settings.max_backlog && connection.state == State::Open {
             connection.state = State::Paused;
             stats.pauses += 1;
         }
     }
-    reply.truncate(0);
     Ok(())
 }
 
 /// Appends to a connection's outbox, and says how many bytes it has.
 #[cold]
-fn queue<S: pool_core::PageSource + Clone>(
+fn queue<'p, S: pool_core::PageSource + Clone>(
     outbox: &mut Option<Buffer<S>>,
     buffers: &mut Buffers<S>,
-    bytes: &[u8],
+    pieces: impl Iterator<Item = &'p [u8]>,
 ) -> Result<usize, OutOfMemory> {
     let buffer = match outbox {
         Some(buffer) => buffer,
         None => outbox.insert(buffers.get()?),
     };
-    buffers.append(buffer, bytes)?;
+    for piece in pieces {
+        buffers.append(buffer, piece)?;
+    }
     Ok(buffer.filled().len())
 }
 
-/// Writes until the socket takes no more; how much it took.
-fn write_all_now(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+/// What is left of the pieces without their first `len` bytes.
+fn behind<'p>(
+    pieces: impl Iterator<Item = &'p [u8]>,
+    mut len: usize,
+) -> impl Iterator<Item = &'p [u8]> {
+    pieces.filter_map(move |piece| {
+        let skipped = len.min(piece.len());
+        len -= skipped;
+        Some(&piece[skipped..]).filter(|rest| !rest.is_empty())
+    })
+}
+
+/// Writes the pieces, `total` bytes of them, until the socket takes no more; how much it took.
+fn write_now<'p, I: Iterator<Item = &'p [u8]>>(
+    socket: &mut TcpStream,
+    pieces: impl Fn() -> I,
+    total: usize,
+) -> io::Result<usize> {
     let mut sent = 0;
-    while sent < bytes.len() {
-        match socket.write(&bytes[sent..]) {
+    while sent < total {
+        match write_some(socket, behind(pieces(), sent)) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(len) => sent += len,
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -314,6 +345,23 @@ fn write_all_now(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(sent)
+}
+
+/// One write of as many pieces as it takes.
+fn write_some<'p>(
+    socket: &mut TcpStream,
+    pieces: impl Iterator<Item = &'p [u8]>,
+) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    let mut count = 0;
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+        count += 1;
+    }
+    match count {
+        1 => socket.write(&slices[0]),
+        _ => socket.write_vectored(&slices[..count]),
+    }
 }
 
 /// Ends the sending side, then throws away what has arrived (a bounded amount): closing a socket

@@ -2,13 +2,12 @@
 #![forbid(unsafe_code)]
 
 use super::connection::{Connection, Turn, Worker};
-use super::memory::Memory;
+use super::memory::{Memory, Table};
 use super::settings::Settings;
 use super::stats::Stats;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -32,7 +31,7 @@ pub struct Server<M: Memory> {
     address: SocketAddr,
     stopper: Stopper,
     worker: Worker<M>,
-    connections: Slab<Connection<M>>,
+    connections: M::Table<Connection<M>>,
     max_connections: usize,
     /// Slots whose connection had not read everything when its turn ended: they get one more in
     /// the next round, after those that have events.
@@ -76,7 +75,7 @@ impl<M: Memory> Server<M> {
             stopper: Stopper { stop: Arc::default(), waker },
             max_connections: settings.max_connections as usize,
             worker: Worker::new(settings),
-            connections: Slab::new(),
+            connections: M::Table::default(),
             again: Vec::new(),
             accept_later: false,
         })
@@ -153,7 +152,7 @@ impl<M: Memory> Server<M> {
     }
 
     fn close(&mut self, slot: usize) {
-        if let Some(mut connection) = self.connections.try_remove(slot) {
+        if let Some(mut connection) = self.connections.remove(slot) {
             let _ = self.poll.registry().deregister(connection.socket_mut());
             self.worker.close(&mut connection);
             self.worker.stats.clients -= 1;
@@ -178,20 +177,19 @@ impl<M: Memory> Server<M> {
 
     /// Makes an accepted socket a connection, or tells it that there are too many.
     fn admit(&mut self, mut socket: TcpStream) {
-        if self.connections.len() >= self.max_connections {
+        if self.connections.count() >= self.max_connections {
             self.worker.stats.rejected += 1;
             let _ = socket.write(b"-ERR max number of clients reached\r\n");
             return;
         }
         let _ = socket.set_nodelay(true);
-        let entry = self.connections.vacant_entry();
+        let token = self.connections.next_token();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut socket, Token(entry.key()), interest)
-        {
+        if let Err(error) = self.poll.registry().register(&mut socket, Token(token), interest) {
             tracing::warn!(%error, "a connection could not be watched");
             return;
         }
-        entry.insert(Connection::new(socket));
+        self.connections.insert(Connection::new(socket));
         self.worker.stats.accepted += 1;
         self.worker.stats.clients += 1;
     }

@@ -7,6 +7,8 @@ use clap::{Parser, ValueEnum};
 /// Memory strategies; see `memory.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Alloc {
+    /// The pool crates: an arena for each batch of requests.
+    Pool,
     /// The standard library's boxes and vectors.
     Std,
 }
@@ -23,7 +25,7 @@ pub struct Settings {
     pub port: u16,
 
     /// What the server's memory is made of.
-    #[arg(long, value_enum, default_value_t = Alloc::Std)]
+    #[arg(long, value_enum, default_value_t = Alloc::Pool)]
     pub alloc: Alloc,
 
     /// Connections served at once; more are told so and closed.

@@ -1,29 +1,29 @@
 //! Keys and values.
 #![forbid(unsafe_code)]
 
-use super::memory::{Budget, Memory};
+use super::memory::{Budget, Data};
 use super::reply::OutOfMemory;
 use std::borrow::Borrow;
 use std::collections::HashMap;
 
 /// Bytes of the table that an entry is charged with: the two boxes, the tag, and the free slots
 /// that a table of this kind has on average.
-const fn entry_cost<M: Memory>() -> usize {
-    size_of::<(M::Bytes, M::Bytes)>() * 4 / 3 + 1
+const fn entry_cost<D: Data>() -> usize {
+    size_of::<(D::Bytes, D::Bytes)>() * 4 / 3 + 1
 }
 
 /// The one database. The hasher is the standard library's: keyed, so that clients cannot choose
 /// keys that collide.
 #[derive(Debug)]
-pub struct Store<M: Memory> {
-    memory: M,
-    map: HashMap<M::Bytes, M::Bytes>,
+pub struct Store<D: Data> {
+    memory: D,
+    map: HashMap<D::Bytes, D::Bytes>,
 }
 
-impl<M: Memory> Store<M> {
+impl<D: Data> Store<D> {
     /// An empty database.
     #[must_use]
-    pub fn new(memory: M) -> Self {
+    pub fn new(memory: D) -> Self {
         Self { memory, map: HashMap::new() }
     }
 
@@ -51,9 +51,9 @@ impl<M: Memory> Store<M> {
     }
 
     /// Adds a key that is not there.
-    fn insert(&mut self, key: &[u8], value: M::Bytes) -> Result<(), OutOfMemory> {
+    fn insert(&mut self, key: &[u8], value: D::Bytes) -> Result<(), OutOfMemory> {
         let room = self.map.try_reserve(1).map_err(|_| OutOfMemory);
-        match room.and_then(|()| self.memory.store(key, entry_cost::<M>())) {
+        match room.and_then(|()| self.memory.store(key, entry_cost::<D>())) {
             Ok(key) => {
                 self.map.insert(key, value);
                 Ok(())
@@ -70,7 +70,7 @@ impl<M: Memory> Store<M> {
         let Some((key, value)) = self.map.remove_entry(key) else {
             return false;
         };
-        self.memory.discard(key, entry_cost::<M>());
+        self.memory.discard(key, entry_cost::<D>());
         self.memory.discard(value, 0);
         true
     }
@@ -97,10 +97,10 @@ impl<M: Memory> Store<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kv::memory::{Limits, Std};
+    use crate::kv::memory::Boxes;
 
-    fn store(memory: usize) -> Store<Std> {
-        Store::new(Std::new(Limits { max_frame: 0, memory, buffers: 0 }))
+    fn store(memory: usize) -> Store<Boxes> {
+        Store::new(Boxes::new(memory))
     }
 
     #[test]

@@ -20,6 +20,7 @@ fn redis() -> Option<(Owned, u16)> {
     let mut command = Command::new(server);
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
     command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+    command.args(["--databases", "1"]);
     command.current_dir(env!("CARGO_TARGET_TMPDIR")).stdout(Stdio::null());
     let process = Owned(command.spawn().unwrap());
     let start = Instant::now();
@@ -156,7 +157,7 @@ fn replies(port: u16, program: &[u8], pieces: usize) -> Vec<u8> {
 #[test]
 fn replies_are_those_of_redis() {
     let Some((_redis, redis_port)) = redis() else { return };
-    let kv = Kv::start(&[]);
+    let servers = ["pool", "std"].map(|alloc| Kv::start(&["--alloc", alloc]));
     for seed in 0..PROGRAMS {
         let mut random = Random(seed);
         let mut program = Vec::new();
@@ -166,9 +167,10 @@ fn replies_are_those_of_redis() {
         }
         program.extend(ending(&mut random));
         let pieces = 1 + random.below(40);
-        let (ours, theirs) =
-            (replies(kv.port, &program, pieces), replies(redis_port, &program, pieces));
-        assert_same(seed, &ours, &theirs);
+        let theirs = replies(redis_port, &program, pieces);
+        for kv in &servers {
+            assert_same(seed, &replies(kv.port, &program, pieces), &theirs);
+        }
     }
 }
 

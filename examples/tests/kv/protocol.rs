@@ -50,7 +50,7 @@ fn info_has_its_sections() {
         "connected_clients:1",
         "maxmemory:2097152",
         "maxmemory_human:2.00M",
-        "mem_allocator:std",
+        "mem_allocator:pool",
         "pool_inbox_buffers:1",
         "total_commands_processed:2",
         "db0:keys=1,expires=0,avg_ttl=0",
