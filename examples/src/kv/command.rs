@@ -1,17 +1,40 @@
 //! The commands. Each handler appends exactly one reply; texts are those of Redis 7.
 #![forbid(unsafe_code)]
 
+mod expiry;
+mod keys;
+mod server;
+mod session;
+mod strings;
+mod table;
+
 use super::buffer::Buffers;
-use super::info;
+use super::clients::Clients;
 use super::memory::{Batch, Inbox, List, Memory, Scratch, ScratchOf};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
 use super::settings::Settings;
+use super::stats::Stats;
 use super::store::Store;
-use super::{glob, stats::Stats};
+use std::fmt::{self, Write};
+use thiserror::Error;
 
 /// The replies of a strategy's batch.
 pub type RepliesOf<'b, M> = <<M as Memory>::Batch as Batch>::Replies<'b>;
+
+/// What the connections of one thread share, and commands work on.
+pub struct Shared<M: Memory> {
+    /// The data.
+    pub store: Store<M::Data>,
+    /// Counters.
+    pub stats: Stats,
+    /// What the server was started with.
+    pub settings: Settings,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Where replies wait that a socket did not take.
+    pub outbox: Buffers<M::Source>,
+}
 
 /// One request, and all that its handler may use.
 pub struct Call<'a, 'b, M: Memory> {
@@ -21,18 +44,14 @@ pub struct Call<'a, 'b, M: Memory> {
     pub reply: Reply<'a, RepliesOf<'b, M>>,
     /// What becomes of the connection after it.
     pub flow: Flow,
+    /// The connection's number.
+    pub client: u64,
     /// Memory for what the handler needs in between.
     pub scratch: ScratchOf<'b, M>,
-    /// The data.
-    pub store: &'a mut Store<M::Data>,
-    /// Counters.
-    pub stats: &'a mut Stats,
-    /// What the server was started with.
-    pub settings: &'a Settings,
+    /// What all requests share.
+    pub shared: &'a mut Shared<M>,
     /// The receiving side, for its figures.
     pub inbox: &'a M::Inbox,
-    /// Where replies wait that a socket did not take, for its figures.
-    pub outbox: &'a Buffers<M::Source>,
 }
 
 /// What becomes of the connection after the reply.
@@ -44,13 +63,60 @@ pub enum Flow {
     Close,
 }
 
-/// Why a handler did not finish its reply. What it has written is taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a handler did not finish its reply. What it has written is taken back, and this is the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Fault {
-    /// An error reply is due.
-    Error(&'static str),
-    /// There was no memory to write the reply to.
+    #[error("OOM no memory for the reply")]
     Reply,
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    Budget,
+    #[error("ERR syntax error")]
+    Syntax,
+    #[error("ERR value is not an integer or out of range")]
+    NotInteger,
+    #[error("ERR value is not a valid float")]
+    NotFloat,
+    #[error("ERR increment would produce NaN or Infinity")]
+    NotFinite,
+    #[error("ERR increment or decrement would overflow")]
+    Overflow,
+    #[error("ERR decrement would overflow")]
+    DecrementOverflow,
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    TooLong,
+    #[error("ERR offset is out of range")]
+    Offset,
+    #[error("ERR no such key")]
+    NoSuchKey,
+    #[error("ERR source and destination objects are the same")]
+    SameKey,
+    #[error("ERR DB index is out of range")]
+    Database,
+    #[error("ERR invalid cursor")]
+    Cursor,
+    #[error("ERR invalid expire time in '{0}' command")]
+    Expire(&'static str),
+    #[error("ERR NX and XX, GT or LT options at the same time are not compatible")]
+    NxAndOthers,
+    #[error("ERR GT and LT options at the same time are not compatible")]
+    GtAndLt,
+    #[error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you \
+         sure your configuration is correct?"
+    )]
+    NoPassword,
+    #[error("WRONGPASS invalid username-password pair or user is disabled.")]
+    WrongPassword,
+    #[error("ERR Protocol version is not an integer or out of range")]
+    ProtocolNumber,
+    #[error("NOPROTO unsupported protocol version")]
+    NoProtocol,
+    #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
+    ClientName,
+    #[error("ERR No such client")]
+    NoSuchClient,
+    #[error("ERR client-id should be greater than 0")]
+    ClientId,
 }
 
 impl From<OutOfMemory> for Fault {
@@ -59,96 +125,82 @@ impl From<OutOfMemory> for Fault {
     }
 }
 
+impl From<fmt::Error> for Fault {
+    /// No `Display` of ours fails, so it was the text that did.
+    fn from(_: fmt::Error) -> Self {
+        Self::Reply
+    }
+}
+
 pub(super) type Handled = Result<(), Fault>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
-    Get,
-    Set,
-    Del,
-    Ping,
-    Echo,
-    Info,
-    Config,
-    Command,
-    Quit,
+/// A text that is written into a list.
+pub(super) struct Text<L>(L);
+
+impl<L: List<u8>> Text<L> {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.0.as_slice()
+    }
 }
 
-/// A command and how many words a request for it has, its name included.
-struct Spec {
-    name: &'static str,
-    words: (usize, usize),
-    id: Name,
+impl<L: List<u8>> Write for Text<L> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(text.as_bytes()).map_err(|_| fmt::Error)
+    }
 }
 
-const ANY: usize = usize::MAX;
-
-/// The most frequent first: they are looked through in order.
-const COMMANDS: [Spec; 9] = [
-    Spec { name: "get", words: (2, 2), id: Name::Get },
-    Spec { name: "set", words: (3, ANY), id: Name::Set },
-    Spec { name: "del", words: (2, ANY), id: Name::Del },
-    Spec { name: "ping", words: (1, 2), id: Name::Ping },
-    Spec { name: "echo", words: (2, 2), id: Name::Echo },
-    Spec { name: "info", words: (1, ANY), id: Name::Info },
-    Spec { name: "config", words: (2, ANY), id: Name::Config },
-    Spec { name: "command", words: (1, ANY), id: Name::Command },
-    Spec { name: "quit", words: (1, ANY), id: Name::Quit },
-];
-
-fn find(name: &[u8]) -> Option<&'static Spec> {
-    COMMANDS.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
+/// Whether a client's word is this, in upper or lower case.
+pub(super) fn is(word: &[u8], name: &str) -> bool {
+    word.eq_ignore_ascii_case(name.as_bytes())
 }
 
-impl<M: Memory> Call<'_, '_, M> {
+/// The scratch texts of a strategy.
+pub(super) type TextOf<'b, M> = Text<<ScratchOf<'b, M> as Scratch>::List<u8>>;
+
+impl<'b, M: Memory> Call<'_, 'b, M> {
     /// Executes the request.
     ///
     /// # Errors
     /// [`OutOfMemory`] if not even an error reply could be appended.
     pub fn execute(&mut self) -> Result<(), OutOfMemory> {
-        self.stats.commands += 1;
+        self.shared.stats.commands += 1;
         let mark = self.reply.mark();
-        let fault = match self.dispatch() {
-            Ok(()) => return Ok(()),
-            Err(fault) => fault,
+        let Some(index) = table::find(self.request.at(0)) else {
+            return self.unknown_command();
         };
-        self.reply.back_to(mark);
-        match fault {
-            Fault::Error(text) => self.error(&[text.as_bytes()]),
-            Fault::Reply => self.error(&[b"OOM no memory for the reply"]),
+        let spec = &table::COMMANDS[index];
+        let (words, least) = (self.request.len(), usize::from(spec.arity.unsigned_abs()));
+        if words < least || (words > least && spec.arity > 0) {
+            return self.wrong_arity(spec.name);
+        }
+        match table::dispatch(index, self) {
+            Ok(()) => Ok(()),
+            Err(fault) => self.refuse(fault, mark),
         }
     }
 
-    fn dispatch(&mut self) -> Handled {
-        let Some(spec) = find(self.request.at(0)) else {
-            return Ok(self.unknown_command()?);
-        };
-        let (least, most) = spec.words;
-        if self.request.len() < least || self.request.len() > most {
-            return Ok(self.wrong_arity(spec.name)?);
-        }
-        match spec.id {
-            Name::Get => get(self),
-            Name::Set => set(self),
-            Name::Del => del(self),
-            Name::Ping => ping(self),
-            Name::Echo => Ok(self.reply.bulk(self.request.at(1))?),
-            Name::Info => info::info(self),
-            Name::Config => config(self),
-            Name::Command => command(self),
-            Name::Quit => {
-                self.flow = Flow::Close;
-                Ok(self.reply.ok()?)
-            }
-        }
+    /// Replaces what was written after `mark` by an error.
+    #[cold]
+    fn refuse(&mut self, fault: Fault, mark: usize) -> Result<(), OutOfMemory> {
+        self.reply.back_to(mark);
+        let mut text = self.text();
+        let _ = write!(text, "{fault}");
+        self.error(&[text.as_slice()])
+    }
+
+    /// An empty text.
+    pub(super) fn text(&self) -> TextOf<'b, M> {
+        Text(self.scratch.list(0))
     }
 
     /// An error reply, counted.
+    #[cold]
     pub(super) fn error(&mut self, parts: &[&[u8]]) -> Result<(), OutOfMemory> {
-        self.stats.errors += 1;
+        self.shared.stats.errors += 1;
         self.reply.error(parts)
     }
 
+    #[cold]
     pub(super) fn wrong_arity(&mut self, name: &str) -> Result<(), OutOfMemory> {
         self.error(&[b"ERR wrong number of arguments for '", name.as_bytes(), b"' command"])
     }
@@ -170,104 +222,21 @@ impl<M: Memory> Call<'_, '_, M> {
         self.error(&[b"ERR unknown command '", name, between, args.as_slice()])
     }
 
+    #[cold]
     pub(super) fn unknown_subcommand(&mut self, parent: &str) -> Result<(), OutOfMemory> {
         let sub = c_string(self.request.at(1), QUOTED);
-        self.error(&[b"ERR unknown subcommand '", sub, b"'. Try ", parent.as_bytes(), b" HELP."])
+        let parent = parent.as_bytes();
+        self.error(&[b"ERR unknown subcommand '", sub, b"'. Try ", parent, b" HELP."])
     }
 
     /// The figures of the pools, as `INFO memory` shows them.
     pub(super) fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
         self.inbox.observe(visit);
         self.scratch.observe(visit);
-        let (buffers, bytes) = self.outbox.live();
+        let (buffers, bytes) = self.shared.outbox.live();
         visit("outbox_buffers", buffers as u64);
         visit("outbox_bytes", bytes as u64);
     }
-}
-
-fn get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    match call.store.get(call.request.at(1)) {
-        Some(value) => {
-            call.stats.hits += 1;
-            Ok(call.reply.bulk(value)?)
-        }
-        None => {
-            call.stats.misses += 1;
-            Ok(call.reply.null()?)
-        }
-    }
-}
-
-fn set<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    if call.request.len() > 3 {
-        return Err(Fault::Error("ERR syntax error"));
-    }
-    match call.store.set(call.request.at(1), call.request.at(2)) {
-        Ok(()) => Ok(call.reply.ok()?),
-        Err(OutOfMemory) => {
-            Err(Fault::Error("OOM command not allowed when used memory > 'maxmemory'."))
-        }
-    }
-}
-
-fn del<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let store = &mut *call.store;
-    let removed = call.request.iter_from(1).filter(|key| store.remove(key)).count();
-    Ok(call.reply.count(removed)?)
-}
-
-fn ping<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    match call.request.get(1) {
-        Some(message) => Ok(call.reply.bulk(message)?),
-        None => Ok(call.reply.simple("PONG")?),
-    }
-}
-
-/// `COMMAND`, for clients that ask about commands when they connect: there is nothing to tell.
-fn command<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let Some(sub) = call.request.get(1) else {
-        return Ok(call.reply.array(0)?);
-    };
-    if sub.eq_ignore_ascii_case(b"count") {
-        if call.request.len() > 2 {
-            return Ok(call.wrong_arity("command|count")?);
-        }
-        return Ok(call.reply.count(COMMANDS.len())?);
-    }
-    if sub.eq_ignore_ascii_case(b"docs") {
-        return Ok(call.reply.map(0)?);
-    }
-    Ok(call.unknown_subcommand("COMMAND")?)
-}
-
-fn config<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    if !call.request.at(1).eq_ignore_ascii_case(b"get") {
-        return Ok(call.unknown_subcommand("CONFIG")?);
-    }
-    if call.request.len() < 3 {
-        return Ok(call.wrong_arity("config|get")?);
-    }
-    config_get(call)
-}
-
-fn config_get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let parameters = call.settings.parameters();
-    let request = call.request;
-    let found = || {
-        let asked = |name: &str| {
-            let mut patterns = request.iter_from(2);
-            patterns.find(|pattern| glob::matches(pattern, name.as_bytes()))
-        };
-        parameters.iter().filter_map(move |(name, value)| Some((asked(name)?, name, value)))
-    };
-    call.reply.map(found().count())?;
-    for (pattern, name, value) in found() {
-        // Redis repeats a plain name as it was spelled.
-        let plain = !glob::is_pattern(pattern);
-        call.reply.bulk(if plain { pattern } else { name.as_bytes() })?;
-        call.reply.bulk(value.as_bytes())?;
-    }
-    Ok(())
 }
 
 /// Bytes of a client's word, and of all its arguments together, that an error repeats.

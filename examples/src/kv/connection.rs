@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::buffer::{Buffer, Buffers};
-use super::command::{Call, Flow};
+use super::clients::Clients;
+use super::command::{Call, Flow, Shared};
 use super::memory::{Batch, Inbox, Limits, Memory};
 use super::reply::{OutOfMemory, Protocol, Reply, Sink};
 use super::resp::{self, Args, Parsed, Progress};
@@ -34,6 +35,10 @@ pub struct Connection<M: Memory> {
     /// Replies that the socket did not take. While there are any, new ones queue behind them.
     outbox: Option<Buffer<M::Source>>,
     state: State,
+    /// What its replies are written in.
+    protocol: Protocol,
+    /// Its number, as `CLIENT ID` tells it.
+    id: u64,
     /// Whether the end of its stream was announced; the announcement may have come while paused.
     ending: bool,
 }
@@ -49,9 +54,10 @@ enum State {
 
 impl<M: Memory> Connection<M> {
     /// A connection that nothing was read from yet.
-    pub fn new(socket: TcpStream) -> Self {
-        let (partial, progress) = Default::default();
-        Self { socket, partial, progress, outbox: None, state: State::Open, ending: false }
+    pub fn new(socket: TcpStream, id: u64) -> Self {
+        let (partial, progress, protocol) = Default::default();
+        let state = State::Open;
+        Self { socket, partial, progress, outbox: None, state, protocol, id, ending: false }
     }
 
     /// The socket, to be registered.
@@ -94,11 +100,8 @@ pub struct Worker<M: Memory> {
     _memory: M,
     inbox: M::Inbox,
     batch: M::Batch,
-    outbox: Buffers<M::Source>,
-    store: Store<M::Data>,
-    settings: Settings,
-    /// Counters; the event loop keeps its own here too.
-    pub stats: Stats,
+    /// What commands work on.
+    pub shared: Shared<M>,
 }
 
 impl<M: Memory> Worker<M> {
@@ -111,11 +114,14 @@ impl<M: Memory> Worker<M> {
         Self {
             inbox: memory.inbox(),
             batch: memory.batch(),
-            outbox: Buffers::new(memory.source()),
-            store: Store::new(memory.data()),
+            shared: Shared {
+                store: Store::new(memory.data()),
+                stats: Stats::default(),
+                settings,
+                clients: Clients::default(),
+                outbox: Buffers::new(memory.source()),
+            },
             _memory: memory,
-            settings,
-            stats: Stats::default(),
         }
     }
 
@@ -135,8 +141,9 @@ impl<M: Memory> Worker<M> {
     pub fn close(&mut self, connection: &mut Connection<M>) {
         self.inbox.discard(&mut connection.partial);
         if let Some(buffer) = connection.outbox.take() {
-            self.outbox.put(buffer);
+            self.shared.outbox.put(buffer);
         }
+        self.shared.clients.leave(connection.id);
         discard_input(&mut connection.socket);
     }
 
@@ -164,7 +171,7 @@ impl<M: Memory> Worker<M> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return self.give_up(connection, error),
             };
-            self.stats.received += read.len as u64;
+            self.shared.stats.received += read.len as u64;
             if read.len == 0 {
                 connection.state = State::Closing;
                 return Ok(Turn::Done);
@@ -204,30 +211,22 @@ impl<M: Memory> Worker<M> {
     /// Executes whole requests until there are no more, or their replies are enough for a write;
     /// whether it was the latter.
     fn serve_batch(&mut self, connection: &mut Connection<M>) -> Result<bool, Broken> {
-        let Self { inbox, batch, outbox, store, settings, stats, .. } = self;
+        let Self { inbox, batch, shared, .. } = self;
         let (scratch, mut replies) = batch.open();
         let mut args = Args::new(scratch);
+        let max_frame = shared.settings.max_frame;
         while connection.state == State::Open && replies.len() < FLUSH {
             let pending = inbox.pending(&connection.partial);
-            match resp::parse(pending, &mut connection.progress, settings.max_frame, &mut args) {
+            match resp::parse(pending, &mut connection.progress, max_frame, &mut args) {
                 Ok(Parsed::Frame(len)) => {
                     let request = args.command(pending);
                     if !request.is_empty() {
-                        let reply = Reply::new(&mut replies, Protocol::Resp2);
-                        let flow = Flow::Continue;
-                        let inbox = &*inbox;
-                        let mut call = Call::<M> {
-                            request,
-                            reply,
-                            flow,
-                            scratch,
-                            store,
-                            stats,
-                            settings,
-                            inbox,
-                            outbox,
-                        };
+                        let reply = Reply::new(&mut replies, connection.protocol);
+                        let (flow, client, inbox) = (Flow::Continue, connection.id, &*inbox);
+                        let mut call =
+                            Call::<M> { request, reply, flow, client, scratch, shared, inbox };
                         call.execute()?;
+                        connection.protocol = call.reply.protocol;
                         if call.flow == Flow::Close {
                             connection.state = State::Closing;
                         }
@@ -236,13 +235,13 @@ impl<M: Memory> Worker<M> {
                 }
                 Ok(Parsed::Partial) => break,
                 Err(error) => {
-                    stats.errors += 1;
-                    Reply::new(&mut replies, Protocol::Resp2).error(&[&error.text()])?;
+                    shared.stats.errors += 1;
+                    Reply::new(&mut replies, connection.protocol).error(&[&error.text()])?;
                     connection.state = State::Closing;
                 }
             }
         }
-        send(connection, &replies, outbox, stats, settings)?;
+        send(connection, &replies, shared)?;
         Ok(replies.len() >= FLUSH)
     }
 
@@ -254,10 +253,10 @@ impl<M: Memory> Worker<M> {
         let filled = buffer.filled();
         let sent = write_now(&mut connection.socket, || std::iter::once(filled), filled.len())?;
         buffer.consume(sent);
-        self.stats.sent += sent as u64;
+        self.shared.stats.sent += sent as u64;
         if buffer.filled().is_empty() {
             if let Some(buffer) = connection.outbox.take() {
-                self.outbox.put(buffer);
+                self.shared.outbox.put(buffer);
             }
         }
         Ok(())
@@ -279,21 +278,20 @@ const SHORT_READ_IS_LAST: bool = cfg!(any(
 fn send<M: Memory>(
     connection: &mut Connection<M>,
     replies: &impl Sink,
-    outbox: &mut Buffers<M::Source>,
-    stats: &mut Stats,
-    settings: &Settings,
+    shared: &mut Shared<M>,
 ) -> Result<(), Broken> {
     let total = replies.len();
     let mut sent = 0;
     if connection.outbox.is_none() && total > 0 {
         sent = write_now(&mut connection.socket, || replies.pieces(), total)?;
-        stats.sent += sent as u64;
+        shared.stats.sent += sent as u64;
     }
     if sent < total {
-        let queued = queue(&mut connection.outbox, outbox, behind(replies.pieces(), sent))?;
-        if queued >= settings.max_backlog && connection.state == State::Open {
+        let rest = behind(replies.pieces(), sent);
+        let queued = queue(&mut connection.outbox, &mut shared.outbox, rest)?;
+        if queued >= shared.settings.max_backlog && connection.state == State::Open {
             connection.state = State::Paused;
-            stats.pauses += 1;
+            shared.stats.pauses += 1;
         }
     }
     Ok(())
@@ -347,21 +345,20 @@ fn write_now<'p, I: Iterator<Item = &'p [u8]>>(
     Ok(sent)
 }
 
-/// One write of as many pieces as it takes.
+/// One write of as many pieces as it takes. One alone, the most frequent case, needs no list.
 fn write_some<'p>(
     socket: &mut TcpStream,
-    pieces: impl Iterator<Item = &'p [u8]>,
+    mut pieces: impl Iterator<Item = &'p [u8]>,
 ) -> io::Result<usize> {
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else { return socket.write(first) };
     let mut slices = [IoSlice::new(&[]); PIECES];
     let mut count = 0;
-    for (slice, piece) in slices.iter_mut().zip(pieces) {
+    for (slice, piece) in slices.iter_mut().zip([first, second].into_iter().chain(pieces)) {
         *slice = IoSlice::new(piece);
         count += 1;
     }
-    match count {
-        1 => socket.write(&slices[0]),
-        _ => socket.write_vectored(&slices[..count]),
-    }
+    socket.write_vectored(&slices[..count])
 }
 
 /// Ends the sending side, then throws away what has arrived (a bounded amount): closing a socket

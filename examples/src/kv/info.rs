@@ -1,29 +1,13 @@
 //! `INFO`: what the server tells of itself.
 #![forbid(unsafe_code)]
 
-use super::command::{Call, Fault, Handled};
-use super::memory::{List, Memory, Scratch};
+use super::command::{Call, Handled};
+use super::memory::Memory;
 use super::reply::Human;
 use super::resp::Command;
 use std::fmt::{self, Write};
 
 type Section<M> = fn(&Call<'_, '_, M>, &mut dyn Write) -> fmt::Result;
-
-/// A text that is written into a list.
-pub(super) struct Text<L>(pub L);
-
-impl<L: List<u8>> Write for Text<L> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend(text.as_bytes()).map_err(|_| fmt::Error)
-    }
-}
-
-impl From<fmt::Error> for Fault {
-    /// No `Display` of ours fails, so it was the list that did.
-    fn from(_: fmt::Error) -> Self {
-        Self::Reply
-    }
-}
 
 /// The sections in the order they are shown.
 fn sections<M: Memory>() -> [(&'static str, Section<M>); 5] {
@@ -38,15 +22,15 @@ fn sections<M: Memory>() -> [(&'static str, Section<M>); 5] {
 
 /// `INFO [section ...]`.
 pub(super) fn info<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let mut text = Text(call.scratch.list(0));
+    let mut text = call.text();
     for (name, section) in sections() {
         if is_asked(name, call.request) {
-            let gap = if text.0.as_slice().is_empty() { "" } else { "\r\n" };
+            let gap = if text.as_slice().is_empty() { "" } else { "\r\n" };
             write!(text, "{gap}# {name}\r\n")?;
             section(call, &mut text)?;
         }
     }
-    Ok(call.reply.verbatim(text.0.as_slice())?)
+    Ok(call.reply.verbatim(text.as_slice())?)
 }
 
 fn is_asked(section: &str, request: Command<'_>) -> bool {
@@ -65,8 +49,8 @@ fn server<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result
          process_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{}\r\n",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
-        call.settings.port,
-        call.stats.started.elapsed().as_secs(),
+        call.shared.settings.port,
+        call.shared.stats.started.elapsed().as_secs(),
     )
 }
 
@@ -74,12 +58,12 @@ fn clients<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Resul
     write!(
         out,
         "connected_clients:{}\r\nmaxclients:{}\r\n",
-        call.stats.clients, call.settings.max_connections
+        call.shared.stats.clients, call.shared.settings.max_connections
     )
 }
 
 fn memory<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
-    let budget = call.store.budget();
+    let budget = call.shared.store.budget();
     for (name, bytes) in [
         ("used_memory", budget.used),
         ("used_memory_peak", budget.peak),
@@ -96,13 +80,14 @@ fn memory<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result
 }
 
 fn stats<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
-    let stats = &call.stats;
+    let stats = &call.shared.stats;
     for (name, value) in [
         ("total_connections_received", stats.accepted),
         ("total_commands_processed", stats.commands),
         ("total_net_input_bytes", stats.received),
         ("total_net_output_bytes", stats.sent),
         ("rejected_connections", stats.rejected),
+        ("expired_keys", call.shared.store.expired()),
         ("keyspace_hits", stats.hits),
         ("keyspace_misses", stats.misses),
         ("total_error_replies", stats.errors),
@@ -114,8 +99,9 @@ fn stats<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result 
 }
 
 fn keyspace<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
-    if call.store.is_empty() {
+    if call.shared.store.is_empty() {
         return Ok(());
     }
-    write!(out, "db0:keys={},expires=0,avg_ttl=0\r\n", call.store.len())
+    let (keys, mortal) = (call.shared.store.len(), call.shared.store.mortal());
+    write!(out, "db0:keys={keys},expires={mortal},avg_ttl=0\r\n")
 }

@@ -184,6 +184,9 @@ pub trait List<T> {
 
     /// The items.
     fn as_slice(&self) -> &[T];
+
+    /// The items, to be changed.
+    fn as_mut_slice(&mut self) -> &mut [T];
 }
 
 /// The memory of keys and values.

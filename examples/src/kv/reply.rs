@@ -164,6 +164,13 @@ impl<'r, K: Sink> Reply<'r, K> {
         }
     }
 
+    /// `:` and a number that is text already.
+    pub fn raw_integer(&mut self, digits: &[u8]) -> Written {
+        self.sink.put(b":")?;
+        self.sink.put(digits)?;
+        self.sink.put(b"\r\n")
+    }
+
     /// A kind of one or two bytes, a number and a line end, in one append.
     #[inline]
     fn header(&mut self, kind: &[u8], value: u64) -> Written {

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 use super::memory::{List, Scratch};
+use super::numbers::integer;
 use super::reply::OutOfMemory;
 use memchr::memchr;
 
@@ -382,21 +383,6 @@ fn array_length(digits: &[u8]) -> Result<u32, ProtocolError> {
         Ok(count) if count <= MAX_ARGS => Ok(count as u32),
         _ => Err(ProtocolError::ArrayLength),
     }
-}
-
-/// A number as Redis reads one (`string2ll`): no blanks, no plus sign, no zeros in front.
-fn integer(text: &[u8]) -> Option<i64> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    match digits {
-        [b'0'] if text.len() == 1 => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() <= 18 => {}
-        _ => return None,
-    }
-    let mut value = 0;
-    for digit in digits {
-        value = value * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
-    }
-    Some(if digits.len() < text.len() { -value } else { value })
 }
 
 /// One line of words.

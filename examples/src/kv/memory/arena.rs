@@ -11,9 +11,12 @@ use std::mem;
 /// Bytes of the arena's first chunk: arguments and replies of a common batch, and their growth.
 const FIRST_CHUNK: usize = 16 << 10;
 
-/// Bytes of the first piece of replies; each further one is four times as long as all before it, up
-/// to [`LONGEST`].
+/// Bytes of the first piece of replies: enough for one common request. Pieces are zeroed, so they are
+/// not longer than they need be.
 const PIECE: usize = 256;
+
+/// Bytes of the second piece; each further one is as long as all before it, up to [`LONGEST`].
+const SECOND: usize = 1536;
 
 /// Bytes of the longest piece that is shared by replies; a longer string has a piece of its own.
 const LONGEST: usize = 64 << 10;
@@ -134,6 +137,11 @@ impl<T: Copy + Default, S: PageSource> List<T> for ArenaList<'_, T, S> {
     fn as_slice(&self) -> &[T] {
         &self.items[..self.len]
     }
+
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.items[..self.len]
+    }
 }
 
 /// A slice to begin with, empty if it cannot be had: whoever needs it then asks again, and reports.
@@ -182,7 +190,8 @@ impl<'b, S: PageSource> Rope<'b, S> {
             self.full_len += bytes.len();
             return Ok(());
         }
-        let len = bytes.len().max(self.full_len.saturating_mul(4).clamp(PIECE, LONGEST));
+        let common = if self.full_len == 0 { PIECE } else { self.full_len.clamp(SECOND, LONGEST) };
+        let len = bytes.len().max(common);
         self.piece = arena.try_alloc_slice_fill_copy(len, 0)?;
         self.piece[..bytes.len()].copy_from_slice(bytes);
         self.filled = bytes.len();

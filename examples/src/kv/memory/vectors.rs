@@ -98,4 +98,9 @@ impl<T: Copy> List<T> for SmallVec<[T; 8]> {
     fn as_slice(&self) -> &[T] {
         self
     }
+
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        self
+    }
 }
