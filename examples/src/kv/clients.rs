@@ -65,9 +65,11 @@ impl Clients {
         self.all.iter().map(|(id, client)| (*id, client))
     }
 
-    /// Marks a connection to be closed after this turn.
-    pub fn doom(&mut self, token: usize) {
-        self.doomed.push(token);
+    /// Forgets a connection, and has the event loop close it.
+    pub fn doom(&mut self, id: u64) {
+        if let Some(client) = self.all.remove(&id) {
+            self.doomed.push(client.token);
+        }
     }
 
     /// One that is to be closed now.

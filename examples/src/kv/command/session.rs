@@ -293,7 +293,7 @@ fn client_kill<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 /// Ends connections; how many. One's own ends after its reply.
 fn kill<M: Memory>(call: &mut Call<'_, '_, M>, victims: &Victims<'_>) -> Result<usize, Fault> {
     let me = call.client;
-    let mut tokens = call.scratch.list(0);
+    let mut doomed = call.scratch.list(0);
     let mut myself = 0;
     for (id, client) in call.shared.clients.iter() {
         let mut address = call.text();
@@ -302,7 +302,7 @@ fn kill<M: Memory>(call: &mut Call<'_, '_, M>, victims: &Victims<'_>) -> Result<
             && victims.address.is_none_or(|asked| asked == address.as_slice())
             && !victims.nobody;
         if meant && id != me {
-            tokens.push(client.token)?;
+            doomed.push(id)?;
         } else if meant && !victims.others_only {
             myself = 1;
         }
@@ -310,7 +310,7 @@ fn kill<M: Memory>(call: &mut Call<'_, '_, M>, victims: &Victims<'_>) -> Result<
     if myself == 1 {
         call.flow = Flow::Close;
     }
-    let tokens = tokens.as_slice();
-    tokens.iter().for_each(|&token| call.shared.clients.doom(token));
-    Ok(tokens.len() + myself)
+    let doomed = doomed.as_slice();
+    doomed.iter().for_each(|&id| call.shared.clients.doom(id));
+    Ok(doomed.len() + myself)
 }
