@@ -1,6 +1,7 @@
 //! Replies: the encodings of RESP2 and RESP3 over any buffer that can be appended to.
 #![forbid(unsafe_code)]
 
+use super::numbers::Digits;
 use std::fmt;
 
 /// Memory for a reply or a value could not be had. What was there before is unchanged.
@@ -100,44 +101,44 @@ impl<'r, K: Sink> Reply<'r, K> {
     /// `:value`.
     #[inline]
     pub fn integer(&mut self, value: i64) -> Written {
-        if value >= 0 {
-            return self.header(b":", value.unsigned_abs());
+        match u64::try_from(value) {
+            Ok(value) => self.header(b':', value),
+            Err(_) => self.raw_integer(Digits::new(value).as_slice()),
         }
-        self.header(b":-", value.unsigned_abs())
     }
 
     /// `:value`, for what is counted.
     #[inline]
     pub fn count(&mut self, value: usize) -> Written {
-        self.header(b":", value as u64)
+        self.header(b':', value as u64)
     }
 
     /// `*count`; so many replies follow.
     #[inline]
     pub fn array(&mut self, count: usize) -> Written {
-        self.header(b"*", count as u64)
+        self.header(b'*', count as u64)
     }
 
     /// A map of `count` pairs; twice as many replies follow. In RESP2 it is an array of these.
     pub fn map(&mut self, count: usize) -> Written {
         match self.protocol {
-            Protocol::Resp2 => self.header(b"*", 2 * count as u64),
-            Protocol::Resp3 => self.header(b"%", count as u64),
+            Protocol::Resp2 => self.header(b'*', 2 * count as u64),
+            Protocol::Resp3 => self.header(b'%', count as u64),
         }
     }
 
     /// A set; in RESP2 an array.
     pub fn set(&mut self, count: usize) -> Written {
         match self.protocol {
-            Protocol::Resp2 => self.header(b"*", count as u64),
-            Protocol::Resp3 => self.header(b"~", count as u64),
+            Protocol::Resp2 => self.header(b'*', count as u64),
+            Protocol::Resp3 => self.header(b'~', count as u64),
         }
     }
 
     /// A string of bytes.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) -> Written {
-        self.header(b"$", bytes.len() as u64)?;
+        self.header(b'$', bytes.len() as u64)?;
         self.sink.put(bytes)?;
         self.sink.put(b"\r\n")
     }
@@ -147,7 +148,7 @@ impl<'r, K: Sink> Reply<'r, K> {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text),
             Protocol::Resp3 => {
-                self.header(b"=", text.len() as u64 + 4)?;
+                self.header(b'=', text.len() as u64 + 4)?;
                 self.sink.put(b"txt:")?;
                 self.sink.put(text)?;
                 self.sink.put(b"\r\n")
@@ -171,14 +172,13 @@ impl<'r, K: Sink> Reply<'r, K> {
         self.sink.put(b"\r\n")
     }
 
-    /// A kind of one or two bytes, a number and a line end, in one append.
+    /// A kind, a number and a line end, in one append.
     #[inline]
-    fn header(&mut self, kind: &[u8], value: u64) -> Written {
-        // 20 digits at most, two bytes before and two behind.
-        let mut text = [0; 24];
-        text[22..].copy_from_slice(b"\r\n");
-        let at = digits(value, &mut text[..22]) - kind.len();
-        text[at..at + kind.len()].copy_from_slice(kind);
+    fn header(&mut self, kind: u8, value: u64) -> Written {
+        let mut text = [0; 23];
+        text[21..].copy_from_slice(b"\r\n");
+        let at = digits(value, &mut text[1..21]);
+        text[at] = kind;
         self.sink.put(&text[at..])
     }
 }
