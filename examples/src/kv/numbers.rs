@@ -57,7 +57,7 @@ const PLACES: u32 = 17;
 /// Digits before it.
 const WHOLE: u32 = 20;
 
-/// A decimal number with [`PLACES`] digits behind the point.
+/// A decimal number with 17 digits behind the point and at most 20 before it.
 ///
 /// Redis computes with 80 bits and prints so many digits; so sums of short decimals come out as one
 /// would write them (0.1 + 0.2 is 0.3, not 0.30000000000000004). Decimal arithmetic gives the same
@@ -66,8 +66,8 @@ const WHOLE: u32 = 20;
 pub struct Decimal(i128);
 
 impl Decimal {
-    /// Reads `12`, `-0.5`, `1.5e3`. `None` if it is not a number, or has more than [`WHOLE`] digits before
-    /// the point; digits beyond the last place are dropped.
+    /// Reads `12`, `-0.5`, `1.5e3`. `None` if it is not a number, or one of more than 20 digits
+    /// before the point; digits beyond the last place are dropped.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (mantissa, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {

@@ -239,13 +239,17 @@ pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
             offset.checked_add(piece.len()).filter(|&end| end <= call.shared.settings.max_frame);
         let end = end.ok_or(Fault::TooLong)?;
         while value.as_slice().len() < end {
-            value.push(0)?;
+            let missing = end - value.as_slice().len();
+            value.extend(&ZEROS[..missing.min(ZEROS.len())])?;
         }
         value.as_mut_slice()[offset..end].copy_from_slice(piece);
         call.replace(key, value.as_slice(), Form::Raw)?;
     }
     Ok(call.reply.count(value.as_slice().len())?)
 }
+
+/// What `SETRANGE` fills gaps with.
+static ZEROS: [u8; 4 << 10] = [0; 4 << 10];
 
 pub(super) fn getrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let bound = |at| integer(call.request.at(at)).ok_or(Fault::NotInteger);

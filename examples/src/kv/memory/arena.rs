@@ -1,5 +1,5 @@
 //! A batch in an arena: arguments, texts and replies are cut from the same chunks, and all leave at
-//! once when the next batch begins.
+//! once when the batch is closed.
 #![forbid(unsafe_code)]
 
 use super::{Batch, List, Scratch};
