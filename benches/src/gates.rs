@@ -172,8 +172,12 @@ impl Gate {
         let own = find(self.workload, self.engine)?;
         let peer = |name: &&str| find(self.workload, name);
         let exact = |value: Option<f64>| (value, value, value);
+        // To a tenth, as the table has them: a round's reset is a share of each of its operations.
+        let tenths = |value: f64| (value * 10.0).round() / 10.0;
         let (measure, (low, value, high)) = match self.measure {
-            Measure::Instructions => ("instructions".to_owned(), exact(own.instructions)),
+            Measure::Instructions => {
+                ("instructions".to_owned(), exact(own.instructions.map(tenths)))
+            }
             Measure::InstructionRatio(peers) => {
                 let least = peers.iter().filter_map(peer).filter_map(|row| row.instructions);
                 let least = least.min_by(f64::total_cmp);

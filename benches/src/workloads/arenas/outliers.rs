@@ -84,21 +84,26 @@ fn answer(sizes: &[usize], from: usize, count: usize) -> usize {
 /// What is measured; returns the number of objects.
 #[inline(never)]
 fn serve<R: Places>(region: &mut R, sizes: &[usize], from: usize, count: usize) -> usize {
+    (from..from + count).map(|number| request(region, sizes[number % sizes.len()])).sum()
+}
+
+/// A request of so many bytes, and the reset after it; returns the number of objects.
+#[inline(always)]
+pub fn request<R: Places>(region: &mut R, bytes: usize) -> usize {
     let mut objects = 0;
-    for number in from..from + count {
-        let mut left = sizes[number % sizes.len()];
-        while left > 0 {
-            let len = left.min(OBJECT);
-            let layout = Layout::from_size_align(len, 8).expect("a sane length");
-            let object = region.place(layout).as_ptr();
-            // SAFETY: at least one byte, and it is ours.
-            unsafe { object.write(1) };
-            escape(object);
-            // SAFETY: as above; written just now.
-            objects += usize::from(unsafe { object.read() });
-            left -= len;
-        }
-        region.reset();
+    let mut left = bytes;
+    while left > 0 {
+        let len = left.min(OBJECT);
+        // SAFETY: at most 4 KiB, and 8 is a power of two.
+        let layout = unsafe { Layout::from_size_align_unchecked(len, 8) };
+        let object = region.place(layout).as_ptr();
+        // SAFETY: at least one byte, and it is ours.
+        unsafe { object.write(1) };
+        escape(object);
+        // SAFETY: as above; written just now.
+        objects += usize::from(unsafe { object.read() });
+        left -= len;
     }
+    region.reset();
     objects
 }

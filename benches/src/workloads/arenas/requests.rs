@@ -93,7 +93,7 @@ where
             let start = Instant::now();
             let sum = each_in_its_own::<E>(&store, &requests, n as usize);
             let elapsed = start.elapsed();
-            sum.check(&requests, n as usize);
+            assert!(sum.is_right(&requests, n as usize), "{sum:x?} is not of these requests");
             elapsed
         })
     })
@@ -112,7 +112,7 @@ where
             let start = Instant::now();
             let sum = all_in_one(&mut region, &requests, n as usize);
             let elapsed = start.elapsed();
-            sum.check(&requests, n as usize);
+            assert!(sum.is_right(&requests, n as usize), "{sum:x?} is not of these requests");
             elapsed
         })
     })
@@ -158,18 +158,16 @@ pub struct Sum {
 
 impl Sum {
     /// Whether this is what `count` requests come to.
-    ///
-    /// # Panics
-    /// If it is not.
-    pub fn check(self, requests: &[Request], count: usize) {
+    #[must_use]
+    pub fn is_right(self, requests: &[Request], count: usize) -> bool {
         let texts =
-            |request: &Request| request.parts.iter().map(|part| part.text.len()).sum::<usize>();
+            |request: &Request| -> usize { request.parts.iter().map(|part| part.text.len()).sum() };
         let (rounds, rest) = (count / DRAWN, count % DRAWN);
         let whole: usize = requests.iter().map(texts).sum();
         let part: usize = requests[..rest].iter().map(texts).sum();
-        assert_eq!(self.texts, rounds * whole + part, "these are not the strings");
-        assert_eq!(self.addresses % ALIGN, 0, "an object is not aligned");
-        assert!(self.addresses != 0 || count == 0, "there was no object");
+        self.texts == rounds * whole + part
+            && self.addresses % ALIGN == 0
+            && (self.addresses != 0 || count == 0)
     }
 }
 
