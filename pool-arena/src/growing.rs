@@ -26,6 +26,14 @@ const LEAST: usize = 64;
 /// Bytes that may be asked for at most.
 const MOST: usize = isize::MAX as usize & !(MIN_ALIGN - 1);
 
+/// What `more` items after `len` of them need, a multiple of `MIN_ALIGN`.
+#[inline(always)]
+pub(crate) fn bytes_of(len: usize, more: usize, item: Layout) -> Result<usize, AllocError> {
+    let bytes = |items: usize| items.checked_mul(item.size()).filter(|&bytes| bytes <= MOST);
+    let bytes = len.checked_add(more).and_then(bytes);
+    Ok(round(bytes.ok_or(AllocError::TooLarge { items: more, size: item.size() })?))
+}
+
 impl Growing {
     /// No memory.
     #[inline(always)]
@@ -42,48 +50,82 @@ impl Growing {
 
 impl<S: PageSource> Arena<S> {
     /// As [`grow_memory`](Self::grow_memory), or panics.
+    ///
+    /// # Safety
+    /// As there.
     #[cold]
     #[inline(never)]
-    pub(crate) fn grow_memory_or_refuse(
+    pub(crate) unsafe fn grow_memory_or_refuse(
         &self,
         memory: Growing,
         len: usize,
         more: usize,
         item: Layout,
     ) -> Growing {
-        self.grow_memory(memory, len, more, item).unwrap_or_else(|error| refuse(error))
+        // SAFETY: the caller's promise.
+        let grown = unsafe { self.grow_memory(memory, len, more, item) };
+        grown.unwrap_or_else(|error| refuse(error))
     }
 
     /// Memory for `more` items after the first `len`, which move along, or for twice as many as
-    /// now. The old memory is no longer the caller's if this succeeds.
+    /// now.
+    ///
+    /// # Safety
+    /// The memory is the caller's, placed for such items, and the first `len` of them are there. It
+    /// is no longer the caller's if this succeeds.
     #[cold]
     #[inline(never)]
-    pub(crate) fn grow_memory(
+    pub(crate) unsafe fn grow_memory(
         &self,
         memory: Growing,
         len: usize,
         more: usize,
         item: Layout,
     ) -> Result<Growing, AllocError> {
-        let error = AllocError::TooLarge { items: more, size: item.size() };
-        let bytes = |items: usize| items.checked_mul(item.size()).filter(|&bytes| bytes <= MOST);
-        let least = round(len.checked_add(more).and_then(bytes).ok_or(error)?);
+        let least = bytes_of(len, more, item)?;
         let twice = memory.bytes.saturating_mul(2).min(MOST);
         // Both are multiples of `MIN_ALIGN`, as is every `bytes`.
         let want = least.max(twice).max(LEAST);
+        if memory.bytes > 0 {
+            if self.extend(memory, want) {
+                return Ok(Growing { bytes: want, ..memory });
+            }
+        } else if item.align() <= MIN_ALIGN {
+            if let Some(start) = self.place_low(want) {
+                return Ok(Growing { start, bytes: want });
+            }
+        }
+        let used = len * item.size();
+        // SAFETY: the caller's memory, of which so much is in use.
+        unsafe { self.grow_or_move(memory, used, [least, want], item.align()) }
+    }
+
+    /// The rest of [`grow_memory`](Self::grow_memory): less than was wanted, or elsewhere.
+    ///
+    /// # Safety
+    /// The first `used` bytes of `memory` are initialised, and it is the caller's, placed with this
+    /// alignment. It is no longer if this succeeds.
+    #[inline(never)]
+    unsafe fn grow_or_move(
+        &self,
+        memory: Growing,
+        used: usize,
+        [least, want]: [usize; 2],
+        align: usize,
+    ) -> Result<Growing, AllocError> {
         // Towards the end of the chunk half of what is left, so that steps stay few.
         let half = (self.tip.free() / 2) & !(MIN_ALIGN - 1);
-        for bytes in [want, least.max(memory.bytes + half), least] {
+        for bytes in [least.max(memory.bytes + half), least] {
             if self.extend(memory, bytes) {
                 return Ok(Growing { bytes, ..memory });
             }
         }
-        let elsewhere = self.place_growing(want, item.align());
-        let new = elsewhere.or_else(|_| self.place_growing(least, item.align()))?;
-        // SAFETY: `len` items are valid in both, and the new place is fresh.
-        unsafe { memory.start.copy_to_nonoverlapping(new.start, len * item.size()) };
+        let elsewhere = self.place_growing(want, align);
+        let new = elsewhere.or_else(|_| self.place_growing(least, align))?;
+        // SAFETY: so many bytes are valid in both, and the new place is fresh.
+        unsafe { memory.start.copy_to_nonoverlapping(new.start, used) };
         // SAFETY: the caller's memory, whose contents have moved.
-        unsafe { self.cut_memory(memory, 0, item.align()) };
+        unsafe { self.cut_memory(memory, 0, align) };
         Ok(new)
     }
 

@@ -2,10 +2,10 @@
 
 use crate::arena::Arena;
 use crate::error::{AllocError, refuse};
-use crate::growing::Growing;
+use crate::growing::{Growing, bytes_of};
 use core::alloc::Layout;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 use core::{fmt, slice};
@@ -53,6 +53,50 @@ impl<S: PageSource> Arena<S> {
             capacity,
             items: PhantomData,
         }
+    }
+}
+
+/// # Tail builders
+///
+/// One of them at a time grows in place: the newest. An older one still works, and moves when it
+/// needs more (it leaves a copy behind until the reset); so where two are filled in turns, reserve
+/// for one of them first.
+impl<S: PageSource> Arena<S> {
+    /// As [`tail_vec`](Self::tail_vec), with room for `capacity` items.
+    ///
+    /// # Panics
+    /// If no memory can be had.
+    ///
+    /// ```
+    /// # use pool_arena::Arena;
+    /// let arena = Arena::new();
+    /// let mut argv = arena.tail_vec_with_capacity(4);
+    /// let mut reply = arena.tail_string();
+    /// for word in ["set", "a", "1"] {
+    ///     argv.push(word); // never moves
+    ///     reply.push_str("+OK\r\n");
+    /// }
+    /// # assert_eq!((argv.len(), reply.len()), (3, 15));
+    /// ```
+    #[inline]
+    pub fn tail_vec_with_capacity<T>(&self, capacity: usize) -> TailVec<'_, T, S> {
+        let mut vec = self.tail_vec();
+        vec.reserve(capacity);
+        vec
+    }
+
+    /// As [`tail_vec_with_capacity`](Self::tail_vec_with_capacity).
+    ///
+    /// # Errors
+    /// If no memory can be had.
+    #[inline]
+    pub fn try_tail_vec_with_capacity<T>(
+        &self,
+        capacity: usize,
+    ) -> Result<TailVec<'_, T, S>, AllocError> {
+        let mut vec = self.tail_vec();
+        vec.try_reserve(capacity)?;
+        Ok(vec)
     }
 }
 
@@ -150,6 +194,65 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
         }
     }
 
+    /// Makes room for `more` items if that needs no move; else nothing changes, and it says `false`.
+    ///
+    /// ```
+    /// # use pool_arena::Arena;
+    /// let arena = Arena::new();
+    /// let mut piece = arena.tail_vec_with_capacity::<u8>(64);
+    /// let start = piece.as_ptr();
+    /// assert!(piece.reserve_in_place(1000));
+    /// assert!(!piece.reserve_in_place(1 << 20)); // not in this chunk
+    /// piece.extend_from_slice(b"still where it was");
+    /// assert_eq!(piece.as_ptr(), start);
+    /// ```
+    #[inline]
+    pub fn reserve_in_place(&mut self, more: usize) -> bool {
+        more <= self.capacity - self.len || self.extend_to(more)
+    }
+
+    #[inline(never)]
+    fn extend_to(&mut self, more: usize) -> bool {
+        let Ok(bytes) = bytes_of(self.len, more, Layout::new::<T>()) else { return false };
+        let extended = self.arena.extend(self.memory, bytes);
+        if extended {
+            self.set_memory(Growing { bytes, ..self.memory });
+        }
+        extended
+    }
+
+    /// The room behind the items, to be written by somebody else: a read from a socket, say. Then
+    /// [`set_len`](Self::set_len) counts what was written.
+    ///
+    /// ```
+    /// # use pool_arena::Arena;
+    /// let arena = Arena::new();
+    /// let mut input = arena.tail_vec_with_capacity::<u8>(4096);
+    /// for (place, byte) in input.spare_capacity_mut().iter_mut().zip(*b"ok") {
+    ///     place.write(byte);
+    /// }
+    /// // SAFETY: two bytes were written.
+    /// unsafe { input.set_len(2) };
+    /// assert_eq!(input.finish(), b"ok");
+    /// ```
+    #[inline]
+    pub fn spare_capacity_mut(&mut self) -> &mut [MaybeUninit<T>] {
+        // SAFETY: within the memory.
+        let end = unsafe { self.start().add(self.len) }.cast().as_ptr();
+        // SAFETY: there is room for so many, ours, which need not be initialised.
+        unsafe { slice::from_raw_parts_mut(end, self.capacity - self.len) }
+    }
+
+    /// Counts `len` items as there.
+    ///
+    /// # Safety
+    /// `len` is at most [`capacity`](Self::capacity), and so many items are initialised.
+    #[inline]
+    pub unsafe fn set_len(&mut self, len: usize) {
+        debug_assert!(len <= self.capacity);
+        self.len = len;
+    }
+
     /// Appends copies.
     ///
     /// # Panics
@@ -197,14 +300,17 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
     // them in registers, since nobody is told where they lie.
     #[inline(always)]
     fn grow(&mut self, more: usize) {
-        let memory =
-            self.arena.grow_memory_or_refuse(self.memory, self.len, more, Layout::new::<T>());
+        let (arena, memory, item) = (self.arena, self.memory, Layout::new::<T>());
+        // SAFETY: the vector's own memory, with so many items, which it gives up for the new.
+        let memory = unsafe { arena.grow_memory_or_refuse(memory, self.len, more, item) };
         self.set_memory(memory);
     }
 
     #[inline(always)]
     fn try_grow(&mut self, more: usize) -> Result<(), AllocError> {
-        let memory = self.arena.grow_memory(self.memory, self.len, more, Layout::new::<T>())?;
+        let (arena, memory, item) = (self.arena, self.memory, Layout::new::<T>());
+        // SAFETY: the vector's own memory, with so many items, which it gives up for the new.
+        let memory = unsafe { arena.grow_memory(memory, self.len, more, item) }?;
         self.set_memory(memory);
         Ok(())
     }
