@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn every_cut_is_aligned_and_no_larger_than_needed() {
         let step = if cfg!(miri) { 40 } else { 8 };
-        for low in (4096..4096 + 128).step_by(step) {
+        for low in (4096usize..4096 + 128).step_by(step) {
             for room in (0..=200).step_by(step) {
                 for size in 0..=208 {
                     for align in [1, 2, 4, 8, 16, 32, 64, 128] {
