@@ -602,7 +602,9 @@ fn what_no_memory_can_hold_is_too_large() {
     let error = arena.try_alloc_slice_fill_copy(usize::MAX, 0u64).unwrap_err();
     assert_eq!(error, AllocError::TooLarge { items: usize::MAX, size: 8 });
     let most = isize::MAX as usize;
-    for (size, align) in [(most, 1), (8, most / 2 + 1)] {
+    // Miri stops at what no machine has.
+    let huge: &[_] = if cfg!(miri) { &[] } else { &[(most, 1), (8, most / 2 + 1)] };
+    for &(size, align) in huge {
         let layout = Layout::from_size_align(size, align).unwrap();
         assert!(arena.try_alloc_layout(layout).is_err());
         assert!(arena.try_alloc_layout_zeroed(layout).is_err());
