@@ -241,7 +241,7 @@ fn the_limit_is_never_passed_and_refusals_say_so() {
             scope.spawn(move || {
                 let mut blocks = Vec::new();
                 let mut seed = thread as u64;
-                let number = if cfg!(miri) { 100 } else { 1_000 };
+                let number = if cfg!(miri) { 30 } else { 1_000 };
                 for _ in 0..number {
                     match block(arena, layout(&mut seed), thread as u8) {
                         Ok(block) => blocks.push(block),
