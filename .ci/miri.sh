@@ -25,4 +25,5 @@ for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do
     miri --target "$target" --lib -- "${long[@]}"
 done
 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
-    cargo +nightly miri test -p pool-arena --lib --test cleanups --test growing --test random --test scopes --test sealed
+    cargo +nightly miri test -p pool-arena --lib --test cleanups --test growing --test random --test scopes \
+    --test sealed --test sync_arena

@@ -91,7 +91,7 @@ impl<S: PageSource> Arena<S> {
 impl<'a, T: ?Sized> ArenaBox<'a, T> {
     /// Takes over a value that nobody else will use or drop: `value` is exclusive during `'a`, and
     /// comes fresh from an arena.
-    fn of(value: &'a mut T) -> Self {
+    pub(crate) fn of(value: &'a mut T) -> Self {
         Self { ptr: NonNull::from(value), marker: PhantomData }
     }
 

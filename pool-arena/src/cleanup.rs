@@ -3,8 +3,11 @@
 //! nginx's `ngx_pool_cleanup_add`; but a reset runs them and empties the list, they run in the
 //! reverse of their order, and a panic in one does not skip the others.
 
+mod shared;
+
 use core::cell::Cell;
 use core::ptr::NonNull;
+pub(crate) use shared::SharedCleanups;
 
 /// The head of a node; behind it stands what `run` needs.
 #[repr(C)]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::arena::Arena;
+use crate::shared::SyncArena;
 use crate::tip::MIN_ALIGN;
 use pool_core::PageSource;
 
@@ -131,6 +132,19 @@ impl ArenaBuilder {
     #[must_use]
     pub fn build_in<S: PageSource>(self, source: S) -> Arena<S> {
         Arena::with_config(source, self.config)
+    }
+
+    /// As [`build`](Self::build), an arena that threads may share.
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn build_sync(self) -> SyncArena {
+        self.build_sync_in(pool_core::Global)
+    }
+
+    /// As [`build_in`](Self::build_in), an arena that threads may share.
+    #[must_use]
+    pub fn build_sync_in<S: PageSource>(self, source: S) -> SyncArena<S> {
+        SyncArena::with_config(source, self.config)
     }
 }
 

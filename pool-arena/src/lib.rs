@@ -23,6 +23,7 @@
 //! | a vector or a text of unknown length | [`Arena::tail_vec`], [`arena_format!`] |
 //! | collections with an allocator (`hashbrown`) | `&Arena`, with the feature `allocator-api2` |
 //! | a result that another thread goes on with | [`Sealed`], [`Arena::adopt`] |
+//! | several threads or tasks that fill one arena, `&` held across `.await` | [`SyncArena`] |
 //! | objects each with an end of its own | not this crate: an arena frees its newest object at most |
 //!
 //! # What it costs
@@ -167,10 +168,12 @@ mod large;
 mod root;
 mod scope;
 mod sealed;
+mod shared;
 mod slices;
 mod stats;
 mod storage;
 mod string;
+mod sync;
 mod tail;
 mod tip;
 mod values;
@@ -182,6 +185,7 @@ pub use error::{AllocError, AllocOrInitError};
 pub use root::{CovariantRoot, Root};
 pub use scope::{Checkpoint, Scope};
 pub use sealed::{AdoptError, SealCause, SealError, Sealed};
+pub use shared::SyncArena;
 pub use stats::ArenaStats;
 pub use string::TailString;
 pub use tail::TailVec;
