@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# pool-core type-checks for systems that are not here: the README's table of platforms.
+# The crates type-check for systems that are not here: the README's table of platforms.
 source "$(dirname "$0")/lib.sh"
 if ! has_nightly rust-src; then
     note "platforms: skipped, there is no nightly with rust-src"
@@ -23,3 +23,13 @@ check std wasm32-unknown-unknown --features testing
 check core,alloc wasm32-unknown-unknown --no-default-features --features alloc,testing
 check core thumbv7em-none-eabi --no-default-features
 check core,alloc thumbv7em-none-eabi --no-default-features --features alloc
+
+# The pools have no calls of their own to the system: one of each kind.
+for package in pool-arena; do
+    for target in aarch64-apple-darwin x86_64-pc-windows-msvc i686-unknown-linux-gnu; do
+        echo "$package for $target"
+        cargo +nightly check --quiet -Zbuild-std=std --target $target -p $package
+    done
+    echo "$package for thumbv7em-none-eabi"
+    cargo +nightly check --quiet -Zbuild-std=core --target thumbv7em-none-eabi -p $package --no-default-features
+done

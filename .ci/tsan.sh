@@ -6,7 +6,8 @@ if ! has_nightly rust-src; then
     exit 0
 fi
 export RUSTFLAGS="-Zsanitizer=thread -Copt-level=1" CARGO_TARGET_DIR=$target/tsan
-tsan() { cargo +nightly test -Zbuild-std -p pool-core --target "$host" "$@"; }
+on() { cargo +nightly test -Zbuild-std --target "$host" -p "$@"; }
+tsan() { on pool-core "$@"; }
 
 tsan --lib -- layer source
 tsan --test budget --test stats
@@ -15,3 +16,4 @@ tsan --test global -- --skip fork
 # One layer over each source has all that threads can share. Mirrors are mapped by bare system calls,
 # of which the sanitizer does not know that they make memory new.
 tsan --test contract -- --skip below --skip mirrors
+on pool-arena --test sync_arena
