@@ -10,7 +10,7 @@ export RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR=$target/asan
 asan() { cargo +nightly test -p pool-core --target "$host" "$@"; }
 
 # Children crash on purpose, and the parent reads the signal.
-export ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:quarantine_size_mb=16:detect_leaks=0
+export ASAN_OPTIONS=handle_segv=0:handle_sigbus=0:quarantine_size_mb=16:detect_leaks=0:allocator_may_return_null=1
 # Not with the sanitizer's own mappings: a core dump of its shadow, a full table, resident bytes.
 own=(--skip core_dump --skip a_full_table --skip touching_memory)
 asan --lib -- "${own[@]}"
