@@ -1,6 +1,6 @@
 //! `Arena`: the region pool itself.
 
-use crate::chunk::{Chunk, Chunks};
+use crate::chunk::{Chunk, Chunks, Spare};
 use crate::cleanup::{Cleanups, Mark};
 #[cfg(feature = "std")]
 use crate::config::ArenaBuilder;
@@ -71,7 +71,7 @@ pub struct Arena<S: PageSource = DefaultSource> {
     /// Chunks with objects, newest first.
     pub(crate) used: Chunks,
     /// Chunks without.
-    pub(crate) spare: Chunks,
+    pub(crate) spare: Spare,
     pub(crate) large: LargeList,
     pub(crate) cleanups: Cleanups,
     /// Bytes of runs: of this arena, its open scopes and the arenas it adopted.
@@ -122,7 +122,8 @@ impl Arena {
         Ok(Self::new())
     }
 
-    /// An arena with room for `capacity` bytes (of small objects) before it asks its source again.
+    /// An arena with room for `capacity` bytes before it asks its source again. Large objects ask
+    /// all the same; see [`ArenaBuilder::large_from`].
     ///
     /// # Panics
     /// If the source refuses; [`try_with_capacity`](Self::try_with_capacity) does not.
@@ -190,7 +191,7 @@ impl<S: PageSource> Arena<S> {
             current: Cell::new(None),
             home: Cell::new(None),
             used: Chunks::new(),
-            spare: Chunks::new(),
+            spare: Spare::new(),
             large: LargeList::new(),
             cleanups: Cleanups::new(),
             held: Cell::new(0),
@@ -205,10 +206,13 @@ impl<S: PageSource> Arena<S> {
     /// The source that the chunks come from.
     #[must_use]
     pub fn source(&self) -> &S {
-        match &self.source {
-            Source::Owned(source) => source,
-            // SAFETY: the parent lives and is borrowed as long as the scope, as the field says.
-            Source::Lent(parent) => unsafe { &**parent }.source(),
+        let mut arena = self;
+        loop {
+            match &arena.source {
+                Source::Owned(source) => return source,
+                // SAFETY: the parent lives and is borrowed as long as the scope, as the field says.
+                Source::Lent(parent) => arena = unsafe { &**parent },
+            }
         }
     }
 
@@ -292,10 +296,11 @@ impl<S: PageSource> Arena<S> {
         self.held.get()
     }
 
-    /// The most bytes that it may hold from its source; `None` for no limit.
+    /// The most bytes that it may hold from its source; `None` for no limit. A scope has what its
+    /// parents leave it, too.
     #[must_use]
     pub fn allocation_limit(&self) -> Option<usize> {
-        Some(self.limit.get()).filter(|&limit| limit != usize::MAX)
+        Some(self.held.get().saturating_add(self.allocation_limit_remaining()?))
     }
 
     /// Changes the limit on what is held from the source, in bytes. What is held already stays.
@@ -316,7 +321,9 @@ impl<S: PageSource> Arena<S> {
     /// Bytes that may still be had under the limit; `None` for no limit.
     #[must_use]
     pub fn allocation_limit_remaining(&self) -> Option<usize> {
-        Some(self.allocation_limit()?.saturating_sub(self.held.get()))
+        let levels = core::iter::successors(Some(self), |arena| arena.parent());
+        let limited = levels.filter(|arena| arena.limit.get() != usize::MAX);
+        limited.map(|arena| arena.limit.get().saturating_sub(arena.held.get())).min()
     }
 
     /// Bytes free in the current chunk.

@@ -1,6 +1,7 @@
 //! Blocks that change: the last one given back, grown or shrunk in place. A storage file.
 
 use crate::arena::Arena;
+use crate::chunk::wipe;
 use crate::error::AllocError;
 use crate::growing::Growing;
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
@@ -26,7 +27,7 @@ impl<S: PageSource> Arena<S> {
         }
         if self.tip.is_last(block) {
             // SAFETY: it begins at the cursor and was cut off with this size; it is not used.
-            unsafe { self.tip.give_back(layout.size(), self.config.window()) };
+            unsafe { self.give_back_top(block, round(layout.size())) };
         } else {
             let memory = Growing { start: block, bytes: round(layout.size()) };
             // SAFETY: the caller's promise.
@@ -51,11 +52,32 @@ impl<S: PageSource> Arena<S> {
         self.tip.take_low(bytes, self.config.window())
     }
 
+    /// Takes the `bytes` from `start`, where the cursor is, back.
+    ///
+    /// # Safety
+    /// They are an object that was cut off there, as long as it was rounded, or the lower end of
+    /// one, and nobody uses them any more.
+    #[inline]
+    unsafe fn give_back_top(&self, start: NonNull<u8>, bytes: usize) {
+        if self.config.zero_on_reset {
+            // SAFETY: nobody uses them.
+            unsafe { wipe(start, bytes) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.tip.give_back(bytes, self.config.window()) };
+    }
+
     /// Takes the `bytes` below what is free back.
     ///
     /// # Safety
     /// They were cut off there by [`take_low`](Self::take_low), and nobody uses them any more.
     pub(crate) unsafe fn give_back_low(&self, bytes: usize) {
+        if self.config.zero_on_reset {
+            // SAFETY: they lie below what is free, in the same chunk.
+            let start = unsafe { self.tip.low().sub(bytes) };
+            // SAFETY: nobody uses them.
+            unsafe { wipe(start, bytes) };
+        }
         // SAFETY: the caller's promise.
         unsafe { self.tip.give_back_low(bytes, self.config.window()) };
     }
@@ -158,7 +180,7 @@ impl<S: PageSource> Arena<S> {
                 // SAFETY: both lie in the old block, and do not overlap, as `less` says.
                 unsafe { block.copy_to_nonoverlapping(place, new.size()) };
                 // SAFETY: the lower end of the last block, no longer used.
-                unsafe { self.tip.give_back(less, self.config.window()) };
+                unsafe { self.give_back_top(block, less) };
                 return Ok(place);
             }
         }

@@ -111,28 +111,32 @@ impl<'a, T: ?Sized> ArenaBox<'a, T> {
         Self::into_mut(boxed)
     }
 
-    /// For [`unsize_box!`](crate::unsize_box): the same value as `coerce` sees it, which returns what it is given.
-    ///
-    /// # Panics
-    /// If `coerce` returns anything else: something that the value refers to, say, which has another
-    /// owner. Nothing is dropped then.
+    /// For [`unsize_box!`](crate::unsize_box): the value's address, and its lifetime, which the
+    /// compiler can neither lengthen nor shorten.
     #[doc(hidden)]
     #[inline]
-    pub fn unsized_by<U>(
-        boxed: ArenaBox<'a, U>,
-        coerce: impl for<'x> FnOnce(&'x mut U) -> &'x mut T,
-    ) -> Self {
-        let mut boxed = ManuallyDrop::new(boxed);
-        // SAFETY: initialised and exclusive.
-        let same = NonNull::from(coerce(unsafe { boxed.ptr.as_mut() }));
-        // SAFETY: it was a reference just now.
-        let len = size_of_val(unsafe { same.as_ref() });
-        // All of the value's bytes and no others: nobody else can own what lies there. (Of no bytes
-        // there may be many at one address; who returns one that `coerce` may keep gives it up.)
-        assert!(same.addr() == boxed.ptr.addr() && len == size_of::<U>(), "not the same value");
-        Self { ptr: same, marker: PhantomData }
+    #[must_use]
+    pub fn into_parts(boxed: Self) -> (*mut T, Lifetime<'a>) {
+        let boxed = ManuallyDrop::new(boxed);
+        (boxed.ptr.as_ptr(), Lifetime(PhantomData))
+    }
+
+    /// For [`unsize_box!`](crate::unsize_box): a box of these parts.
+    ///
+    /// # Safety
+    /// They are those of one [`into_parts`](Self::into_parts), the address as it was or after an
+    /// unsizing coercion, and are used once.
+    #[doc(hidden)]
+    #[inline]
+    pub unsafe fn from_parts(ptr: *mut T, _: Lifetime<'a>) -> Self {
+        // SAFETY: the address of a value, as the caller promises.
+        Self { ptr: unsafe { NonNull::new_unchecked(ptr) }, marker: PhantomData }
     }
 }
+
+/// An invariant lifetime; see [`ArenaBox::into_parts`].
+#[doc(hidden)]
+pub struct Lifetime<'a>(PhantomData<fn(&'a ()) -> &'a ()>);
 
 impl<T> ArenaBox<'_, T> {
     /// Moves the value out.
@@ -226,6 +230,7 @@ impl<F: ?Sized + core::future::Future + Unpin> core::future::Future for ArenaBox
 /// itself, and other types may not do in stable Rust.
 ///
 /// ```
+/// #![forbid(unsafe_code)]
 /// use pool_arena::{Arena, ArenaBox, unsize_box};
 /// let arena = Arena::new();
 /// let shown: ArenaBox<dyn std::fmt::Display> = unsize_box!(arena.alloc_box(7) => dyn std::fmt::Display);
@@ -233,9 +238,23 @@ impl<F: ?Sized + core::future::Future + Unpin> core::future::Future for ArenaBox
 /// let slice = unsize_box!(arena.alloc_box([1, 2]) => [i32]);
 /// assert_eq!(slice.len(), 2);
 /// ```
+///
+/// The value stays the same: it is not dereferenced, to something that has another owner.
+///
+/// ```compile_fail,E0308
+/// use pool_arena::{Arena, unsize_box};
+/// let arena = Arena::new();
+/// let mut text = String::from("mine");
+/// let owned = unsize_box!(arena.alloc_box(&mut text) => String);
+/// ```
 #[macro_export]
 macro_rules! unsize_box {
-    ($boxed:expr => $to:ty) => {
-        $crate::ArenaBox::<'_, $to>::unsized_by($boxed, |value| value)
-    };
+    ($boxed:expr => $to:ty) => {{
+        let (value, lifetime) = $crate::ArenaBox::into_parts($boxed);
+        // A pointer coerces by unsizing only, where a reference would also be dereferenced: to
+        // something that the value refers to, or that is inside of it.
+        let value: *mut $to = value;
+        // SAFETY: the parts of this one box, unsized.
+        unsafe { $crate::ArenaBox::from_parts(value, lifetime) }
+    }};
 }

@@ -113,10 +113,8 @@ impl Chunk {
     #[cold]
     pub(crate) unsafe fn zero(self) {
         let Gap { low, len } = self.whole();
-        poison::allow(low.as_ptr(), len);
         // SAFETY: the bytes lie in the live run, behind the header, and nobody uses them.
-        unsafe { low.write_bytes(0, len) };
-        core::hint::black_box(low);
+        unsafe { wipe(low, len) };
     }
 
     /// The run again.
@@ -130,6 +128,20 @@ impl Chunk {
         // SAFETY: the header is live, and moved out of once, as the caller promises.
         unsafe { self.0.read() }.run
     }
+}
+
+/// Overwrites `len` bytes with zeros.
+///
+/// # Safety
+/// They are an arena's, live and writable, and nobody uses what they contain.
+#[cold]
+pub(crate) unsafe fn wipe(start: NonNull<u8>, len: usize) {
+    poison::allow(start.as_ptr(), len);
+    // SAFETY: the caller's promise.
+    unsafe { start.write_bytes(0, len) };
+    // Though nobody looks at them from here.
+    core::hint::black_box(start);
+    poison::forbid(start.as_ptr(), len);
 }
 
 /// A list of chunks, newest first. It owns them; whoever drops it has emptied it before.
@@ -164,21 +176,68 @@ impl Chunks {
         Some(chunk)
     }
 
-    /// Takes the first chunk out that has room for `need` bytes.
-    pub(crate) fn take_fitting(&self, need: usize) -> Option<Chunk> {
-        let mut link = &self.head;
-        let mut found = link.get()?;
-        while found.capacity() < need {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Chunk> {
+        core::iter::successors(self.head.get(), |chunk| chunk.next())
+    }
+}
+
+/// How many spare chunks are looked at for one that is long enough.
+const LOOKS: usize = 16;
+
+/// Chunks without objects, newest first, and how long they are together. It owns them; whoever drops
+/// it has emptied it before.
+pub(crate) struct Spare {
+    chunks: Chunks,
+    bytes: Cell<usize>,
+}
+
+impl Spare {
+    pub(crate) const fn new() -> Self {
+        Self { chunks: Chunks::new(), bytes: Cell::new(0) }
+    }
+
+    /// Bytes of all their runs.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.head().is_none()
+    }
+
+    pub(crate) fn head(&self) -> Option<Chunk> {
+        self.chunks.head()
+    }
+
+    pub(crate) fn push(&self, chunk: Chunk) {
+        self.bytes.set(self.bytes.get() + chunk.len());
+        self.chunks.push(chunk);
+    }
+
+    pub(crate) fn pop(&self) -> Option<Chunk> {
+        let chunk = self.chunks.pop()?;
+        self.bytes.set(self.bytes.get() - chunk.len());
+        Some(chunk)
+    }
+
+    /// Takes one of the first chunks out that has room for `need` bytes and a run of at most `most`.
+    pub(crate) fn take_fitting(&self, need: usize, most: usize) -> Option<Chunk> {
+        let mut link = &self.chunks.head;
+        for _ in 0..LOOKS {
+            let chunk = link.get()?;
+            if chunk.capacity() >= need && chunk.len() <= most {
+                link.set(chunk.next());
+                self.bytes.set(self.bytes.get() - chunk.len());
+                return Some(chunk);
+            }
             // SAFETY: a chunk in a list is live, and stays so as long as `self` is borrowed here:
             // nothing in this loop dissolves one.
-            link = &unsafe { found.0.as_ref() }.next;
-            found = link.get()?;
+            link = &unsafe { chunk.0.as_ref() }.next;
         }
-        link.set(found.next());
-        Some(found)
+        None
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Chunk> {
-        core::iter::successors(self.head.get(), |chunk| chunk.next())
+        self.chunks.iter()
     }
 }

@@ -8,7 +8,7 @@ use pool_core::PageSource;
 /// # Cleanups
 ///
 /// They run when the arena is reset or dropped or when the scope ends that they were registered in,
-/// newest first. A panic in one does not skip the others: without the feature `std` a second panic
+/// newest first (never, if that scope is leaked). A panic in one does not skip the others: without the feature `std` a second panic
 /// aborts, with it the first one goes on after all have run.
 ///
 /// `Send`, because the arena may be emptied on another thread; `'static`, because references into

@@ -115,7 +115,8 @@ impl ArenaBuilder {
     }
 
     /// Whether memory is overwritten with zeros before it is used again or goes back to the
-    /// source: for secrets. It costs a pass over all chunks that were used. Default `false`.
+    /// source, at a reset, the end of a scope, a rewind, or when an object is given back: for
+    /// secrets. It costs a pass over all chunks that were used, or lent to a scope. Default `false`.
     pub fn zero_on_reset(mut self, zero: bool) -> Self {
         self.config.zero_on_reset = zero;
         self

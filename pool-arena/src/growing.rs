@@ -153,7 +153,8 @@ impl<S: PageSource> Arena<S> {
         if let Some(low) = self.place_low(want) {
             return Ok(at(low));
         }
-        if want <= self.config.max_chunk / 2 {
+        // What is not large by its size must not have a run of its own: it would stay.
+        if want <= self.config.max_chunk / 2 || !self.is_large(want) {
             self.open_chunk(want)?;
             if let Some(low) = self.place_low(want) {
                 return Ok(at(low));

@@ -7,7 +7,7 @@ use crate::tip::Gap;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::slice;
-use pool_core::PageSource;
+use pool_core::{PageSource, poison};
 
 impl<S: PageSource> Arena<S> {
     /// The memory that objects were put into, as slices: each chunk's, newest chunk first and in
@@ -30,9 +30,13 @@ impl<S: PageSource> Arena<S> {
     pub fn iter_allocated_chunks(&mut self) -> impl Iterator<Item = &[MaybeUninit<u8>]> {
         // SAFETY: `&mut self` is borrowed as long as the iterator and its slices live.
         let raw = unsafe { self.iter_allocated_chunks_raw() };
-        // SAFETY: so many bytes lie in a live run, nobody writes to them as long as the arena is
-        // borrowed, and any contents are valid.
-        raw.map(|(start, len)| unsafe { slice::from_raw_parts(start.cast(), len) })
+        raw.map(|(start, len)| {
+            // Padding between objects may be read here.
+            poison::allow(start, len);
+            // SAFETY: so many bytes lie in a live run, nobody writes to them as long as the arena is
+            // borrowed, and any contents are valid.
+            unsafe { slice::from_raw_parts(start.cast(), len) }
+        })
     }
 
     /// As [`iter_allocated_chunks`](Self::iter_allocated_chunks): start and length in bytes.

@@ -180,6 +180,8 @@ mod values;
 
 pub use arena::{Arena, DefaultSource};
 pub use boxed::ArenaBox;
+#[doc(hidden)]
+pub use boxed::Lifetime;
 pub use config::ArenaBuilder;
 pub use error::{AllocError, AllocOrInitError};
 pub use root::{CovariantRoot, Root};

@@ -4,8 +4,8 @@
 //! either forbid the parent's values inside or let the parent hand out what will be rewound. Here
 //! the parent *lends* its free bytes: what it hands out meanwhile lies elsewhere.
 
-use crate::arena::{Arena, Source};
-use crate::chunk::Chunk;
+use crate::arena::{Arena, DefaultSource, Source};
+use crate::chunk::{Chunk, wipe};
 use crate::cleanup::Mark;
 use crate::config::Config;
 use crate::tip::Gap;
@@ -19,7 +19,7 @@ use pool_core::PageSource;
 ///
 /// A scope that is leaked (`mem::forget`) leaks its chunks, and its cleanups do not run; nothing
 /// else goes wrong.
-pub struct Scope<'a, S: PageSource> {
+pub struct Scope<'a, S: PageSource = DefaultSource> {
     /// Its source points to `parent`. Never moved out: its tip may lie in the parent's chunk, so
     /// nobody may get at it by `&mut`. When it is dropped it is empty.
     inner: Arena<S>,
@@ -111,6 +111,10 @@ impl<S: PageSource> Arena<S> {
     /// # Safety
     /// The bytes are free, and lie in `chunk` or were lent to this arena, too.
     unsafe fn take_tip_back(&self, lent: Gap, chunk: Option<Chunk>) {
+        if self.config.zero_on_reset {
+            // SAFETY: free, as the caller promises.
+            unsafe { wipe(lent.low, lent.len) };
+        }
         if lent.len > self.tip.free() {
             self.leave();
             self.current.set(chunk);
@@ -139,8 +143,14 @@ impl<S: PageSource> Arena<S> {
                 unsafe { chunk.zero() };
             }
             self.held.set(self.held.get() - chunk.len());
-            chunk.empty();
-            parent.spare.push(chunk);
+            if parent.spare.bytes() + chunk.len() <= self.config.retain {
+                chunk.empty();
+                parent.spare.push(chunk);
+            } else {
+                parent.refund(chunk.len());
+                // SAFETY: it left its list, and its objects are not used.
+                unsafe { parent.release_chunk(chunk) };
+            }
         }
         // Of arenas that were adopted, and of scopes that were leaked.
         parent.refund(self.held.get());
@@ -213,9 +223,10 @@ impl<S: PageSource> Arena<S> {
     ///
     /// # Safety
     /// - `to` was made by this very arena (not by one of its scopes), which since then has not been
-    ///   reset or sealed, nor rewound to an earlier checkpoint.
+    ///   reset, sealed or exchanged, nor rewound to an earlier checkpoint.
     /// - No scope of it is open.
-    /// - Nothing is used any more that was allocated since, growth of older vectors included.
+    /// - Nothing is used any more that was allocated since, growth of older vectors included, and
+    ///   what the cleanups allocate while they run.
     pub unsafe fn rewind(&self, to: Checkpoint) {
         /// Goes back even if a cleanup panics.
         struct Back<'a, S: PageSource>(&'a Arena<S>, Checkpoint);
@@ -247,6 +258,10 @@ impl<S: PageSource> Arena<S> {
             self.spare.push(chunk);
         }
         self.refund(self.adopted.replace(to.adopted) - to.adopted);
+        if self.config.zero_on_reset {
+            // SAFETY: what was free then is free again, as the caller promises.
+            unsafe { wipe(to.gap.low, to.gap.len) };
+        }
         if let Some(chunk) = to.current {
             // SAFETY: the chunk was current then, so it is not newer, and in `used`. What was free
             // then is free again, as the caller promises.

@@ -79,7 +79,10 @@ pub struct Sealed<R: Root, S: PageSource = DefaultSource> {
 }
 
 // SAFETY: it owns the arena, which is `Send` with its source, and the root, which is `Send` whatever
-// its lifetime. Whoever else refers to the arena is the root itself, and then it is not `Send`.
+// its lifetime. Whoever else refers to the arena is the root itself, and then it is not `Send`, unless
+// it is wrapped in something that is, because it only lets its own thread in: such a wrapper has to
+// bear that what it holds is used on other threads meanwhile, as in any future that moves while
+// it borrows from itself.
 unsafe impl<R, S> Send for Sealed<R, S>
 where
     R: Root,
@@ -252,9 +255,9 @@ impl<R: Root, S: PageSource> Sealed<R, S> {
 
     /// Bytes that the arena holds from its source.
     #[must_use]
-    pub fn allocated_bytes_including_metadata(&self) -> usize {
-        // SAFETY: initialised; this reads a cell that only `&mut self` lets change, or a root that
-        // holds the arena, and such a root, as it is not `Sync`, has the same thread.
+    pub fn allocated_bytes_including_metadata(&mut self) -> usize {
+        // SAFETY: initialised. Exclusive: through `&self` a root that holds the arena, and says that
+        // it may be shared since it checks its thread itself, could allocate at the same time.
         unsafe { self.arena.as_ref() }.held.get()
     }
 }
@@ -292,7 +295,7 @@ impl<S: PageSource> Arena<S> {
     /// If it would pass this arena's limit; with the sealed arena, intact.
     pub fn try_adopt<'x, R: Root>(
         &'x self,
-        sealed: Sealed<R, S>,
+        mut sealed: Sealed<R, S>,
     ) -> Result<R::In<'x>, AdoptError<R, S>> {
         let bytes = sealed.allocated_bytes_including_metadata();
         if let Err(error) = self.may_hold(bytes) {

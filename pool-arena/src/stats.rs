@@ -54,7 +54,7 @@ impl<S: PageSource> Arena<S> {
             chunks: self.used.iter().count(),
             chunk_bytes: self.used.iter().map(Chunk::len).sum(),
             spare: self.spare.iter().count(),
-            spare_bytes: self.spare.iter().map(Chunk::len).sum(),
+            spare_bytes: self.spare.bytes(),
             large: self.large.iter().count(),
             large_bytes: self.large.iter().map(Large::len).sum(),
             adopted_bytes: self.adopted.get(),

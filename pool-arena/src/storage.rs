@@ -194,7 +194,8 @@ impl<S: PageSource> Arena<S> {
     /// chunk.
     #[inline(always)]
     pub(crate) fn is_large(&self, size: usize) -> bool {
-        size >= self.config.large_from
+        // As the fast path sees it, which rounds: so it is the same for a size and for what it takes.
+        size > self.config.window()
     }
 
     /// Whether an object has a run of its own: a function of its layout and its address, since what
@@ -261,9 +262,8 @@ impl<S: PageSource> Arena<S> {
         let turn = self.next_len.get();
         let run = match self.acquire_inline(Request::new(least.max(turn))) {
             Ok(run) => {
-                if least <= turn {
-                    self.next_len.set((turn * 2).min(self.config.max_chunk));
-                }
+                let next = least.max(turn).saturating_mul(2).min(self.config.max_chunk);
+                self.next_len.set(next.max(turn));
                 run
             }
             Err(error) if least < turn => self.acquire(Request::new(least)).map_err(|_| error)?,
@@ -302,13 +302,35 @@ impl<S: PageSource> Arena<S> {
     }
 
     /// A spare chunk with at least `need` bytes, of this arena or of one whose scope it is.
+    #[inline]
     fn take_spare(&self, need: usize) -> Option<Chunk> {
-        if let Some(chunk) = self.spare.take_fitting(need) {
-            return Some(chunk);
+        if !self.spare.is_empty() {
+            if let Some(chunk) = self.spare.take_fitting(need, usize::MAX) {
+                return Some(chunk);
+            }
         }
-        let chunk = self.parent()?.take_spare(need)?;
-        // The parents count it already.
-        self.held.set(self.held.get() + chunk.len());
+        if self.parent().is_some() { self.take_spare_above(need) } else { None }
+    }
+
+    /// A spare chunk of the nearest parent that has one; who stands between counts it from now on,
+    /// if that passes no limit.
+    #[cold]
+    fn take_spare_above(&self, need: usize) -> Option<Chunk> {
+        let mut most = usize::MAX;
+        let mut level = self;
+        let chunk = loop {
+            most = most.min(level.limit.get().saturating_sub(level.held.get()));
+            level = level.parent()?;
+            if let Some(chunk) = level.spare.take_fitting(need, most) {
+                break chunk;
+            }
+        };
+        let owner = level;
+        let mut level = self;
+        while !core::ptr::eq(level, owner) {
+            level.held.set(level.held.get() + chunk.len());
+            level = level.parent()?;
+        }
         Some(chunk)
     }
 
@@ -317,10 +339,9 @@ impl<S: PageSource> Arena<S> {
     #[inline]
     pub(crate) fn find_home(&self) {
         let alone = |chunk: &Chunk| {
-            let spare: usize = self.spare.iter().map(Chunk::len).sum();
-            self.held.get() == chunk.len() + spare
+            self.held.get() == chunk.len() + self.spare.bytes()
                 && self.held.get() <= self.config.retain
-                && self.current.get().is_none_or(|current| current == *chunk)
+                && self.current.get() == Some(*chunk)
                 && !self.config.zero_on_reset
                 && self.cleanups.mark() == Mark::OLDEST
         };
@@ -361,18 +382,16 @@ impl<S: PageSource> Arena<S> {
     /// Whether `bytes` more would pass no limit, here or in the parents.
     #[inline(always)]
     pub(crate) fn may_hold(&self, bytes: usize) -> Result<(), AllocError> {
-        if bytes > self.limit.get().saturating_sub(self.held.get()) {
-            return Err(self.over_limit(bytes));
+        let mut level = self;
+        loop {
+            if bytes > level.limit.get().saturating_sub(level.held.get()) {
+                return Err(level.over_limit(bytes));
+            }
+            match level.parent() {
+                None => return Ok(()),
+                Some(parent) => level = parent,
+            }
         }
-        match self.parent() {
-            None => Ok(()),
-            Some(parent) => parent.may_hold_more(bytes),
-        }
-    }
-
-    #[cold]
-    fn may_hold_more(&self, bytes: usize) -> Result<(), AllocError> {
-        self.may_hold(bytes)
     }
 
     #[cold]
@@ -404,7 +423,7 @@ impl<S: PageSource> Arena<S> {
     ///
     /// # Safety
     /// It is in no list, and no object in it is used any more.
-    unsafe fn release_chunk(&self, chunk: Chunk) {
+    pub(crate) unsafe fn release_chunk(&self, chunk: Chunk) {
         // SAFETY: the caller's promise; the handle ends here.
         let run = unsafe { chunk.dissolve() };
         // SAFETY: the run came from the source, is released once, and nobody uses it.
@@ -430,6 +449,8 @@ impl<S: PageSource> Arena<S> {
                 bytes += chunk.len();
                 kept.push(chunk);
             } else {
+                // Only the owner of its source is reset, so no parent is charged.
+                self.held.set(self.held.get() - chunk.len());
                 // SAFETY: it left its list, and its objects are not used.
                 unsafe { self.release_chunk(chunk) };
             }
@@ -448,9 +469,8 @@ impl<S: PageSource> Arena<S> {
             chunk.empty();
             self.spare.push(chunk);
         }
-        // Only the owner of its source is reset, so no parent is charged.
-        self.held.set(bytes);
-        self.adopted.set(0);
+        // What is held beyond that are the chunks of scopes that were leaked.
+        self.held.set(self.held.get() - self.adopted.replace(0));
         let longest = self.spare.head().map_or(0, Chunk::len);
         let next = (2 * longest).clamp(self.config.first_chunk, self.config.max_chunk);
         self.next_len.set(self.next_len.get().min(next));
@@ -471,7 +491,7 @@ impl<S: PageSource> Arena<S> {
     pub(crate) unsafe fn release_all(&self) {
         match (&self.source, self.home.get()) {
             // All that was allocated lies in this chunk, and no large object or scope is there.
-            (Source::Owned(source), Some(chunk)) if self.spare.head().is_none() => {
+            (Source::Owned(source), Some(chunk)) if self.spare.is_empty() => {
                 // SAFETY: no object in it is used, and the list that it is in goes, too.
                 let run = unsafe { chunk.dissolve() };
                 // SAFETY: the run came from the source, is released once, and nobody uses it.

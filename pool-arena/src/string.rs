@@ -1,6 +1,6 @@
 //! `TailString`, and formatting into the arena.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, DefaultSource};
 use crate::error::{AllocError, refuse};
 use crate::tail::TailVec;
 use core::fmt::{self, Write};
@@ -21,7 +21,7 @@ use pool_core::PageSource;
 /// assert_eq!(line, "n = 12");
 /// # Ok::<(), std::fmt::Error>(())
 /// ```
-pub struct TailString<'a, S: PageSource> {
+pub struct TailString<'a, S: PageSource = DefaultSource> {
     /// UTF-8.
     bytes: TailVec<'a, u8, S>,
 }

@@ -1,6 +1,7 @@
 //! `TailVec`: a vector that grows without leaving copies behind. A storage file.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, DefaultSource};
+use crate::boxed::ArenaBox;
 use crate::error::{AllocError, refuse};
 use crate::growing::{Growing, bytes_of};
 use core::alloc::Layout;
@@ -32,7 +33,7 @@ use pool_core::PageSource;
 /// room for twice as much. Such a chunk is kept by a reset like any other, so that in the long run
 /// nothing moves. Beyond half of [`max_chunk`](crate::ArenaBuilder::max_chunk) it lies in a run of
 /// its own, and the old run goes back at each move.
-pub struct TailVec<'a, T, S: PageSource> {
+pub struct TailVec<'a, T, S: PageSource = DefaultSource> {
     arena: &'a Arena<S>,
     /// Memory for `capacity` items, the first `len` of them initialised.
     memory: Growing,
@@ -283,7 +284,8 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
         Ok(())
     }
 
-    /// The items, for as long as the arena is borrowed. They are not dropped by the arena. What was
+    /// The items, for as long as the arena is borrowed. They are never dropped;
+    /// [`finish_boxed`](Self::finish_boxed) sees to that. What was
     /// reserved beyond them is free again, if nothing else grew there.
     #[inline]
     #[must_use]
@@ -294,6 +296,25 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
         unsafe { this.arena.cut_memory(this.memory, used, align_of::<T>()) };
         // SAFETY: so many items are initialised, and exclusive until the arena is `&mut` or gone.
         unsafe { slice::from_raw_parts_mut(this.start().as_ptr(), this.len) }
+    }
+
+    /// The items, in a box that drops them.
+    ///
+    /// ```
+    /// # use pool_arena::Arena;
+    /// let arena = Arena::new();
+    /// let mut words = arena.tail_vec();
+    /// words.extend(["a".to_string(), "b".to_string()]);
+    /// let words = words.finish_boxed();
+    /// assert_eq!(words.concat(), "ab");
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn finish_boxed(self) -> ArenaBox<'a, [T]>
+    where
+        T: 'a,
+    {
+        ArenaBox::of(self.finish())
     }
 
     // The vector is passed on in parts and comes back in parts: whoever pushes in a loop then has

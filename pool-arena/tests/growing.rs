@@ -106,3 +106,52 @@ fn a_vector_survives_a_refusal() {
     assert!(len >= 8 << 10);
     assert!(bytes.iter().enumerate().all(|(at, &byte)| byte == at as u8));
 }
+
+/// Sizes that are not large until they are rounded, at an address where a large object could stand,
+/// in front of bytes that somebody else has written.
+#[test]
+fn almost_large_objects_are_given_back_as_what_they_are() {
+    for size in [65528, 65529, 65535, 65536] {
+        for by_vector in [false, true] {
+            let arena = Arena::try_with_capacity_in(1 << 20, Heap::new()).unwrap();
+            let here = std::ptr::from_mut(arena.alloc(0u64)).addr();
+            arena.alloc_slice_fill_copy((here - 65536 - 64) % 4096, 0u8);
+            if by_vector {
+                let bytes = Vec::<u8, _>::with_capacity_in(size, &arena);
+                arena.alloc([0x41u8; 64]);
+                drop(bytes);
+            } else {
+                let filled = arena.alloc_slice_try_fill_with(size, |index| {
+                    if index == 0 {
+                        arena.alloc([0x41u8; 64]);
+                    }
+                    if index < 3 { Ok(0x41u8) } else { Err(()) }
+                });
+                assert!(filled.is_err());
+            }
+            assert_eq!(arena.stats().large, 0);
+        }
+    }
+}
+
+#[test]
+fn a_tail_gives_its_runs_back_whatever_is_large() {
+    let arena = Arena::builder().max_chunk(64 << 10).large_from(1 << 20).build_in(Heap::new());
+    let mut tail = arena.tail_vec::<u64>();
+    for number in 0..200_000 {
+        tail.push(number);
+    }
+    drop(tail);
+    let stats = arena.stats();
+    assert_eq!(stats.large, 0);
+    assert_eq!(stats.held, stats.chunk_bytes + stats.spare_bytes);
+}
+
+#[test]
+fn chunks_grow_with_long_objects_too() {
+    let arena = Arena::new_in(Heap::new());
+    for _ in 0..1000 {
+        arena.alloc_slice_fill_copy(16_000, 0u8);
+    }
+    assert!(arena.stats().chunks < 40, "{}", arena.stats());
+}

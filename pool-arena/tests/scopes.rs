@@ -115,7 +115,10 @@ fn a_leaked_scope_leaks_its_chunks_only() {
         arena.reset();
     }
     arena.alloc(1);
-    assert!(arena.allocated_bytes_including_metadata() < source.traffic().live_bytes);
+    assert_eq!(
+        arena.allocated_bytes_including_metadata() as u64,
+        source.traffic().live_bytes as u64
+    );
 }
 
 #[test]
@@ -151,4 +154,101 @@ fn limits_count_scopes_and_scopes_obey_them() {
     assert!(arena.allocated_bytes_including_metadata() <= 64 << 10);
     // What the scope had is used again.
     assert!(arena.try_alloc_layout(bytes(25_000)).is_ok());
+}
+
+#[test]
+fn a_scope_has_what_its_parents_leave_it() {
+    let mut arena = Arena::builder().limit(1 << 20).retain(1 << 20).build_in(Heap::new());
+    arena.alloc_slice_fill_copy(60_000, 0u8);
+    arena.alloc_slice_fill_copy(60_000, 0u8);
+    arena.reset();
+    let held = arena.allocated_bytes_including_metadata();
+    {
+        let scope = arena.scope();
+        assert_eq!(scope.allocation_limit_remaining(), Some((1 << 20) - held));
+        scope.set_allocation_limit(Some(4096));
+        assert_eq!(scope.allocation_limit(), Some(4096));
+        // The parent's spare chunks are longer than that.
+        while scope.try_alloc([0u8; 1024]).is_ok() {}
+        assert!(scope.allocated_bytes_including_metadata() <= 4096);
+    }
+    assert_eq!(arena.allocation_limit(), Some(1 << 20));
+}
+
+#[test]
+fn a_scope_leaves_no_more_behind_than_is_retained() {
+    let arena = Arena::builder().retain(64 << 10).build_in(Heap::new());
+    arena.alloc(1u64);
+    arena.scoped(|scope| {
+        for _ in 0..100 {
+            scope.alloc_slice_fill_copy(50_000, 1u8);
+        }
+    });
+    assert!(arena.stats().spare_bytes <= 64 << 10);
+    let stats = arena.stats();
+    assert_eq!(stats.held, stats.chunk_bytes + stats.spare_bytes);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "leaks on purpose")]
+fn after_a_leaked_scope_a_reset_still_knows_what_is_used() {
+    let mut arena = Arena::new_in(Heap::new());
+    arena.alloc(1u64);
+    let leaked = arena.scope();
+    leaked.alloc_slice_fill_copy(9000, 1u8);
+    std::mem::forget(leaked);
+    drop(arena.scope());
+    arena.reset();
+    // The leaked chunk is still paid for.
+    let stats = arena.stats();
+    assert!(stats.held > stats.chunk_bytes + stats.spare_bytes);
+    arena.alloc(2u64);
+    let used: usize = arena.iter_allocated_chunks().map(<[_]>::len).sum();
+    assert_eq!(used, 8);
+    // Dropped where the scope's memory is: it goes with the heap source.
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "leaks on purpose")]
+fn scopes_may_be_nested_very_deep() {
+    let depth = 120_000;
+    let root: &Arena<Heap> = Box::leak(Box::new(Arena::new_in(Heap::new())));
+    let mut inner = root;
+    for _ in 0..depth {
+        inner = Box::leak(Box::new(inner.scope()));
+    }
+    inner.alloc_slice_fill_copy(100_000, 0u8);
+    inner.alloc_slice_fill_copy(1000, 0u8);
+    assert!(root.allocated_bytes_including_metadata() > 100_000);
+}
+
+#[test]
+fn secrets_are_gone_with_their_scope() {
+    let mut arena = Arena::builder().zero_on_reset(true).build_in(Heap::new());
+    let secret =
+        |arena: &Arena<Heap>| arena.alloc_slice_copy(b"hunter2 hunter2 hunter2 hunter2 ").as_ptr();
+    let clean = |arena: &Arena<Heap>, place: *const u8| {
+        let bytes = arena.alloc_layout(std::alloc::Layout::new::<[u8; 32]>());
+        assert_eq!(bytes.as_ptr().cast_const(), place);
+        // SAFETY: placed for them, and any arena that zeroes has written them once.
+        assert_eq!(unsafe { bytes.cast::<[u8; 32]>().read() }, [0; 32]);
+    };
+    arena.alloc(1u64);
+    let place = arena.scoped(|scope| secret(scope));
+    clean(&arena, place);
+    let checkpoint = arena.checkpoint();
+    let place = secret(&arena);
+    // SAFETY: what was allocated since is not used.
+    unsafe { arena.rewind(checkpoint) };
+    clean(&arena, place);
+    let mut tail = arena.tail_vec_with_capacity::<u8>(32);
+    tail.extend_from_slice(b"hunter2 hunter2 hunter2 hunter2 ");
+    let place = tail.as_ptr();
+    drop(tail);
+    let tail = arena.tail_vec_with_capacity::<u8>(32);
+    assert_eq!(tail.as_ptr(), place);
+    // SAFETY: as above.
+    assert_eq!(unsafe { place.cast::<[u8; 32]>().read() }, [0; 32]);
+    drop(tail);
+    arena.reset();
 }
