@@ -1,0 +1,17 @@
+//! Allocators for small objects, each with an end of its own: keys, values, nodes, session data.
+//!
+//! Blocks come in [size classes](SizeClass), cut from *spans*: runs of pages from a
+//! [`PageSource`](pool_core::PageSource) that are aligned to their length.
+//!
+//! # Sources
+//!
+//! A class for each size and the layout handed back on free, so that no block has a header, are
+//! Loki's (`SmallObjAllocator`); the spacing of the classes is jemalloc's.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+#[allow(dead_code, reason = "the allocators that refuse come next")]
+mod error;
+mod size_class;
+
+pub use error::AllocError;
+pub use size_class::SizeClass;
