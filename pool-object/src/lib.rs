@@ -9,9 +9,14 @@
 //! Loki's (`SmallObjAllocator`); the spacing of the classes is jemalloc's.
 #![cfg_attr(not(feature = "std"), no_std)]
 
-#[allow(dead_code, reason = "the allocators that refuse come next")]
 mod error;
+mod large;
+mod magazine;
 mod size_class;
+mod small;
+mod span;
+mod store;
 
 pub use error::AllocError;
 pub use size_class::SizeClass;
+pub use small::{DefaultSource, SmallAlloc, usable_size};

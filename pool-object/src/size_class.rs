@@ -68,8 +68,17 @@ impl SizeClass {
     #[inline(always)]
     #[must_use]
     pub const fn of(layout: Layout) -> Option<Self> {
+        match Self::of_common(layout) {
+            Some(class) => Some(class),
+            None => Self::of_rare(layout),
+        }
+    }
+
+    /// The class of a layout that the table has: from 1 byte to 4 KiB.
+    #[inline(always)]
+    pub(crate) const fn of_common(layout: Layout) -> Option<Self> {
         let index = Self::rounded(layout).wrapping_sub(1) / 8;
-        if index < LOOKUP.len() { Some(LOOKUP[index]) } else { Self::of_rare(layout) }
+        if index < LOOKUP.len() { Some(LOOKUP[index]) } else { None }
     }
 
     /// The class of a layout that the table has not, if there is one.
