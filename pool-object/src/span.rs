@@ -146,7 +146,7 @@ impl Span {
     }
 
     /// Takes blocks out: all that came back, else some that were never out, about a page of
-    /// them. `None` if the span is full.
+    /// them at first and more later. `None` if the span is full.
     ///
     /// The first costs no more than the head of the list; the second touches what it links.
     pub(crate) fn take(self) -> Option<Chain> {
@@ -158,12 +158,14 @@ impl Span {
         self.carve()
     }
 
+    /// Takes blocks out that were never out: a page of them, which is touched anyway then; and as
+    /// many as were taken before, up to four pages, since more will follow.
+    #[inline(never)]
     fn carve(self) -> Option<Chain> {
-        /// What is linked at once: a page, which then is touched anyway.
-        const BATCH: usize = 4 << 10;
         let (header, class) = (self.header(), self.class());
         let (carved, size) = (self.carved(), class.size());
-        let len = (class.blocks() - carved).min((BATCH / size).max(1));
+        let bytes = (carved * size).clamp(4 << 10, 16 << 10);
+        let len = (class.blocks() - carved).min((bytes / size).max(1));
         if len == 0 {
             return None;
         }
@@ -171,16 +173,8 @@ impl Span {
         let offset = class.first_block() + carved * size;
         // SAFETY: block number `carved` is below `blocks`, so it lies in the run.
         let first: Block = unsafe { self.0.byte_add(offset) }.cast();
-        let mut last = first;
-        for _ in 1..len {
-            // SAFETY: block number `carved + len - 1` is the last that this reaches.
-            let next = unsafe { last.byte_add(size) };
-            // SAFETY: the block is in the run, nobody's, aligned to 8, and not shorter than a link.
-            unsafe { last.write(Link(Some(next))) };
-            last = next;
-        }
-        // SAFETY: as above.
-        unsafe { last.write(Link::NONE) };
+        // SAFETY: blocks from `first` on, `len` of them, lie in the run and are nobody's.
+        unsafe { link(first, len, size) };
         Some(Chain { first, len })
     }
 
@@ -238,6 +232,24 @@ impl Span {
             Err("a free list is shorter than its count: a freed block was written to")
         }
     }
+}
+
+/// Links `len` blocks of `size` bytes, one behind the other, `first` and those that follow it.
+///
+/// # Safety
+/// The blocks lie in one run, aligned to 8, not shorter than a link, and are nobody's; `len` is not 0.
+#[inline(always)]
+unsafe fn link(first: Block, len: usize, size: usize) {
+    let mut last = first;
+    for _ in 1..len {
+        // SAFETY: at most block number `len - 1`, which is in the run.
+        let next = unsafe { last.byte_add(size) };
+        // SAFETY: one of the blocks, which are writable, aligned and long enough for a link.
+        unsafe { last.write(Link(Some(next))) };
+        last = next;
+    }
+    // SAFETY: as above.
+    unsafe { last.write(Link::NONE) };
 }
 
 /// A list of spans that any of them leaves in O(1).

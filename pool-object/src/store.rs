@@ -12,7 +12,7 @@
 //! then all its blocks go to their spans, and empty spans back. What is within the reserve is
 //! *quiet*: it is left alone until it needs blocks from a span again.
 
-use crate::magazine::Magazine;
+use crate::magazine::Magazines;
 use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link, Span, SpanList};
 use core::cell::Cell;
@@ -59,8 +59,8 @@ impl Class {
 
 /// Blocks of all classes; the spans that they are cut from; spans for later.
 pub(crate) struct Store {
-    /// The fast path's half: `magazines[class]`.
-    magazines: [Magazine; SizeClass::COUNT],
+    /// The fast path's half.
+    pub(crate) magazines: Magazines,
     classes: [Class; SizeClass::COUNT],
     /// Empty spans of the shortest length.
     spare: SpanList,
@@ -81,19 +81,13 @@ pub(crate) const fn magazine_len(class: SizeClass) -> usize {
 impl Store {
     pub(crate) const fn new(reserve: usize) -> Self {
         Self {
-            magazines: [const { Magazine::new() }; SizeClass::COUNT],
+            magazines: Magazines::new(),
             classes: [const { Class::new() }; SizeClass::COUNT],
             spare: SpanList::new(),
             kept: Cell::new(0),
             reserve: Cell::new(reserve),
             turn: Cell::new(0),
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn magazine(&self, class: SizeClass) -> &Magazine {
-        // SAFETY: the number of a class is below `COUNT`.
-        unsafe { self.magazines.get_unchecked(class.index()) }
     }
 
     pub(crate) fn class(&self, class: SizeClass) -> &Class {
@@ -103,7 +97,7 @@ impl Store {
     /// Free blocks in both magazines of a class.
     pub(crate) fn cached(&self, class: SizeClass) -> usize {
         let state = self.class(class);
-        state.sum.get() - self.magazine(class).room() + state.older_len.get()
+        state.sum.get() - self.magazines.room(class) + state.older_len.get()
     }
 
     /// Blocks of a class in use.
@@ -122,12 +116,12 @@ impl Store {
         class: SizeClass,
         source: &S,
     ) -> Result<NonNull<u8>, PageError> {
-        let (state, magazine) = (self.class(class), self.magazine(class));
+        let state = self.class(class);
         let chain = match state.older.replace(Link::NONE).0 {
             Some(first) => Chain { first, len: state.older_len.replace(0) },
             None => self.take_from_spans(class, source)?,
         };
-        let block = magazine.fill(chain);
+        let block = self.magazines.fill(class, chain);
         self.look_later(class, chain.len - 1);
         Ok(block)
     }
@@ -202,24 +196,24 @@ impl Store {
             let live = state.out.get() - len - state.older_len.get();
             most.min((live / 2).max(1))
         };
-        self.magazine(class).set_room(room);
+        self.magazines.set_room(class, room);
         state.sum.set(room + len);
     }
 
-    /// The magazine has taken the last block it had room for.
+    /// The magazine has taken the last block it had room for: it is full, or much was freed.
     pub(crate) fn look<S: PageSource>(&self, class: SizeClass, source: &S) {
-        let (state, len) = (self.class(class), self.class(class).sum.get());
+        let state = self.class(class);
+        let len = state.sum.get();
         let full = len >= magazine_len(class);
-        if self.set_quiet(class, source) {
-            if full {
-                self.rotate(class, source, len);
-            } else {
-                self.look_later(class, len);
-            }
-        } else if state.out.get() == len + state.older_len.get() {
+        let live = state.out.get() - len - state.older_len.get();
+        if full && (live > 0 || state.quiet.get()) {
+            self.rotate(class, source, len);
+        } else if live == 0 && !self.set_quiet(class, source) {
             self.drop_spans(class, source);
         } else if full {
             self.rotate(class, source, len);
+        } else if self.set_quiet(class, source) {
+            self.look_later(class, len);
         } else {
             self.flush(class, source);
         }
@@ -228,7 +222,7 @@ impl Store {
     /// Makes the magazine the older one, whose blocks go to their spans.
     fn rotate<S: PageSource>(&self, class: SizeClass, source: &S, len: usize) {
         let state = self.class(class);
-        let list = state.older.replace(self.magazine(class).take());
+        let list = state.older.replace(self.magazines.take(class));
         state.older_len.set(len);
         self.put_all(class, source, list);
         self.look_later(class, 0);
@@ -237,7 +231,7 @@ impl Store {
     /// Puts all free blocks of a class into their spans.
     pub(crate) fn flush<S: PageSource>(&self, class: SizeClass, source: &S) {
         let state = self.class(class);
-        let (newer, older) = (self.magazine(class).take(), state.older.replace(Link::NONE));
+        let (newer, older) = (self.magazines.take(class), state.older.replace(Link::NONE));
         state.older_len.set(0);
         self.put_all(class, source, older);
         self.put_all(class, source, newer);
@@ -250,7 +244,7 @@ impl Store {
         while let Some(first) = link.0 {
             // SAFETY: free blocks lie in live spans of their class, with provenance for them.
             let span = unsafe { Span::of(first.cast(), class) };
-            let (last, len, rest) = same_span(first, span, class);
+            let (last, len, rest) = same_span(first, class);
             let was_full = span.is_full();
             // SAFETY: these blocks of the span were in our list, which is given up.
             unsafe { span.put(first, last, len) };
@@ -305,11 +299,11 @@ impl Store {
     /// All blocks of a class are free: its spans go, and its magazines are forgotten.
     fn drop_spans<S: PageSource>(&self, class: SizeClass, source: &S) {
         let state = self.class(class);
-        let _ = self.magazine(class).take();
+        let _ = self.magazines.take(class);
         state.older.set(Link::NONE);
         state.older_len.set(0);
         state.out.set(0);
-        self.magazine(class).set_room(0);
+        self.magazines.set_room(class, 0);
         state.sum.set(0);
         self.set_loud(class);
         state.held.set(0);
@@ -366,7 +360,7 @@ impl Store {
         self.set_loud(class);
         if self.live(class) > 0 {
             let state = self.class(class);
-            self.look_later(class, state.sum.get() - self.magazine(class).room());
+            self.look_later(class, state.sum.get() - self.magazines.room(class));
             return;
         }
         self.drop_spans(class, source);
@@ -427,17 +421,18 @@ unsafe fn release<S: PageSource>(source: &S, span: Span) {
 /// How far a list of free blocks, all of `class`, stays in the span that it begins in: the last block
 /// there, how many there are, and what follows.
 #[inline(always)]
-fn same_span(first: Block, span: Span, class: SizeClass) -> (Block, usize, Link) {
+fn same_span(first: Block, class: SizeClass) -> (Block, usize, Link) {
+    let (start, span_len) = (first.addr().get() & !(class.span_len() - 1), class.span_len());
     let (mut last, mut len) = (first, 1);
     loop {
         // SAFETY: free blocks of a list of ours: live memory, whose first word is a link.
         let link = unsafe { last.read() };
-        let Some(next) = link.0.filter(|next| {
-            // SAFETY: free blocks lie in live spans of their class, with provenance for them.
-            span == unsafe { Span::of(next.cast(), class) }
-        }) else {
+        // No address in the span but has the same upper bits; the end of the list, 0, has others.
+        if link.0.map_or(0, |next| next.addr().get()) ^ start >= span_len {
             return (last, len, link);
-        };
-        (last, len) = (next, len + 1);
+        }
+        // SAFETY: not the end of the list, as above: no span is at address 0.
+        last = unsafe { link.0.unwrap_unchecked() };
+        len += 1;
     }
 }
