@@ -9,14 +9,29 @@
 //! Loki's (`SmallObjAllocator`); the spacing of the classes is jemalloc's.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+#[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
+mod alloc_api;
+mod block_alloc;
+mod boxed;
+mod defrag;
 mod error;
+mod handle;
 mod large;
 mod magazine;
 mod size_class;
 mod small;
 mod span;
+mod stats;
 mod store;
 
+pub use block_alloc::BlockAlloc;
+pub use boxed::{BoxError, PoolBox};
 pub use error::AllocError;
+#[cfg(feature = "alloc")]
+pub use handle::LocalHeap;
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
+pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};

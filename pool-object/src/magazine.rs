@@ -85,6 +85,11 @@ impl Magazines {
         self.head_of(class).replace(Link::NONE)
     }
 
+    /// The list of its blocks, to look at.
+    pub(crate) fn peek(&self, class: SizeClass) -> Link {
+        self.head_of(class).get()
+    }
+
     /// Fills an empty magazine with blocks that nobody else keeps, but for the first, which is
     /// returned.
     pub(crate) fn fill(&self, class: SizeClass, chain: Chain) -> NonNull<u8> {

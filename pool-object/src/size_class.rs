@@ -59,6 +59,9 @@ impl SizeClass {
     /// Bytes of the largest class.
     pub const MAX_SIZE: usize = 32 << 10;
 
+    /// The smallest class.
+    pub(crate) const SMALLEST: Self = Self(0);
+
     /// How many classes there are.
     pub const COUNT: usize = FINE_COUNT + 8 * (Self::MAX_SIZE.ilog2() - FINE.ilog2()) as usize;
 
@@ -258,8 +261,10 @@ mod tests {
     #[test]
     fn every_alignment_is_met() {
         let step = if cfg!(miri) { 117 } else { 1 };
+        let far = (1 << 12..=SizeClass::MAX_SIZE).step_by(61).chain([SizeClass::MAX_SIZE + 1]);
+        let sizes: Vec<usize> = (0..=1 << 12).step_by(step).chain(far).collect();
         for align in (0..20).map(|log2| 1usize << log2) {
-            for size in (0..=SizeClass::MAX_SIZE + 1).step_by(step) {
+            for &size in &sizes {
                 let layout = Layout::from_size_align(size, align).unwrap();
                 let Some(class) = SizeClass::of(layout) else {
                     let rounded = size.next_multiple_of(align).max(align);

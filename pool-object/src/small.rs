@@ -185,15 +185,9 @@ impl<S: PageSource> SmallAlloc<S> {
         let refused = |error| AllocError::source(layout, error);
         let request = Request { zeroed, ..Request::from(layout) };
         let request = Request { len: request.len.max(1), ..request };
-        self.large.reserve(&self.source).map_err(refused)?;
-        let run = match self.source.acquire(request) {
-            Ok(run) => run,
-            // What idles here may be what is missing there.
-            Err(_) if self.store.release_idle(&self.source) > 0 => {
-                self.source.acquire(request).map_err(refused)?
-            }
-            Err(error) => return Err(refused(error)),
-        };
+        let acquire = |request| self.store.acquire(request, &self.source);
+        self.large.reserve(acquire, &self.source).map_err(refused)?;
+        let run = acquire(request).map_err(refused)?;
         let block = run.ptr();
         self.large.insert(run);
         Ok(block)

@@ -17,7 +17,7 @@ use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link, Span, SpanList};
 use core::cell::Cell;
 use core::ptr::NonNull;
-use pool_core::{PageError, PageSource, Request};
+use pool_core::{PageError, PageSource, Request, Run};
 
 /// What a heap knows of a class besides its magazine.
 pub(crate) struct Class {
@@ -176,14 +176,22 @@ impl Store {
 
     fn acquire_span<S: PageSource>(&self, class: SizeClass, source: &S) -> Result<Span, PageError> {
         let request = Request::new(class.span_len()).align(class.span_len());
-        let run = match source.acquire(request) {
-            Ok(run) => run,
-            // What idles here may be what is missing there.
-            Err(_) if self.release_idle(source) > 0 => source.acquire(request)?,
-            Err(error) => return Err(error),
-        };
+        let run = self.acquire(request, source)?;
         // SAFETY: just acquired, as long and aligned as asked.
         Ok(unsafe { Span::new(run, class) })
+    }
+
+    /// A run of the source. What idles here may be what is missing there: it goes back if the source
+    /// refuses.
+    pub(crate) fn acquire<S: PageSource>(
+        &self,
+        request: Request,
+        source: &S,
+    ) -> Result<Run, PageError> {
+        match source.acquire(request) {
+            Err(_) if self.release_idle(source) > 0 => source.acquire(request),
+            result => result,
+        }
     }
 
     /// Sets the magazine's room, so that the next look is due in time. The magazine has `len` blocks.
@@ -375,6 +383,103 @@ impl Store {
         // SAFETY: spare spans are empty, it is in no list now, and is not used any more.
         unsafe { release(source, span) };
         bytes
+    }
+
+    /// Puts all free blocks into their spans, and the fullest spans first.
+    pub(crate) fn flush_all<S: PageSource>(&self, source: &S) {
+        for class in SizeClass::all().filter(|class| self.class(*class).out.get() > 0) {
+            self.flush(class, source);
+            self.class(class).partial.sort();
+        }
+    }
+
+    /// Blocks of a class out of spans: used or in a magazine.
+    pub(crate) fn out(&self, class: SizeClass) -> usize {
+        self.class(class).out.get()
+    }
+
+    /// Puts a block straight into its span, past the magazine.
+    ///
+    /// # Safety
+    /// The block is of this class and heap, with provenance for its span; nobody uses it any more.
+    pub(crate) unsafe fn put_back<S: PageSource>(
+        &self,
+        class: SizeClass,
+        block: NonNull<u8>,
+        source: &S,
+    ) {
+        // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.
+        unsafe { block.cast::<Link>().write(Link::NONE) };
+        self.put_all(class, source, Link(Some(block.cast())));
+        let state = self.class(class);
+        let len = state.sum.get() - self.magazines.room(class);
+        self.look_later(class, len);
+    }
+
+    /// Checks everything that is remembered twice.
+    ///
+    /// # Errors
+    /// Which class is wrong, and how.
+    pub(crate) fn check(&self) -> Result<(), (SizeClass, &'static str)> {
+        for class in SizeClass::all() {
+            self.check_class(class).map_err(|what| (class, what))?;
+        }
+        Ok(())
+    }
+
+    fn check_class(&self, class: SizeClass) -> Result<(), &'static str> {
+        let state = self.class(class);
+        let (mut out, mut held) = (0, 0);
+        for (span, full) in state
+            .partial
+            .iter()
+            .map(|span| (span, false))
+            .chain(state.full.iter().map(|span| (span, true)))
+        {
+            if span.class() != class {
+                return Err("a span's header is overwritten");
+            }
+            span.check()?;
+            if span.is_full() != full {
+                return Err("a span is in the wrong list");
+            }
+            out += span.out();
+            held += span.len();
+        }
+        if (out, held) != (state.out.get(), state.held.get()) {
+            return Err("spans and class count differently");
+        }
+        let len = state.sum.get() - self.magazines.room(class);
+        self.check_list(class, self.magazines.peek(class), len)?;
+        self.check_list(class, state.older.get(), state.older_len.get())?;
+        if self.cached(class) > out {
+            return Err("more blocks are free than there are: a block was freed twice");
+        }
+        Ok(())
+    }
+
+    /// Checks a list of free blocks of `len`: each is in a span of the class.
+    fn check_list(&self, class: SizeClass, list: Link, len: usize) -> Result<(), &'static str> {
+        let state = self.class(class);
+        let (mut link, mut found) = (list, 0);
+        while let Some(block) = link.0 {
+            if found == len {
+                return Err("more blocks are free than were freed: one was freed twice");
+            }
+            let holds = |span: Span| span.holds(block);
+            if !state.spans().any(holds) {
+                return Err("a free list leads out of its spans: a freed block was written to");
+            }
+            found += 1;
+            // SAFETY: it is in a live span of ours, whole, so its first word can be read; and it was
+            // freed, so that word is a link.
+            link = unsafe { block.read() };
+        }
+        if found == len {
+            Ok(())
+        } else {
+            Err("a free list ends early: a freed block was written to")
+        }
     }
 
     /// Gives every empty span back; bytes.
