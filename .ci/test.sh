@@ -5,3 +5,4 @@ cargo test --workspace
 
 # And with all that is optional.
 cargo test -p pool-arena --all-features
+cargo test -p pool-object --all-features

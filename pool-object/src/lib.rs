@@ -16,6 +16,8 @@ extern crate alloc;
 mod alloc_api;
 mod block_alloc;
 mod boxed;
+#[cfg(any(feature = "checked", feature = "trace"))]
+mod debug;
 mod defrag;
 mod error;
 mod handle;
@@ -29,6 +31,10 @@ mod store;
 
 pub use block_alloc::BlockAlloc;
 pub use boxed::{BoxError, PoolBox};
+#[cfg(feature = "checked")]
+pub use debug::checked::Checked;
+#[cfg(feature = "trace")]
+pub use debug::trace::{ReportOnDrop, TraceReport, Traced};
 pub use error::AllocError;
 #[cfg(feature = "alloc")]
 pub use handle::LocalHeap;

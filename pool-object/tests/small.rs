@@ -227,6 +227,7 @@ fn check_finds_blocks_that_were_written_to_after_their_end() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it leaks on purpose")]
 fn check_finds_blocks_that_were_freed_twice() {
     let heap = heap();
     let blocks = many(&heap, FORTY, 3);
