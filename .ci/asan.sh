@@ -20,3 +20,5 @@ for file in pool-core/tests/*.rs; do
     [[ $name == contract || $name == steady || $name == spike ]] || asan --test "$name" -- "${own[@]}"
 done
 asan --test contract -- --skip below
+# With what is free in an arena forbidden to everybody.
+cargo +nightly test -p pool-arena --features poison --target "$host" --lib --tests
