@@ -7,7 +7,7 @@ use crate::store::Store;
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
-use pool_core::{PageSource, Request, Run};
+use pool_core::{PageSource, Request, Run, poison};
 
 /// Where allocators get their spans from unless told otherwise.
 #[cfg(feature = "std")]
@@ -158,7 +158,9 @@ impl<S: PageSource> SmallAlloc<S> {
     /// The fast path.
     #[inline(always)]
     fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
-        self.store.magazines.pop(SizeClass::of_common(layout)?)
+        let block = self.store.magazines.pop(SizeClass::of_common(layout)?)?;
+        poison::allow(block.as_ptr(), layout.size());
+        Some(block)
     }
 
     #[cold]
@@ -174,11 +176,15 @@ impl<S: PageSource> SmallAlloc<S> {
         let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, false);
         };
-        if let Some(block) = self.store.magazines.pop(class) {
-            return Ok(block);
-        }
-        let block = self.store.refill(class, &self.source);
-        block.map_err(|error| AllocError::source(layout, error))
+        let block = match self.store.magazines.pop(class) {
+            Some(block) => block,
+            None => {
+                let block = self.store.refill(class, &self.source);
+                block.map_err(|error| AllocError::source(layout, error))?
+            }
+        };
+        poison::allow(block.as_ptr(), layout.size());
+        Ok(block)
     }
 
     fn allocate_large(&self, layout: Layout, zeroed: bool) -> Result<NonNull<u8>, AllocError> {
@@ -189,6 +195,7 @@ impl<S: PageSource> SmallAlloc<S> {
         self.large.reserve(acquire, &self.source).map_err(refused)?;
         let run = acquire(request).map_err(refused)?;
         let block = run.ptr();
+        poison::forbid(block.as_ptr().wrapping_add(layout.size()), run.len() - layout.size());
         self.large.insert(run);
         Ok(block)
     }
@@ -250,6 +257,7 @@ impl<S: PageSource> SmallAlloc<S> {
     unsafe fn deallocate_slow(&self, block: NonNull<u8>, layout: Layout) {
         let Some(class) = SizeClass::of(layout) else {
             if let Some(run) = self.large.remove(block) {
+                poison::allow(run.ptr().as_ptr(), run.len());
                 // SAFETY: it came from this source, and the caller gives it up.
                 unsafe { self.source.release(run) };
             }
@@ -329,6 +337,7 @@ impl<S: PageSource> SmallAlloc<S> {
             _ => false,
         };
         if stays {
+            tell_length(block, old.size(), new.size());
             return Ok(block);
         }
         // SAFETY: the caller's promise.
@@ -397,6 +406,7 @@ impl<S: PageSource> SmallAlloc<S> {
         unsafe { self.store.release_all(&self.source) };
         self.store.reserve.set(reserve);
         for run in self.large.drain() {
+            poison::allow(run.ptr().as_ptr(), run.len());
             // SAFETY: from this source, and not used, as above.
             unsafe { self.source.release(run) };
         }
@@ -414,6 +424,17 @@ impl<S: PageSource> Drop for SmallAlloc<S> {
 impl<S: PageSource> fmt::Debug for SmallAlloc<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SmallAlloc").field("held", &self.store.held()).finish_non_exhaustive()
+    }
+}
+
+/// Tells a memory checker that a block is shorter or longer now.
+#[inline(always)]
+fn tell_length(block: NonNull<u8>, old: usize, new: usize) {
+    let end = block.as_ptr().wrapping_add(old.min(new));
+    if new < old {
+        poison::forbid(end, old - new);
+    } else {
+        poison::allow(end, new - old);
     }
 }
 

@@ -12,7 +12,7 @@
 //! then all its blocks go to their spans, and empty spans back. What is within the reserve is
 //! *quiet*: it is left alone until it needs blocks from a span again.
 
-use crate::magazine::Magazines;
+use crate::magazine::{Magazines, hide};
 use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link, Span, SpanList};
 use core::cell::Cell;
@@ -408,6 +408,7 @@ impl Store {
         block: NonNull<u8>,
         source: &S,
     ) {
+        hide(block, class);
         // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.
         unsafe { block.cast::<Link>().write(Link::NONE) };
         self.put_all(class, source, Link(Some(block.cast())));
