@@ -51,10 +51,14 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 /// Blocks above [`SizeClass::MAX_SIZE`] are runs of their own.
 ///
 /// # Memory
-/// Each class keeps at most two magazines of free blocks (together 64 KiB, or eight blocks) and the
-/// blocks left in its spans. Empty spans go back to the source by themselves, all but a
-/// [`reserve`](Self::set_reserve) of 2 MiB; [`trim`](Self::trim) gives that back, too. Dropping the
-/// heap returns everything at once, whatever is still allocated. When the source refuses, idle
+/// Each class keeps at most two magazines of free blocks (together 64 KiB, or eight blocks) besides
+/// those in its spans. Spans go back to the source by themselves when they are empty, all but a
+/// [`reserve`](Self::set_reserve) of 2 MiB: classes that hold no more than that together are left
+/// alone. A class that holds more also empties its magazines when half of what was live is freed, and
+/// when more than 512 KiB of spans go without one that comes, they are
+/// [decommitted](PageSource::decommit) first: so that a heap whose blocks are all freed keeps 2.5 MiB
+/// resident at most, whatever the source does. [`trim`](Self::trim) gives that back, too. Dropping
+/// the heap returns everything at once, whatever is still allocated. When the source refuses, idle
 /// memory of other classes is given back first, and the source asked again.
 ///
 /// # Threads
@@ -401,10 +405,8 @@ impl<S: PageSource> SmallAlloc<S> {
     /// assert_eq!(heap.source().traffic().live_bytes, 0);
     /// ```
     pub fn clear(&mut self) {
-        let reserve = self.store.reserve.replace(0);
         // SAFETY: `&mut self`: see above.
         unsafe { self.store.release_all(&self.source) };
-        self.store.reserve.set(reserve);
         for run in self.large.drain() {
             poison::allow(run.ptr().as_ptr(), run.len());
             // SAFETY: from this source, and not used, as above.
