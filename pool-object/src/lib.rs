@@ -28,7 +28,7 @@
 //! header, and no operation searches.
 //!
 //! ```text
-//!   allocate ▲ │ free          one list of free blocks a class: 32 KiB of them
+//!   allocate ▲ │ free          one list of free blocks a class: 32 to 64 KiB of them
 //!            │ ▼
 //!       magazine ◄─► older magazine ◄─► spans ◄─► reserve of empty spans ◄─► page source
 //!        every call    every 32 KiB     every other time     when much changes
