@@ -40,7 +40,7 @@
 //! |---|---|
 //! | allocate, free, of a constant layout | 6 and 5 instructions |
 //! | the same of a layout known at run time | 9 more each |
-//! | a batch (every 32 KiB of blocks that come back) | 7 instructions a block |
+//! | a batch (every 32 KiB of blocks that come back, or every sixteen) | 7 instructions a block |
 //! | block above 32 KiB | a run of the source, and a look into a table |
 //! | `try_relayout`, `reallocate` | nothing within a class, or within a large block's run; else a move |
 //! | drop, [`SmallAlloc::clear`] | O(spans + large blocks): nothing a block |
