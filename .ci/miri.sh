@@ -27,3 +27,5 @@ done
 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
     cargo +nightly miri test -p pool-arena --lib --test cleanups --test growing --test random --test scopes \
     --test sealed --test sync_arena
+MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
+    cargo +nightly miri test -p pool-object --test small --test boxes --test random
