@@ -23,6 +23,9 @@ pub(crate) struct LargeTable {
 
 type Slot = Cell<Option<Run>>;
 
+// SAFETY: the memory that it points to is its own, and reached through it alone.
+unsafe impl Send for LargeTable {}
+
 impl LargeTable {
     pub(crate) const fn new() -> Self {
         Self {
@@ -51,11 +54,23 @@ impl LargeTable {
 
     /// Makes sure that one more run can be inserted.
     pub(crate) fn reserve<S: PageSource>(&self, source: &S) -> Result<(), PageError> {
-        if 2 * (self.len.get() + 1) <= self.slots.get() {
-            return Ok(());
+        let Some(bytes) = self.wants() else { return Ok(()) };
+        let memory = source.acquire(Request::new(bytes))?;
+        if let Some(old) = self.install(memory) {
+            // SAFETY: from this source, ours, released once, and no slot of it is used any more.
+            unsafe { source.release(old) };
         }
-        let bytes = 2 * self.slots.get() * size_of::<Slot>();
-        let memory = source.acquire(Request::new(bytes.max(1)))?;
+        Ok(())
+    }
+
+    /// Bytes of memory that it needs before one more run can be inserted, if it does.
+    pub(crate) fn wants(&self) -> Option<usize> {
+        let full = 2 * (self.len.get() + 1) > self.slots.get();
+        full.then(|| (2 * self.slots.get() * size_of::<Slot>()).max(1))
+    }
+
+    /// Moves into new memory, at least twice as long as the old, which is returned.
+    pub(crate) fn install(&self, memory: Run) -> Option<Run> {
         let slots = 1 << (memory.len() / size_of::<Slot>()).ilog2();
         let first: NonNull<Slot> = memory.ptr().cast();
         for index in 0..slots {
@@ -77,9 +92,7 @@ impl LargeTable {
                 self.insert(run);
             }
         }
-        // SAFETY: the old table is empty, and not used any more.
-        unsafe { old.release(source) };
-        Ok(())
+        old.memory.take()
     }
 
     /// Gives the table's own memory back.

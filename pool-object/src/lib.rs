@@ -10,13 +10,23 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 mod error;
+#[cfg(all(feature = "std", not(loom)))]
+mod global_alloc;
 mod large;
 mod magazine;
+#[cfg(all(feature = "std", not(loom)))]
+mod shared;
 mod size_class;
 mod small;
 mod span;
 mod store;
+#[cfg(feature = "std")]
+mod sync;
 
 pub use error::AllocError;
+#[cfg(all(feature = "std", not(loom)))]
+pub use global_alloc::GlobalHeap;
+#[cfg(all(feature = "std", not(loom)))]
+pub use shared::{SharedAlloc, SharedClassStats, SharedStats};
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};

@@ -427,7 +427,7 @@ unsafe fn release<S: PageSource>(source: &S, span: Span) {
 /// How far a list of free blocks, all of `class`, stays in the span that it begins in: the last block
 /// there, how many there are, and what follows.
 #[inline(always)]
-fn same_span(first: Block, span: Span, class: SizeClass) -> (Block, usize, Link) {
+pub(crate) fn same_span(first: Block, span: Span, class: SizeClass) -> (Block, usize, Link) {
     let (mut last, mut len) = (first, 1);
     loop {
         // SAFETY: free blocks of a list of ours: live memory, whose first word is a link.
