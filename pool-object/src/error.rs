@@ -39,12 +39,6 @@ pub enum AllocError {
 }
 
 impl AllocError {
-    /// The layout asks for more than any object may have.
-    #[cold]
-    pub(crate) fn too_large(layout: Layout) -> Self {
-        Self::TooLarge { size: layout.size(), align: layout.align() }
-    }
-
     /// The page source refused what `layout` needed.
     #[cold]
     pub(crate) fn source(layout: Layout, error: PageError) -> Self {

@@ -52,12 +52,15 @@ impl LargeTable {
         peek(&self.memory, |run| run.as_ref().map_or(0, Run::len))
     }
 
-    /// Makes sure that one more run can be inserted.
-    pub(crate) fn reserve<S: PageSource>(&self, source: &S) -> Result<(), PageError> {
+    /// Makes sure that one more run can be inserted. What `acquire` gives is of `source`.
+    pub(crate) fn reserve<S: PageSource>(
+        &self,
+        acquire: impl FnOnce(Request) -> Result<Run, PageError>,
+        source: &S,
+    ) -> Result<(), PageError> {
         let Some(bytes) = self.wants() else { return Ok(()) };
-        let memory = source.acquire(Request::new(bytes))?;
-        if let Some(old) = self.install(memory) {
-            // SAFETY: from this source, ours, released once, and no slot of it is used any more.
+        if let Some(old) = self.install(acquire(Request::new(bytes))?) {
+            // SAFETY: from this source, released once, and no slot of it is used any more.
             unsafe { source.release(old) };
         }
         Ok(())
@@ -205,12 +208,12 @@ mod tests {
         let source = Heap::new();
         let table = LargeTable::new();
         let (mut model, mut seed) = (BTreeMap::new(), 7u64);
-        let steps = if cfg!(miri) { 300 } else { 20_000 };
+        let steps = if cfg!(miri) { 300 } else { 4000 };
         for step in 0..steps {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let grow = if step < steps / 2 { 6 } else { 2 };
             if seed >> 61 < grow || model.is_empty() {
-                table.reserve(&source).unwrap();
+                table.reserve(|request| source.acquire(request), &source).unwrap();
                 let run = source.acquire(Request::new((seed >> 50) as usize % 3 + 1)).unwrap();
                 model.insert(run.ptr(), run.len());
                 table.insert(run);

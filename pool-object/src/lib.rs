@@ -9,9 +9,18 @@
 //! Loki's (`SmallObjAllocator`); the spacing of the classes is jemalloc's.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+#[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
+mod alloc_api;
+mod block_alloc;
+mod boxed;
+mod defrag;
 mod error;
 #[cfg(all(feature = "std", not(loom)))]
 mod global_alloc;
+mod handle;
 mod large;
 mod magazine;
 #[cfg(all(feature = "std", not(loom)))]
@@ -19,14 +28,20 @@ mod shared;
 mod size_class;
 mod small;
 mod span;
+mod stats;
 mod store;
 #[cfg(feature = "std")]
 mod sync;
 
+pub use block_alloc::BlockAlloc;
+pub use boxed::{BoxError, PoolBox};
 pub use error::AllocError;
 #[cfg(all(feature = "std", not(loom)))]
 pub use global_alloc::GlobalHeap;
+#[cfg(feature = "alloc")]
+pub use handle::LocalHeap;
 #[cfg(all(feature = "std", not(loom)))]
-pub use shared::{SharedAlloc, SharedClassStats, SharedStats};
+pub use shared::SharedAlloc;
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
+pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};

@@ -1,16 +1,14 @@
 //! `SharedAlloc`: the allocator for all threads. A storage file.
 
-mod bin;
+mod cache;
 mod central;
 mod ledger;
 mod registry;
-mod stats;
-
-pub use stats::{SharedClassStats, SharedStats};
 
 use crate::error::{AllocError, refuse};
 use crate::size_class::SizeClass;
 use crate::span::Span;
+use crate::stats::{Corruption, SmallStats};
 use central::{Central, Limits, single};
 use core::alloc::Layout;
 use core::fmt;
@@ -72,9 +70,9 @@ use registry::{Entry, LEDGER, with_cache};
 /// has to wait for another one's visit to get its blocks back.
 ///
 /// # Memory
-/// - A thread's cache has 2 MiB at most, 32 KiB a class, all caches together 64 MiB: see
+/// - A thread's cache has 4 MiB at most, 64 KiB a class, all caches together 64 MiB: see
 ///   [`with_thread_bytes`](Self::with_thread_bytes). It begins with 4 KiB a class and grows with use.
-/// - The depot keeps up to eight lists of 16 KiB a class.
+/// - The depot keeps up to eight lists of 32 KiB a class.
 /// - Empty spans go back to the source by themselves, all but 1 MiB
 ///   ([`with_spare_bytes`](Self::with_spare_bytes)), whenever anybody takes blocks from the shared
 ///   half or gives them there. Two spans of a class, or 2 MiB of all, are not looked at.
@@ -169,7 +167,7 @@ impl<S: PageSource> SharedAlloc<S> {
         Self {
             slot: AtomicUsize::new(Slot::NONE.offset()),
             home: AtomicPtr::new(ptr::null_mut()),
-            limits: Limits { thread: 2 << 20, threads: 64 << 20, spare: 1 << 20 },
+            limits: Limits { thread: 4 << 20, threads: 64 << 20, spare: 1 << 20 },
             process,
             source,
         }
@@ -259,7 +257,7 @@ impl<S: PageSource> SharedAlloc<S> {
         let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, false);
         };
-        if let Some(block) = with_cache(slot, |cache| cache.bin(class).pop()) {
+        if let Some(block) = with_cache(slot, |cache| cache.pop(class)) {
             return Ok(block);
         }
         self.refill(slot, class).map_err(|error| AllocError::source(layout, error))
@@ -389,7 +387,7 @@ impl<S: PageSource> SharedAlloc<S> {
             }
         });
         for class in SizeClass::all() {
-            central.give_all(class, core::iter::empty(), 0);
+            central.give_all(class, None, 0);
         }
         self.release_beyond(central, 0);
         before.saturating_sub(central.held())
@@ -510,7 +508,7 @@ impl<S: PageSource> SharedAlloc<S> {
         };
         // SAFETY: the caller's promise; the layout tells the class it was allocated from, and the cache
         // is of this heap, or closed.
-        if with_cache(slot, |cache| unsafe { cache.bin(class).push(block) }) {
+        if with_cache(slot, |cache| unsafe { cache.push(class, block) }) {
             self.overflow(slot, class);
         }
     }
@@ -529,7 +527,7 @@ impl<S: PageSource> SharedAlloc<S> {
             return;
         };
         // SAFETY: as in `deallocate_at`.
-        if with_cache(slot, |cache| unsafe { cache.bin(class).push(block) }) {
+        if with_cache(slot, |cache| unsafe { cache.push(class, block) }) {
             self.overflow(slot, class);
         }
     }
@@ -555,7 +553,7 @@ impl<S: PageSource> SharedAlloc<S> {
     /// The block goes straight to the shared half, and the next one perhaps not.
     #[cold]
     fn overflow_closed(&self, slot: Slot, entry: &Entry, class: SizeClass) {
-        let block = with_cache(slot, |cache| cache.bin(class).take());
+        let block = with_cache(slot, |cache| cache.take_from_closed(class));
         entry.central.give(class, block, 0, 0);
         self.open(slot, entry);
     }
@@ -689,35 +687,47 @@ impl<S: PageSource> SharedAlloc<S> {
     /// O(free blocks in spans).
     ///
     /// # Errors
-    /// What is wrong, in words: mostly a block that was freed twice, or written to after.
-    pub fn check(&self) -> Result<(), &'static str> {
+    /// What is wrong: mostly a block that was freed twice, or written to after.
+    pub fn check(&self) -> Result<(), Corruption> {
         let Some(entry) = self.existing() else { return Ok(()) };
-        SizeClass::all().try_for_each(|class| entry.central.check(class))
+        SizeClass::all().try_for_each(|class| {
+            let checked = entry.central.check(class);
+            checked.map_err(|what| Corruption { class, what })
+        })
     }
 
-    /// What the heap has: exact about the shared half and this thread; of other threads' caches, what
-    /// each had when it last asked the shared half for something. O(classes).
+    /// Where the heap's memory is: exact about the shared half and this thread; of other threads'
+    /// caches, what each had when it last asked the shared half for something. O(classes).
     ///
     /// ```
     /// use core::alloc::Layout;
-    /// use pool_object::{SharedAlloc, SizeClass};
+    /// use pool_object::SharedAlloc;
     /// let heap = SharedAlloc::new();
     /// let _blocks = [(); 100].map(|_| heap.allocate(Layout::new::<[u64; 5]>()));
     /// let stats = heap.stats();
-    /// let class = stats.class(SizeClass::of(Layout::new::<[u64; 5]>()).unwrap());
-    /// assert_eq!((class.live, class.spans), (100, 1));
+    /// assert_eq!((stats.live(), stats.live_bytes()), (100, 4000));
     /// println!("{stats}");
     /// ```
     #[must_use]
-    pub fn stats(&self) -> SharedStats {
-        let Some(entry) = self.existing() else { return SharedStats::default() };
+    pub fn stats(&self) -> SmallStats {
+        let mut stats = SmallStats::none();
+        let Some(entry) = self.existing() else { return stats };
         let central = &entry.central;
         with_cache(self.slot(), |cache| {
             if let Some(desk) = Desk::of(cache, central) {
-                SizeClass::all().for_each(|class| desk.tell(class));
+                desk.tell();
             }
         });
-        SharedStats::of(central)
+        for (stats, class) in stats.classes.iter_mut().zip(SizeClass::all()) {
+            *stats = central.class_stats(class);
+        }
+        (stats.spare, stats.spare_bytes) = central.spare();
+        central.large.with(|large| {
+            stats.large = large.len();
+            stats.large_bytes = large.bytes();
+            stats.table_bytes = large.own_bytes();
+        });
+        stats
     }
 }
 
@@ -725,7 +735,7 @@ impl<S: PageSource> SharedAlloc<S> {
 #[inline(always)]
 fn take(slot: Slot, layout: Layout) -> Option<NonNull<u8>> {
     let class = SizeClass::of_common(layout)?;
-    with_cache(slot, |cache| cache.bin(class).pop())
+    with_cache(slot, |cache| cache.pop(class))
 }
 
 /// A block by way of this thread's cache, or straight from the shared half while that is closed.

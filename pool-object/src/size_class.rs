@@ -38,8 +38,9 @@ const FINE_COUNT: usize = FINE / 8;
 const TABLED: usize = 4096;
 
 /// The class of each size up to `TABLED`, by `(size - 1) / 8`: half a kilobyte, and an instruction
-/// where arithmetic takes six.
-static LOOKUP: [SizeClass; TABLED / 8] = {
+/// where arithmetic takes six. Not a part of each heap, which would save an instruction more but
+/// not be known when the layout is constant.
+static TABLE: [SizeClass; TABLED / 8] = {
     let mut table = [SizeClass(0); TABLED / 8];
     let mut index = 0;
     while index < table.len() {
@@ -49,9 +50,17 @@ static LOOKUP: [SizeClass; TABLED / 8] = {
     table
 };
 
+/// Tells the compiler that a branch is rare.
+#[cold]
+#[inline(always)]
+const fn rare() {}
+
 impl SizeClass {
     /// Bytes of the largest class.
     pub const MAX_SIZE: usize = 32 << 10;
+
+    /// The smallest class.
+    pub(crate) const SMALLEST: Self = Self(0);
 
     /// How many classes there are.
     pub const COUNT: usize = FINE_COUNT + 8 * (Self::MAX_SIZE.ilog2() - FINE.ilog2()) as usize;
@@ -74,11 +83,17 @@ impl SizeClass {
         }
     }
 
-    /// The class of a layout that the table has: from 1 byte to 4 KiB.
+    /// The class of a layout that the table has: of 1 byte to 4 KiB.
     #[inline(always)]
     pub(crate) const fn of_common(layout: Layout) -> Option<Self> {
-        let index = Self::rounded(layout).wrapping_sub(1) / 8;
-        if index < LOOKUP.len() { Some(LOOKUP[index]) } else { None }
+        let mut size = layout.size();
+        // Classes are multiples of 8 bytes anyway.
+        if layout.align() > 8 {
+            rare();
+            size = Self::rounded(layout);
+        }
+        let index = size.wrapping_sub(1) / 8;
+        if index < TABLE.len() { Some(TABLE[index]) } else { None }
     }
 
     /// The class of a layout that the table has not, if there is one.
@@ -132,12 +147,7 @@ impl SizeClass {
     #[inline]
     #[must_use]
     pub const fn size(self) -> usize {
-        let index = self.index();
-        if index < FINE_COUNT {
-            return 8 * (index + 1);
-        }
-        let (doubling, step) = ((index - FINE_COUNT) / 8, (index - FINE_COUNT) % 8);
-        (FINE + (step + 1) * (FINE / 8)) << doubling
+        self.cut().size as usize
     }
 
     /// What the addresses of its blocks are multiples of: the largest power of two in its size.
@@ -153,22 +163,66 @@ impl SizeClass {
     #[inline]
     #[must_use]
     pub const fn span_len(self) -> usize {
-        let len = (16 * self.size()).next_power_of_two();
-        if len < Self::MIN_SPAN { Self::MIN_SPAN } else { len }
+        self.cut().span_len as usize
     }
 
     /// Bytes from the start of a span to its first block.
     #[inline]
     #[must_use]
     pub const fn first_block(self) -> usize {
-        Self::HEADER.next_multiple_of(self.align())
+        self.cut().first_block as usize
     }
 
     /// Blocks in a span.
     #[inline]
     #[must_use]
     pub const fn blocks(self) -> usize {
-        (self.span_len() - self.first_block()) / self.size()
+        self.cut().blocks as usize
+    }
+
+    #[inline(always)]
+    const fn cut(self) -> &'static Cut {
+        &CUTS[self.index()]
+    }
+}
+
+/// How the spans of a class are cut.
+struct Cut {
+    size: u16,
+    first_block: u16,
+    blocks: u16,
+    span_len: u32,
+}
+
+/// By the number of the class.
+static CUTS: [Cut; SizeClass::COUNT] = {
+    let mut cuts = [const { Cut::of(0) }; SizeClass::COUNT];
+    let mut index = 0;
+    while index < cuts.len() {
+        cuts[index] = Cut::of(index);
+        index += 1;
+    }
+    cuts
+};
+
+impl Cut {
+    const fn of(index: usize) -> Self {
+        let size = if index < FINE_COUNT {
+            8 * (index + 1)
+        } else {
+            let (doubling, step) = ((index - FINE_COUNT) / 8, (index - FINE_COUNT) % 8);
+            (FINE + (step + 1) * (FINE / 8)) << doubling
+        };
+        let len = (16 * size).next_power_of_two();
+        let len = if len < SizeClass::MIN_SPAN { SizeClass::MIN_SPAN } else { len };
+        let first = SizeClass::HEADER.next_multiple_of(size & size.wrapping_neg());
+        let blocks = (len - first) / size;
+        Self {
+            size: size as u16,
+            first_block: first as u16,
+            blocks: blocks as u16,
+            span_len: len as u32,
+        }
     }
 }
 
@@ -207,8 +261,12 @@ mod tests {
     #[test]
     fn every_alignment_is_met() {
         let step = if cfg!(miri) { 117 } else { 1 };
+        let far = (1 << 12..=SizeClass::MAX_SIZE)
+            .step_by(if cfg!(miri) { 6101 } else { 61 })
+            .chain([SizeClass::MAX_SIZE + 1]);
+        let sizes: Vec<usize> = (0..=1 << 12).step_by(step).chain(far).collect();
         for align in (0..20).map(|log2| 1usize << log2) {
-            for size in (0..=SizeClass::MAX_SIZE + 1).step_by(step) {
+            for &size in &sizes {
                 let layout = Layout::from_size_align(size, align).unwrap();
                 let Some(class) = SizeClass::of(layout) else {
                     let rounded = size.next_multiple_of(align).max(align);

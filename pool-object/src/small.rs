@@ -158,7 +158,7 @@ impl<S: PageSource> SmallAlloc<S> {
     /// The fast path.
     #[inline(always)]
     fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
-        self.store.magazine(SizeClass::of_common(layout)?).pop()
+        self.store.magazines.pop(SizeClass::of_common(layout)?)
     }
 
     #[cold]
@@ -174,7 +174,7 @@ impl<S: PageSource> SmallAlloc<S> {
         let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, false);
         };
-        if let Some(block) = self.store.magazine(class).pop() {
+        if let Some(block) = self.store.magazines.pop(class) {
             return Ok(block);
         }
         let block = self.store.refill(class, &self.source);
@@ -185,15 +185,9 @@ impl<S: PageSource> SmallAlloc<S> {
         let refused = |error| AllocError::source(layout, error);
         let request = Request { zeroed, ..Request::from(layout) };
         let request = Request { len: request.len.max(1), ..request };
-        self.large.reserve(&self.source).map_err(refused)?;
-        let run = match self.source.acquire(request) {
-            Ok(run) => run,
-            // What idles here may be what is missing there.
-            Err(_) if self.store.release_idle(&self.source) > 0 => {
-                self.source.acquire(request).map_err(refused)?
-            }
-            Err(error) => return Err(refused(error)),
-        };
+        let acquire = |request| self.store.acquire(request, &self.source);
+        self.large.reserve(acquire, &self.source).map_err(refused)?;
+        let run = acquire(request).map_err(refused)?;
         let block = run.ptr();
         self.large.insert(run);
         Ok(block)
@@ -238,7 +232,7 @@ impl<S: PageSource> SmallAlloc<S> {
             return unsafe { self.deallocate_slow(block, layout) };
         };
         // SAFETY: the caller's promise; the layout tells the class it was allocated from.
-        if unsafe { self.store.magazine(class).push(block) } {
+        if unsafe { self.store.magazines.push(class, block) } {
             self.look(class);
         }
     }
@@ -262,7 +256,7 @@ impl<S: PageSource> SmallAlloc<S> {
             return;
         };
         // SAFETY: as in `deallocate`.
-        if unsafe { self.store.magazine(class).push(block) } {
+        if unsafe { self.store.magazines.push(class, block) } {
             self.store.look(class, &self.source);
         }
     }

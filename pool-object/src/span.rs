@@ -167,7 +167,7 @@ impl Span {
     }
 
     /// Takes blocks out: all that came back, else some that were never out, about a page of
-    /// them. `None` if the span is full.
+    /// them at first and more later. `None` if the span is full.
     ///
     /// The first costs no more than the head of the list; the second touches what it links.
     pub(crate) fn take(self) -> Option<Chain> {
@@ -177,36 +177,6 @@ impl Span {
             return Some(Chain { first, len });
         }
         self.carve()
-    }
-
-    fn carve(self) -> Option<Chain> {
-        /// What is linked at once: a page, which then is touched anyway.
-        const BATCH: usize = 4 << 10;
-        self.carve_at_most((BATCH / self.class().size()).max(1))
-    }
-
-    fn carve_at_most(self, most: usize) -> Option<Chain> {
-        let (header, class) = (self.header(), self.class());
-        let (carved, size) = (self.carved(), class.size());
-        let len = (class.blocks() - carved).min(most);
-        if len == 0 {
-            return None;
-        }
-        header.carved.set((carved + len) as u32);
-        let offset = class.first_block() + carved * size;
-        // SAFETY: block number `carved` is below `blocks`, so it lies in the run.
-        let first: Block = unsafe { self.0.byte_add(offset) }.cast();
-        let mut last = first;
-        for _ in 1..len {
-            // SAFETY: block number `carved + len - 1` is the last that this reaches.
-            let next = unsafe { last.byte_add(size) };
-            // SAFETY: the block is in the run, nobody's, aligned to 8, and not shorter than a link.
-            unsafe { last.write(Link(Some(next))) };
-            last = next;
-        }
-        // SAFETY: as above.
-        unsafe { last.write(Link::NONE) };
-        Some(Chain { first, len })
     }
 
     /// Takes at most `most` blocks out, at least one: of those that came back, else of those that
@@ -222,6 +192,31 @@ impl Span {
         header.free_len.set(rest.map_or(0, |rest| rest.len) as u32);
         header.free.set(Link(rest.map(|rest| rest.first)));
         Some(chain)
+    }
+
+    /// Takes blocks out that were never out: a page of them, which is touched anyway then; and as
+    /// many as were taken before, up to four pages, since more will follow.
+    fn carve(self) -> Option<Chain> {
+        let size = self.class().size();
+        let bytes = (self.carved() * size).clamp(4 << 10, 16 << 10);
+        self.carve_at_most((bytes / size).max(1))
+    }
+
+    #[inline(never)]
+    fn carve_at_most(self, most: usize) -> Option<Chain> {
+        let (header, class) = (self.header(), self.class());
+        let (carved, size) = (self.carved(), class.size());
+        let len = (class.blocks() - carved).min(most);
+        if len == 0 {
+            return None;
+        }
+        header.carved.set((carved + len) as u32);
+        let offset = class.first_block() + carved * size;
+        // SAFETY: block number `carved` is below `blocks`, so it lies in the run.
+        let first: Block = unsafe { self.0.byte_add(offset) }.cast();
+        // SAFETY: blocks from `first` on, `len` of them, lie in the run and are nobody's.
+        unsafe { link(first, len, size) };
+        Some(Chain { first, len })
     }
 
     /// Puts blocks back.
@@ -244,32 +239,37 @@ impl Span {
         self.header().next.get()
     }
 
+    /// Whether this is one of the span's blocks that were handed out at least once.
+    pub(crate) fn holds(self, block: Block) -> bool {
+        let class = self.class();
+        let offset = block.addr().get().wrapping_sub(self.0.addr().get());
+        let within = offset.wrapping_sub(class.first_block());
+        within < self.carved() * class.size() && within % class.size() == 0
+    }
+
     /// Counts the blocks of its free list, and checks that each is one of its blocks.
     ///
     /// # Errors
     /// What is wrong, in words.
     pub(crate) fn check(self) -> Result<(), &'static str> {
         let (header, class) = (self.header(), self.class());
-        let start = self.0.addr().get();
-        if start % class.span_len() != 0 || header.run.ptr() != self.0.cast() {
+        if self.0.addr().get() % class.span_len() != 0 || header.run.ptr() != self.0.cast() {
             return Err("a span is not where its header says");
         }
         if self.carved() > class.blocks() || header.free_len.get() > header.carved.get() {
             return Err("a span counts more blocks than it has");
         }
-        let end = class.first_block() + self.carved() * class.size();
         let (mut len, mut link) = (0, header.free.get());
         while let Some(block) = link.0 {
-            let offset = block.addr().get().wrapping_sub(start);
-            let whole = offset.wrapping_sub(class.first_block()) % class.size() == 0;
-            if offset < class.first_block() || offset >= end || !whole {
+            if !self.holds(block) {
                 return Err("a free list leads out of its span: a freed block was written to");
             }
             len += 1;
             if len > header.free_len.get() {
                 return Err("a free list is longer than its count: a block was freed twice");
             }
-            // SAFETY: it is a free block of this span, so its first word is a link.
+            // SAFETY: it is a whole block of this span, so its first word can be read; and it was
+            // freed, so that word is a link.
             link = unsafe { block.read() };
         }
         if len == header.free_len.get() {
@@ -278,6 +278,24 @@ impl Span {
             Err("a free list is shorter than its count: a freed block was written to")
         }
     }
+}
+
+/// Links `len` blocks of `size` bytes, one behind the other, `first` and those that follow it.
+///
+/// # Safety
+/// The blocks lie in one run, aligned to 8, not shorter than a link, and are nobody's; `len` is not 0.
+#[inline(always)]
+unsafe fn link(first: Block, len: usize, size: usize) {
+    let mut last = first;
+    for _ in 1..len {
+        // SAFETY: at most block number `len - 1`, which is in the run.
+        let next = unsafe { last.byte_add(size) };
+        // SAFETY: one of the blocks, which are writable, aligned and long enough for a link.
+        unsafe { last.write(Link(Some(next))) };
+        last = next;
+    }
+    // SAFETY: as above.
+    unsafe { last.write(Link::NONE) };
 }
 
 /// A list of spans that any of them leaves in O(1).
@@ -324,7 +342,21 @@ impl SpanList {
         Some(head)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Span> {
+    /// Puts fuller spans before emptier ones, to an eighth. O(spans).
+    pub(crate) fn sort(&self) {
+        let buckets = [const { Self::new() }; 8];
+        while let Some(span) = self.pop() {
+            let bucket = 8 * span.out() / (span.class().blocks() + 1);
+            buckets[bucket].push(span);
+        }
+        for bucket in buckets {
+            while let Some(span) = bucket.pop() {
+                self.push(span);
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Span> + use<> {
         core::iter::successors(self.head.get(), |span| span.next())
     }
 }

@@ -12,12 +12,12 @@
 //! then all its blocks go to their spans, and empty spans back. What is within the reserve is
 //! *quiet*: it is left alone until it needs blocks from a span again.
 
-use crate::magazine::Magazine;
+use crate::magazine::Magazines;
 use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link, Span, SpanList};
 use core::cell::Cell;
 use core::ptr::NonNull;
-use pool_core::{PageError, PageSource, Request};
+use pool_core::{PageError, PageSource, Request, Run};
 
 /// What a heap knows of a class besides its magazine.
 pub(crate) struct Class {
@@ -59,8 +59,8 @@ impl Class {
 
 /// Blocks of all classes; the spans that they are cut from; spans for later.
 pub(crate) struct Store {
-    /// The fast path's half: `magazines[class]`.
-    magazines: [Magazine; SizeClass::COUNT],
+    /// The fast path's half.
+    pub(crate) magazines: Magazines,
     classes: [Class; SizeClass::COUNT],
     /// Empty spans of the shortest length.
     spare: SpanList,
@@ -81,19 +81,13 @@ pub(crate) const fn magazine_len(class: SizeClass) -> usize {
 impl Store {
     pub(crate) const fn new(reserve: usize) -> Self {
         Self {
-            magazines: [const { Magazine::new() }; SizeClass::COUNT],
+            magazines: Magazines::new(),
             classes: [const { Class::new() }; SizeClass::COUNT],
             spare: SpanList::new(),
             kept: Cell::new(0),
             reserve: Cell::new(reserve),
             turn: Cell::new(0),
         }
-    }
-
-    #[inline(always)]
-    pub(crate) fn magazine(&self, class: SizeClass) -> &Magazine {
-        // SAFETY: the number of a class is below `COUNT`.
-        unsafe { self.magazines.get_unchecked(class.index()) }
     }
 
     pub(crate) fn class(&self, class: SizeClass) -> &Class {
@@ -103,7 +97,7 @@ impl Store {
     /// Free blocks in both magazines of a class.
     pub(crate) fn cached(&self, class: SizeClass) -> usize {
         let state = self.class(class);
-        state.sum.get() - self.magazine(class).room() + state.older_len.get()
+        state.sum.get() - self.magazines.room(class) + state.older_len.get()
     }
 
     /// Blocks of a class in use.
@@ -122,12 +116,12 @@ impl Store {
         class: SizeClass,
         source: &S,
     ) -> Result<NonNull<u8>, PageError> {
-        let (state, magazine) = (self.class(class), self.magazine(class));
+        let state = self.class(class);
         let chain = match state.older.replace(Link::NONE).0 {
             Some(first) => Chain { first, len: state.older_len.replace(0) },
             None => self.take_from_spans(class, source)?,
         };
-        let block = magazine.fill(chain);
+        let block = self.magazines.fill(class, chain);
         self.look_later(class, chain.len - 1);
         Ok(block)
     }
@@ -182,14 +176,22 @@ impl Store {
 
     fn acquire_span<S: PageSource>(&self, class: SizeClass, source: &S) -> Result<Span, PageError> {
         let request = Request::new(class.span_len()).align(class.span_len());
-        let run = match source.acquire(request) {
-            Ok(run) => run,
-            // What idles here may be what is missing there.
-            Err(_) if self.release_idle(source) > 0 => source.acquire(request)?,
-            Err(error) => return Err(error),
-        };
+        let run = self.acquire(request, source)?;
         // SAFETY: just acquired, as long and aligned as asked.
         Ok(unsafe { Span::new(run, class) })
+    }
+
+    /// A run of the source. What idles here may be what is missing there: it goes back if the source
+    /// refuses.
+    pub(crate) fn acquire<S: PageSource>(
+        &self,
+        request: Request,
+        source: &S,
+    ) -> Result<Run, PageError> {
+        match source.acquire(request) {
+            Err(_) if self.release_idle(source) > 0 => source.acquire(request),
+            result => result,
+        }
     }
 
     /// Sets the magazine's room, so that the next look is due in time. The magazine has `len` blocks.
@@ -202,24 +204,24 @@ impl Store {
             let live = state.out.get() - len - state.older_len.get();
             most.min((live / 2).max(1))
         };
-        self.magazine(class).set_room(room);
+        self.magazines.set_room(class, room);
         state.sum.set(room + len);
     }
 
-    /// The magazine has taken the last block it had room for.
+    /// The magazine has taken the last block it had room for: it is full, or much was freed.
     pub(crate) fn look<S: PageSource>(&self, class: SizeClass, source: &S) {
-        let (state, len) = (self.class(class), self.class(class).sum.get());
+        let state = self.class(class);
+        let len = state.sum.get();
         let full = len >= magazine_len(class);
-        if self.set_quiet(class, source) {
-            if full {
-                self.rotate(class, source, len);
-            } else {
-                self.look_later(class, len);
-            }
-        } else if state.out.get() == len + state.older_len.get() {
+        let live = state.out.get() - len - state.older_len.get();
+        if full && (live > 0 || state.quiet.get()) {
+            self.rotate(class, source, len);
+        } else if live == 0 && !self.set_quiet(class, source) {
             self.drop_spans(class, source);
         } else if full {
             self.rotate(class, source, len);
+        } else if self.set_quiet(class, source) {
+            self.look_later(class, len);
         } else {
             self.flush(class, source);
         }
@@ -228,7 +230,7 @@ impl Store {
     /// Makes the magazine the older one, whose blocks go to their spans.
     fn rotate<S: PageSource>(&self, class: SizeClass, source: &S, len: usize) {
         let state = self.class(class);
-        let list = state.older.replace(self.magazine(class).take());
+        let list = state.older.replace(self.magazines.take(class));
         state.older_len.set(len);
         self.put_all(class, source, list);
         self.look_later(class, 0);
@@ -237,7 +239,7 @@ impl Store {
     /// Puts all free blocks of a class into their spans.
     pub(crate) fn flush<S: PageSource>(&self, class: SizeClass, source: &S) {
         let state = self.class(class);
-        let (newer, older) = (self.magazine(class).take(), state.older.replace(Link::NONE));
+        let (newer, older) = (self.magazines.take(class), state.older.replace(Link::NONE));
         state.older_len.set(0);
         self.put_all(class, source, older);
         self.put_all(class, source, newer);
@@ -250,7 +252,7 @@ impl Store {
         while let Some(first) = link.0 {
             // SAFETY: free blocks lie in live spans of their class, with provenance for them.
             let span = unsafe { Span::of(first.cast(), class) };
-            let (last, len, rest) = same_span(first, span, class);
+            let (last, len, rest) = same_span(first, class);
             let was_full = span.is_full();
             // SAFETY: these blocks of the span were in our list, which is given up.
             unsafe { span.put(first, last, len) };
@@ -305,11 +307,11 @@ impl Store {
     /// All blocks of a class are free: its spans go, and its magazines are forgotten.
     fn drop_spans<S: PageSource>(&self, class: SizeClass, source: &S) {
         let state = self.class(class);
-        let _ = self.magazine(class).take();
+        let _ = self.magazines.take(class);
         state.older.set(Link::NONE);
         state.older_len.set(0);
         state.out.set(0);
-        self.magazine(class).set_room(0);
+        self.magazines.set_room(class, 0);
         state.sum.set(0);
         self.set_loud(class);
         state.held.set(0);
@@ -366,7 +368,7 @@ impl Store {
         self.set_loud(class);
         if self.live(class) > 0 {
             let state = self.class(class);
-            self.look_later(class, state.sum.get() - self.magazine(class).room());
+            self.look_later(class, state.sum.get() - self.magazines.room(class));
             return;
         }
         self.drop_spans(class, source);
@@ -381,6 +383,103 @@ impl Store {
         // SAFETY: spare spans are empty, it is in no list now, and is not used any more.
         unsafe { release(source, span) };
         bytes
+    }
+
+    /// Puts all free blocks into their spans, and the fullest spans first.
+    pub(crate) fn flush_all<S: PageSource>(&self, source: &S) {
+        for class in SizeClass::all().filter(|class| self.class(*class).out.get() > 0) {
+            self.flush(class, source);
+            self.class(class).partial.sort();
+        }
+    }
+
+    /// Blocks of a class out of spans: used or in a magazine.
+    pub(crate) fn out(&self, class: SizeClass) -> usize {
+        self.class(class).out.get()
+    }
+
+    /// Puts a block straight into its span, past the magazine.
+    ///
+    /// # Safety
+    /// The block is of this class and heap, with provenance for its span; nobody uses it any more.
+    pub(crate) unsafe fn put_back<S: PageSource>(
+        &self,
+        class: SizeClass,
+        block: NonNull<u8>,
+        source: &S,
+    ) {
+        // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.
+        unsafe { block.cast::<Link>().write(Link::NONE) };
+        self.put_all(class, source, Link(Some(block.cast())));
+        let state = self.class(class);
+        let len = state.sum.get() - self.magazines.room(class);
+        self.look_later(class, len);
+    }
+
+    /// Checks everything that is remembered twice.
+    ///
+    /// # Errors
+    /// Which class is wrong, and how.
+    pub(crate) fn check(&self) -> Result<(), (SizeClass, &'static str)> {
+        for class in SizeClass::all() {
+            self.check_class(class).map_err(|what| (class, what))?;
+        }
+        Ok(())
+    }
+
+    fn check_class(&self, class: SizeClass) -> Result<(), &'static str> {
+        let state = self.class(class);
+        let (mut out, mut held) = (0, 0);
+        for (span, full) in state
+            .partial
+            .iter()
+            .map(|span| (span, false))
+            .chain(state.full.iter().map(|span| (span, true)))
+        {
+            if span.class() != class {
+                return Err("a span's header is overwritten");
+            }
+            span.check()?;
+            if span.is_full() != full {
+                return Err("a span is in the wrong list");
+            }
+            out += span.out();
+            held += span.len();
+        }
+        if (out, held) != (state.out.get(), state.held.get()) {
+            return Err("spans and class count differently");
+        }
+        let len = state.sum.get() - self.magazines.room(class);
+        self.check_list(class, self.magazines.peek(class), len)?;
+        self.check_list(class, state.older.get(), state.older_len.get())?;
+        if self.cached(class) > out {
+            return Err("more blocks are free than there are: a block was freed twice");
+        }
+        Ok(())
+    }
+
+    /// Checks a list of free blocks of `len`: each is in a span of the class.
+    fn check_list(&self, class: SizeClass, list: Link, len: usize) -> Result<(), &'static str> {
+        let state = self.class(class);
+        let (mut link, mut found) = (list, 0);
+        while let Some(block) = link.0 {
+            if found == len {
+                return Err("more blocks are free than were freed: one was freed twice");
+            }
+            let holds = |span: Span| span.holds(block);
+            if !state.spans().any(holds) {
+                return Err("a free list leads out of its spans: a freed block was written to");
+            }
+            found += 1;
+            // SAFETY: it is in a live span of ours, whole, so its first word can be read; and it was
+            // freed, so that word is a link.
+            link = unsafe { block.read() };
+        }
+        if found == len {
+            Ok(())
+        } else {
+            Err("a free list ends early: a freed block was written to")
+        }
     }
 
     /// Gives every empty span back; bytes.
@@ -427,17 +526,18 @@ unsafe fn release<S: PageSource>(source: &S, span: Span) {
 /// How far a list of free blocks, all of `class`, stays in the span that it begins in: the last block
 /// there, how many there are, and what follows.
 #[inline(always)]
-pub(crate) fn same_span(first: Block, span: Span, class: SizeClass) -> (Block, usize, Link) {
+pub(crate) fn same_span(first: Block, class: SizeClass) -> (Block, usize, Link) {
+    let (start, span_len) = (first.addr().get() & !(class.span_len() - 1), class.span_len());
     let (mut last, mut len) = (first, 1);
     loop {
         // SAFETY: free blocks of a list of ours: live memory, whose first word is a link.
         let link = unsafe { last.read() };
-        let Some(next) = link.0.filter(|next| {
-            // SAFETY: free blocks lie in live spans of their class, with provenance for them.
-            span == unsafe { Span::of(next.cast(), class) }
-        }) else {
+        // No address in the span but has the same upper bits; the end of the list, 0, has others.
+        if link.0.map_or(0, |next| next.addr().get()) ^ start >= span_len {
             return (last, len, link);
-        };
-        (last, len) = (next, len + 1);
+        }
+        // SAFETY: not the end of the list, as above: no span is at address 0.
+        last = unsafe { link.0.unwrap_unchecked() };
+        len += 1;
     }
 }

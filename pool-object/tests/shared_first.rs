@@ -36,5 +36,5 @@ fn smoke() {
     println!("{}", heap.stats());
     heap.trim();
     println!("{}", heap.stats());
-    assert_eq!(heap.stats().held_bytes, 0);
+    assert_eq!(heap.stats().held_bytes(), 0);
 }

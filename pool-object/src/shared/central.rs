@@ -15,6 +15,7 @@
 use crate::large::LargeTable;
 use crate::size_class::SizeClass;
 use crate::span::{Chain, Link, Span, SpanList};
+use crate::stats::ClassStats;
 use crate::store::same_span;
 use crate::sync::Lock;
 use crate::sync::atomic::AtomicUsize;
@@ -22,8 +23,8 @@ use crate::sync::atomic::Ordering::Relaxed;
 use core::ptr::NonNull;
 use pool_core::{PageSource, Run};
 
-/// Lists that the depot of a class keeps. Each is as long as a thread's bin: 16 KiB at most, or two
-/// blocks.
+/// Lists that the depot of a class keeps. Each is half of what a thread's bin may have: 32 KiB at
+/// most, or three blocks.
 const DEPOT: usize = 8;
 
 /// How much may lie idle.
@@ -67,6 +68,8 @@ struct Store {
     full: SpanList,
     /// How many there are of both.
     spans: usize,
+    /// Blocks of these that were ever handed out.
+    carved: usize,
     /// Blocks out of spans: in use, in a cache or in the depot.
     out: usize,
     /// The first `depot_len` are lists of free blocks of this class.
@@ -106,14 +109,6 @@ pub(crate) struct Outlook {
     pub(crate) depot: usize,
     /// Whether the class holds so little that nobody needs to look for empty spans.
     pub(crate) quiet: bool,
-}
-
-/// The figures of a class.
-#[derive(Clone, Copy)]
-pub(crate) struct Figures {
-    pub(crate) live: usize,
-    pub(crate) cached: usize,
-    pub(crate) spans: usize,
 }
 
 /// Spans that a class may have before it is looked for empty ones.
@@ -179,19 +174,16 @@ impl Central {
 
     /// Puts free blocks of a cache into their spans, and those of the depot, too. The cache has none
     /// left where it said it had `told`. Blocks in use then.
-    pub(crate) fn give_all(
-        &self,
-        class: SizeClass,
-        chains: impl Iterator<Item = Chain>,
-        told: usize,
-    ) -> Outlook {
+    pub(crate) fn give_all(&self, class: SizeClass, chain: Option<Chain>, told: usize) -> Outlook {
         let empty = SpanList::new();
         let outlook = self.with(class, |store| {
             store.cached -= told;
             while let Some(chain) = store.take_from_depot(usize::MAX) {
                 store.put_in_spans(class, chain, &empty);
             }
-            chains.for_each(|chain| store.put_in_spans(class, chain, &empty));
+            if let Some(chain) = chain {
+                store.put_in_spans(class, chain, &empty);
+            }
             store.outlook(&self.held)
         });
         self.park(&empty);
@@ -291,12 +283,22 @@ impl Central {
         self.spare_bytes.load(Relaxed)
     }
 
-    /// The figures of a class.
-    pub(crate) fn figures(&self, class: SizeClass) -> Figures {
-        self.with(class, |store| Figures {
+    /// How many empty spans there are, and their bytes.
+    pub(crate) fn spare(&self) -> (usize, usize) {
+        let count = |spare: &mut Spare| spare.0.iter().map(|list| list.iter().count()).sum();
+        self.spare.with(|spare| (count(spare), self.spare_bytes()))
+    }
+
+    /// The figures of a class. O(1).
+    pub(crate) fn class_stats(&self, class: SizeClass) -> ClassStats {
+        self.with(class, |store| ClassStats {
             live: store.live(),
             cached: store.cached + store.depot_blocks,
+            free: store.spans * class.blocks() - store.out,
             spans: store.spans,
+            held_bytes: store.spans * class.span_len(),
+            touched_bytes: store.carved * class.size(),
+            ..ClassStats::new(class)
         })
     }
 
@@ -354,6 +356,7 @@ impl Store {
             partial: SpanList::new(),
             full: SpanList::new(),
             spans: 0,
+            carved: 0,
             out: 0,
             depot: [None; DEPOT],
             depot_len: 0,
@@ -391,7 +394,9 @@ impl Store {
 
     fn take_from_spans(&mut self, most: usize) -> Option<Chain> {
         let span = self.partial.head()?;
+        let carved = span.carved();
         let chain = span.take_at_most(most);
+        self.carved += span.carved() - carved;
         if span.is_full() {
             self.partial.remove(span);
             self.full.push(span);
@@ -407,7 +412,7 @@ impl Store {
         while let Some(first) = link.0 {
             // SAFETY: free blocks lie in live spans of their class, with provenance for them.
             let span = unsafe { Span::of(first.cast(), class) };
-            let (last, len, rest) = same_span(first, span, class);
+            let (last, len, rest) = same_span(first, class);
             let was_full = span.is_full();
             // SAFETY: these blocks of the span were in a list of free ones, which is given up.
             unsafe { span.put(first, last, len) };
@@ -426,6 +431,7 @@ impl Store {
             self.partial.push(span);
         } else {
             self.spans -= 1;
+            self.carved -= span.carved();
             empty.push(span);
         }
     }

@@ -1,11 +1,11 @@
 //! The slow half of a thread's cache: how much each bin may hold, and where its blocks come from and
 //! go.
 //!
-//! Two lists a class, the bin and an *older* one (Bonwick's magazines): a full bin becomes the older
-//! list, and what was that goes to the central half; an empty bin gets the older list back. So
-//! between two calls there are at least as many operations as a bin holds.
+//! A bin that took one block too many gives half of what it may have to the central half; one that
+//! is empty gets as much. So between two calls there are at least half as many operations, whichever
+//! way they go. A list is cut behind the blocks that stay, which are the hot ones.
 //!
-//! A bin's capacity begins at about a page of blocks, and doubles when it was not enough, to 16 KiB.
+//! A bin's capacity begins at about a page of blocks, and doubles when it was not enough, to 64 KiB.
 //! Each doubling is granted out of the bytes that the thread may keep, and all threads together. When
 //! the thread's are used up, another class gives its own back.
 //!
@@ -14,17 +14,17 @@
 //! spans. [`Central`] says what is live.
 #![forbid(unsafe_code)]
 
-use super::bin::Cache;
-use super::central::{Central, Outlook, chain};
+use super::cache::Cache;
+use super::central::{Central, Outlook};
 use crate::size_class::SizeClass;
-use crate::span::{Chain, Link};
+use crate::span::Chain;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
 /// What a thread's cache knows besides its bins.
 pub(crate) struct Ledger {
     entries: [Entry; SizeClass::COUNT],
-    /// Bytes that the bins' capacities add up to, older lists included.
+    /// Bytes that the bins' capacities add up to.
     granted: Cell<usize>,
     /// The central's epoch that was last seen.
     epoch: Cell<usize>,
@@ -33,52 +33,42 @@ pub(crate) struct Ledger {
 }
 
 struct Entry {
-    /// The older list: `older_len` blocks, at most `cap`.
-    older: Cell<Link>,
-    older_len: Cell<u32>,
+    /// The bin's room and length together; modulo 2^32.
+    sum: Cell<u32>,
     /// Blocks that the bin may have.
     cap: Cell<u32>,
     /// Frees until it is time to look for empty spans again, as of the last look.
     limit: Cell<u32>,
-    /// Blocks in both lists when the central half was last told.
+    /// Blocks in the bin when the central half was last told.
     told: Cell<u32>,
 }
 
-/// Blocks a bin may have at most: 16 KiB of them, two at least, and not more than 512.
-pub(crate) const fn most(class: SizeClass) -> usize {
-    let len = (16 << 10) / class.size();
-    if len < 2 {
-        2
-    } else if len > 512 {
-        512
+/// Blocks a bin may have at most: 64 KiB of them, four at least, and not more than 1024.
+pub(crate) const fn most(class: SizeClass) -> u32 {
+    let len = (64 << 10) / class.size() as u32;
+    if len < 4 {
+        4
+    } else if len > 1024 {
+        1024
     } else {
         len
     }
 }
 
-/// Blocks that a bin may have at first.
-const fn least(class: SizeClass) -> usize {
-    let len = (2 << 10) / class.size();
-    if len < 1 { 1 } else { len }
+/// Blocks that a bin may have at first: 4 KiB of them, two at least.
+const fn least(class: SizeClass) -> u32 {
+    let len = (4 << 10) / class.size() as u32;
+    if len < 2 { 2 } else { len }
 }
 
 impl Entry {
     const fn new() -> Self {
         Self {
-            older: Cell::new(Link::NONE),
-            older_len: Cell::new(0),
+            sum: Cell::new(0),
             cap: Cell::new(0),
             limit: Cell::new(u32::MAX),
             told: Cell::new(0),
         }
-    }
-
-    fn take_older(&self) -> Option<Chain> {
-        chain(self.older.replace(Link::NONE), self.older_len.replace(0) as usize)
-    }
-
-    fn older_len(&self) -> usize {
-        self.older_len.get() as usize
     }
 
     fn cap(&self) -> usize {
@@ -120,24 +110,40 @@ impl<'a> Desk<'a> {
         Some(Self { cache, ledger: cache.ledger()?, central })
     }
 
+    /// Blocks in a bin.
+    fn len(self, class: SizeClass) -> usize {
+        let sum = self.ledger.entry(class).sum.get();
+        sum.wrapping_sub(self.cache.room(class)) as usize
+    }
+
+    /// Takes all blocks of a bin, which has no room then.
+    fn take(self, class: SizeClass) -> Option<Chain> {
+        let all = self.cache.take(class, self.len(class));
+        self.set(class, 0, 0);
+        all
+    }
+
+    /// Sets a bin's room, when it has `len` blocks.
+    fn set(self, class: SizeClass, len: usize, room: u32) {
+        self.cache.set_room(class, room);
+        self.ledger.entry(class).sum.set(room + len as u32);
+    }
+
     /// A block, when the bin has none; `None` if the class needs a span first.
     pub(crate) fn refill(self, class: SizeClass) -> Option<NonNull<u8>> {
         self.heed();
-        let (bin, entry) = (self.cache.bin(class), self.ledger.entry(class));
-        bin.set_room(0);
-        if let Some(older) = entry.take_older() {
-            let block = bin.fill(older);
-            self.make_room(class);
-            return Some(block);
-        }
+        self.set(class, 0, 0);
         self.grow(class);
-        // One more than the bin may have, since one is used: lists of the depot are that long.
-        let (chain, outlook) = self.central.take(class, entry.cap() + 1, entry.told())?;
-        let block = bin.fill(chain);
-        entry.told.set(bin.len() as u32);
+        let entry = self.ledger.entry(class);
+        // One more than the bin then has, since one is used: lists of the depot are that long.
+        let (chain, outlook) = self.central.take(class, entry.cap() / 2 + 1, entry.told())?;
+        let len = chain.len - 1;
+        entry.told.set(len as u32);
+        self.cache.put(class, chain);
+        let block = self.cache.pop(class);
         self.note(class, outlook);
-        self.make_room(class);
-        Some(block)
+        self.make_room(class, len);
+        block
     }
 
     /// Sees to a bin that took one block more than it had room for.
@@ -145,40 +151,41 @@ impl<'a> Desk<'a> {
         if self.heed() {
             return;
         }
-        let (bin, entry) = (self.cache.bin(class), self.ledger.entry(class));
+        let entry = self.ledger.entry(class);
+        let mut len = self.len(class);
         // Else it is only time to look.
-        let full = bin.len() > entry.cap() && !self.grow(class);
-        let gone = if full { self.rotate(class) } else { None };
-        let has = bin.len() + entry.older_len();
-        let outlook = self.central.give(class, gone, entry.told(), has);
-        entry.told.set(has as u32);
-        if !outlook.quiet && has + outlook.depot >= outlook.live {
+        let full = len > entry.cap() && !self.grow(class);
+        let gone = if full { self.cut(class, len) } else { None };
+        len -= gone.map_or(0, |gone| gone.len);
+        let outlook = self.central.give(class, gone, entry.told(), len);
+        entry.told.set(len as u32);
+        self.note(class, outlook);
+        if !outlook.quiet && len + outlook.depot >= outlook.live {
+            self.set(class, len, 0);
             self.flush(class);
-        } else {
-            self.note(class, outlook);
+            len = 0;
         }
-        self.make_room(class);
+        self.make_room(class, len);
     }
 
-    /// Makes the bin's list the older one, and returns what that was. A class that may keep nothing
-    /// gives all.
-    fn rotate(self, class: SizeClass) -> Option<Chain> {
-        let (bin, entry) = (self.cache.bin(class), self.ledger.entry(class));
-        let list = bin.take();
-        if entry.cap() == 0 {
-            return list;
+    /// Leaves half of its capacity to a bin that has `len` blocks, the hot ones; the others are
+    /// returned. A class that may keep nothing gives all.
+    fn cut(self, class: SizeClass, len: usize) -> Option<Chain> {
+        let keep = self.ledger.entry(class).cap() / 2;
+        let all = self.cache.take(class, len)?;
+        if keep == 0 {
+            return Some(all);
         }
-        let gone = entry.take_older();
-        entry.older.set(Link(list.map(|list| list.first)));
-        entry.older_len.set(list.map_or(0, |list| list.len) as u32);
+        let (kept, gone) = all.split(keep);
+        self.cache.put(class, kept);
         gone
     }
 
     /// Puts all idle blocks of a class into their spans.
-    pub(crate) fn flush(self, class: SizeClass) {
-        let (bin, entry) = (self.cache.bin(class), self.ledger.entry(class));
-        let lists = entry.take_older().into_iter().chain(bin.take());
-        let outlook = self.central.give_all(class, lists, entry.told());
+    fn flush(self, class: SizeClass) {
+        let list = self.take(class);
+        let entry = self.ledger.entry(class);
+        let outlook = self.central.give_all(class, list, entry.told());
         entry.told.set(0);
         self.note(class, outlook);
     }
@@ -190,27 +197,30 @@ impl<'a> Desk<'a> {
         self.ledger.entry(class).limit.set(limit);
     }
 
-    /// Sets the bin's room: what its capacity leaves, or until it is time to look.
-    fn make_room(self, class: SizeClass) {
-        let (bin, entry) = (self.cache.bin(class), self.ledger.entry(class));
-        let rest = entry.cap().saturating_sub(bin.len());
-        bin.set_room(rest.min(entry.limit.get() as usize));
+    /// Sets the room of a bin that has `len` blocks: what its capacity leaves, or until it is time
+    /// to look.
+    fn make_room(self, class: SizeClass, len: usize) {
+        let entry = self.ledger.entry(class);
+        let rest = entry.cap.get().saturating_sub(len as u32);
+        self.set(class, len, rest.min(entry.limit.get()));
     }
 
     /// Lets the bin have more, if it may: twice as much.
     fn grow(self, class: SizeClass) -> bool {
         let entry = self.ledger.entry(class);
-        let cap = entry.cap();
+        let cap = entry.cap.get();
+        cap < most(class) && self.grow_from(class, cap)
+    }
+
+    #[cold]
+    fn grow_from(self, class: SizeClass, cap: u32) -> bool {
         let new = (2 * cap).max(least(class)).min(most(class));
-        if new <= cap {
-            return false;
-        }
-        let bytes = 2 * (new - cap) * class.size();
+        let bytes = (new - cap) as usize * class.size();
         if !self.afford(class, bytes) || !self.central.grant(bytes) {
             return false;
         }
         self.ledger.granted.set(self.ledger.granted.get() + bytes);
-        entry.cap.set(new as u32);
+        self.ledger.entry(class).cap.set(new);
         true
     }
 
@@ -232,16 +242,13 @@ impl<'a> Desk<'a> {
 
     /// Gives a class' blocks and capacity back.
     fn close(self, class: SizeClass) {
-        let (bin, entry) = (self.cache.bin(class), self.ledger.entry(class));
-        if entry.cap() == 0 {
-            return;
+        let entry = self.ledger.entry(class);
+        let list = self.take(class);
+        if list.is_some() || entry.told() > 0 {
+            self.central.give(class, list, entry.told(), 0);
+            entry.told.set(0);
         }
-        let has = bin.len();
-        self.central.give(class, entry.take_older(), entry.told(), has);
-        self.central.give(class, bin.take(), has, 0);
-        entry.told.set(0);
-        let bytes = 2 * entry.cap() * class.size();
-        entry.cap.set(0);
+        let bytes = entry.cap.replace(0) as usize * class.size();
         self.ledger.granted.set(self.ledger.granted.get() - bytes);
         self.central.take_back(bytes);
     }
@@ -259,11 +266,10 @@ impl<'a> Desk<'a> {
     /// Puts all idle blocks into their spans.
     pub(crate) fn flush_all(self) {
         for class in SizeClass::all() {
-            let entry = self.ledger.entry(class);
-            if self.cache.bin(class).len() + entry.older_len() + entry.told() > 0 {
+            if self.len(class) + self.ledger.entry(class).told() > 0 {
                 self.flush(class);
             }
-            self.cache.bin(class).set_room(0);
+            self.set(class, 0, 0);
         }
     }
 
@@ -272,11 +278,14 @@ impl<'a> Desk<'a> {
         SizeClass::all().for_each(|class| self.close(class));
     }
 
-    /// Free blocks of a class in this cache, which the central half is told.
-    pub(crate) fn tell(self, class: SizeClass) {
-        let entry = self.ledger.entry(class);
-        let has = self.cache.bin(class).len() + entry.older_len();
-        self.central.give(class, None, entry.told(), has);
-        entry.told.set(has as u32);
+    /// Tells the central half how many free blocks this cache has.
+    pub(crate) fn tell(self) {
+        for class in SizeClass::all() {
+            let (entry, len) = (self.ledger.entry(class), self.len(class));
+            if len != entry.told() {
+                self.central.give(class, None, entry.told(), len);
+                entry.told.set(len as u32);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@
 //! use of the cache happened before; and the thread's next use, for another heap, happens after the
 //! slot was given to that heap, under the same lock, and published with `Release`.
 
-use super::bin::Cache;
+use super::cache::Cache;
 use super::central::{Central, single};
 use super::ledger::{Desk, Ledger};
 use crate::size_class::SizeClass;
