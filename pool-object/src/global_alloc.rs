@@ -1,5 +1,6 @@
 //! `GlobalHeap`: one heap for the whole process. A storage file.
 
+use crate::error::AllocError;
 use crate::shared::{SharedAlloc, Slot};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
@@ -38,6 +39,52 @@ impl GlobalHeap {
     pub fn heap() -> &'static SharedAlloc {
         &HEAP
     }
+
+    /// As [`SharedAlloc::try_allocate`].
+    ///
+    /// # Errors
+    /// If no memory can be had.
+    #[inline(always)]
+    pub fn try_allocate(self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        HEAP.try_allocate_at(Slot::PROCESS, layout)
+    }
+
+    /// As [`SharedAlloc::try_allocate_zeroed`].
+    ///
+    /// # Errors
+    /// If no memory can be had.
+    #[inline]
+    pub fn try_allocate_zeroed(self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        HEAP.try_allocate_zeroed_at(Slot::PROCESS, layout)
+    }
+
+    /// As [`SharedAlloc::deallocate`].
+    ///
+    /// # Safety
+    /// As there; the process-wide heap is meant.
+    #[inline(always)]
+    pub unsafe fn deallocate(self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { HEAP.deallocate_at(Slot::PROCESS, block, layout) };
+    }
+
+    /// As [`SharedAlloc::try_relayout`].
+    ///
+    /// # Errors
+    /// If no memory can be had; the block is as before.
+    ///
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate) about `block` and `old`.
+    #[inline]
+    pub unsafe fn try_relayout(
+        self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<u8>, AllocError> {
+        // SAFETY: the caller's promise.
+        unsafe { HEAP.try_relayout(block, old, new) }
+    }
 }
 
 // SAFETY: blocks are as long and aligned as asked, disjoint, and live until they are freed, on
@@ -45,7 +92,7 @@ impl GlobalHeap {
 unsafe impl GlobalAlloc for GlobalHeap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        pointer(HEAP.try_allocate_at(Slot::PROCESS, layout))
+        pointer(self.try_allocate(layout))
     }
 
     #[inline]
@@ -53,12 +100,12 @@ unsafe impl GlobalAlloc for GlobalHeap {
         // SAFETY: what was allocated is not null.
         let block = unsafe { NonNull::new_unchecked(block) };
         // SAFETY: the caller's promise: allocated here with this layout.
-        unsafe { HEAP.deallocate_at(Slot::PROCESS, block, layout) };
+        unsafe { self.deallocate(block, layout) };
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        pointer(HEAP.try_allocate_zeroed_at(Slot::PROCESS, layout))
+        pointer(self.try_allocate_zeroed(layout))
     }
 
     #[inline]

@@ -41,7 +41,7 @@ pub use global_alloc::GlobalHeap;
 #[cfg(feature = "alloc")]
 pub use handle::LocalHeap;
 #[cfg(all(feature = "std", not(loom)))]
-pub use shared::SharedAlloc;
+pub use shared::{SharedAlloc, SharedHeap};
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
 pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};

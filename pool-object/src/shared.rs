@@ -2,6 +2,7 @@
 
 mod cache;
 mod central;
+mod handle;
 mod ledger;
 mod registry;
 
@@ -17,6 +18,7 @@ use core::sync::atomic::{
     AtomicPtr, AtomicUsize,
     Ordering::{AcqRel, Acquire, Release},
 };
+pub use handle::SharedHeap;
 use ledger::Desk;
 use pool_core::{Global, PageError, PageSource, Request, Run};
 pub(crate) use registry::Slot;
@@ -341,11 +343,13 @@ impl<S: PageSource> SharedAlloc<S> {
                 return;
             }
         };
+        // Not in use by anybody else.
+        entry.central.give(LEDGER, None, 0, 1);
         // SAFETY: a block of that class, taken above; the cache is closed, as the caller has seen.
         if let Err(block) = unsafe { registry::open(entry, slot, block) } {
             // SAFETY: the same block, and nobody has it.
             let block = unsafe { single(block) };
-            entry.central.give(LEDGER, Some(block), 0, 0);
+            entry.central.give(LEDGER, Some(block), 1, 0);
         }
     }
 

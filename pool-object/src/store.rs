@@ -526,7 +526,7 @@ unsafe fn release<S: PageSource>(source: &S, span: Span) {
 /// How far a list of free blocks, all of `class`, stays in the span that it begins in: the last block
 /// there, how many there are, and what follows.
 #[inline(always)]
-pub(crate) fn same_span(first: Block, class: SizeClass) -> (Block, usize, Link) {
+fn same_span(first: Block, class: SizeClass) -> (Block, usize, Link) {
     let (start, span_len) = (first.addr().get() & !(class.span_len() - 1), class.span_len());
     let (mut last, mut len) = (first, 1);
     loop {

@@ -14,12 +14,11 @@
 
 use crate::large::LargeTable;
 use crate::size_class::SizeClass;
-use crate::span::{Chain, Link, Span, SpanList};
+use crate::span::{Block, Chain, Link, Span, SpanList};
 use crate::stats::ClassStats;
-use crate::store::same_span;
 use crate::sync::Lock;
-use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::Relaxed;
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use core::ptr::NonNull;
 use pool_core::{PageSource, Run};
 
@@ -58,7 +57,11 @@ pub(crate) struct Central {
 
 /// A class' own cache lines: two, since processors fetch them in pairs.
 #[repr(align(128))]
-struct Class(Lock<Store>);
+struct Class {
+    store: Lock<Store>,
+    /// Whether the depot has no room, as of a moment ago: only whoever holds the lock knows.
+    full: AtomicBool,
+}
 
 /// What is shared of a class.
 struct Store {
@@ -119,7 +122,7 @@ const QUIET_BYTES: usize = 2 << 20;
 impl Central {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            classes: core::array::from_fn(|_| Class(Lock::new(Store::new()))),
+            classes: core::array::from_fn(|_| Class::new()),
             spare: Lock::new(Spare([const { SpanList::new() }; LENGTHS])),
             spare_bytes: AtomicUsize::new(0),
             large: Lock::new(LargeTable::new()),
@@ -132,7 +135,7 @@ impl Central {
 
     #[inline(always)]
     fn with<R>(&self, class: SizeClass, f: impl FnOnce(&mut Store) -> R) -> R {
-        self.classes[class.index()].0.with(f)
+        self.classes[class.index()].store.with(f)
     }
 
     /// Takes at most `most` free blocks out, at least one, for a cache that has none: the caller
@@ -147,6 +150,7 @@ impl Central {
         self.with(class, |store| {
             let chain = store.take_from_depot(most).or_else(|| store.take_from_spans(most))?;
             store.cached = store.cached - told + (chain.len - 1);
+            self.classes[class.index()].full.store(store.depot_len == DEPOT, Relaxed);
             Some((chain, store.outlook(&self.held)))
         })
     }
@@ -164,12 +168,39 @@ impl Central {
         let outlook = self.with(class, |store| {
             store.cached = store.cached - told + has;
             if let Some(chain) = chain.and_then(|chain| store.put_in_depot(chain)) {
-                store.put_in_spans(class, chain, &empty);
+                store.put_in_spans(class, chain, usize::MAX, &empty);
             }
+            self.classes[class.index()].full.store(store.depot_len == DEPOT, Relaxed);
             store.outlook(&self.held)
         });
         self.park(&empty);
         outlook
+    }
+
+    /// As [`give`](Self::give), but of the first `most` blocks, at least one; the rest is returned.
+    pub(crate) fn give_some(
+        &self,
+        class: SizeClass,
+        chain: Chain,
+        most: usize,
+        told: usize,
+    ) -> (Option<Chain>, Outlook) {
+        let shared = &self.classes[class.index()];
+        if !shared.full.load(Relaxed) {
+            // Outside of the lock, since it walks.
+            let (gone, rest) = chain.split(most);
+            let has = rest.map_or(0, |rest| rest.len);
+            return (rest, self.give(class, Some(gone), told, has));
+        }
+        let empty = SpanList::new();
+        let result = shared.store.with(|store| {
+            let rest = store.put_in_spans(class, chain, most, &empty);
+            store.cached = store.cached - told + rest.map_or(0, |rest| rest.len);
+            shared.full.store(store.depot_len == DEPOT, Relaxed);
+            (rest, store.outlook(&self.held))
+        });
+        self.park(&empty);
+        result
     }
 
     /// Puts free blocks of a cache into their spans, and those of the depot, too. The cache has none
@@ -179,10 +210,10 @@ impl Central {
         let outlook = self.with(class, |store| {
             store.cached -= told;
             while let Some(chain) = store.take_from_depot(usize::MAX) {
-                store.put_in_spans(class, chain, &empty);
+                store.put_in_spans(class, chain, usize::MAX, &empty);
             }
             if let Some(chain) = chain {
-                store.put_in_spans(class, chain, &empty);
+                store.put_in_spans(class, chain, usize::MAX, &empty);
             }
             store.outlook(&self.held)
         });
@@ -335,7 +366,7 @@ impl Central {
     /// Locks everything, for a `fork`.
     #[cfg(not(loom))]
     pub(crate) fn enter_all(&self) {
-        self.classes.iter().for_each(|class| class.0.enter());
+        self.classes.iter().for_each(|class| class.store.enter());
         self.spare.enter();
         self.large.enter();
     }
@@ -346,7 +377,13 @@ impl Central {
     pub(crate) fn leave_all(&self) {
         self.large.leave();
         self.spare.leave();
-        self.classes.iter().for_each(|class| class.0.leave());
+        self.classes.iter().for_each(|class| class.store.leave());
+    }
+}
+
+impl Class {
+    fn new() -> Self {
+        Self { store: Lock::new(Store::new()), full: AtomicBool::new(false) }
     }
 }
 
@@ -405,22 +442,33 @@ impl Store {
         chain
     }
 
-    /// Puts free blocks into their spans; those that are empty then leave to `empty`.
-    fn put_in_spans(&mut self, class: SizeClass, chain: Chain, empty: &SpanList) {
+    /// Puts the first `most` of these free blocks into their spans; those that are empty then leave
+    /// to `empty`. The rest is returned.
+    fn put_in_spans(
+        &mut self,
+        class: SizeClass,
+        chain: Chain,
+        most: usize,
+        empty: &SpanList,
+    ) -> Option<Chain> {
+        let mut left = chain.len.min(most);
+        let rest = chain.len - left;
+        self.out -= left;
         let mut link = Link(Some(chain.first));
-        self.out -= chain.len;
-        while let Some(first) = link.0 {
+        while let (Some(first), true) = (link.0, left > 0) {
             // SAFETY: free blocks lie in live spans of their class, with provenance for them.
             let span = unsafe { Span::of(first.cast(), class) };
-            let (last, len, rest) = same_span(first, class);
+            let (last, len, next) = same_span(first, class, left);
             let was_full = span.is_full();
             // SAFETY: these blocks of the span were in a list of free ones, which is given up.
             unsafe { span.put(first, last, len) };
             if was_full || span.out() == 0 {
                 self.sort_in(span, was_full, empty);
             }
-            link = rest;
+            link = next;
+            left -= len;
         }
+        self::chain(link, rest)
     }
 
     /// Puts a span that was full or is empty into the list where it belongs.
@@ -451,6 +499,25 @@ impl Store {
             return Err("a class counts other free blocks than it has");
         }
         Ok(())
+    }
+}
+
+/// How far a list of free blocks, all of `class`, stays in the span that it begins in, for `most`
+/// blocks, at least one: the last block there, how many there are, and what follows.
+#[inline(always)]
+fn same_span(first: Block, class: SizeClass, most: usize) -> (Block, usize, Link) {
+    let (start, span_len) = (first.addr().get() & !(class.span_len() - 1), class.span_len());
+    let (mut last, mut left) = (first, most);
+    loop {
+        // SAFETY: free blocks of a list of ours: live memory, whose first word is a link.
+        let link = unsafe { last.read() };
+        left -= 1;
+        // No address in the span but has the same upper bits; the end of the list, 0, has others.
+        if left == 0 || link.0.map_or(0, |next| next.addr().get()) ^ start >= span_len {
+            return (last, most - left, link);
+        }
+        // SAFETY: not the end of the list, as above: no span is at address 0.
+        last = unsafe { link.0.unwrap_unchecked() };
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A bin that took one block too many gives half of what it may have to the central half; one that
 //! is empty gets as much. So between two calls there are at least half as many operations, whichever
-//! way they go. A list is cut behind the blocks that stay, which are the hot ones.
+//! way they go.
 //!
 //! A bin's capacity begins at about a page of blocks, and doubles when it was not enough, to 64 KiB.
 //! Each doubling is granted out of the bytes that the thread may keep, and all threads together. When
@@ -155,9 +155,11 @@ impl<'a> Desk<'a> {
         let mut len = self.len(class);
         // Else it is only time to look.
         let full = len > entry.cap() && !self.grow(class);
-        let gone = if full { self.cut(class, len) } else { None };
-        len -= gone.map_or(0, |gone| gone.len);
-        let outlook = self.central.give(class, gone, entry.told(), len);
+        let outlook = if full {
+            self.give_half(class, &mut len)
+        } else {
+            self.central.give(class, None, entry.told(), len)
+        };
         entry.told.set(len as u32);
         self.note(class, outlook);
         if !outlook.quiet && len + outlook.depot >= outlook.live {
@@ -168,17 +170,20 @@ impl<'a> Desk<'a> {
         self.make_room(class, len);
     }
 
-    /// Leaves half of its capacity to a bin that has `len` blocks, the hot ones; the others are
-    /// returned. A class that may keep nothing gives all.
-    fn cut(self, class: SizeClass, len: usize) -> Option<Chain> {
-        let keep = self.ledger.entry(class).cap() / 2;
-        let all = self.cache.take(class, len)?;
-        if keep == 0 {
-            return Some(all);
+    /// Leaves half of its capacity to a bin that has `len` blocks. A class that may keep nothing
+    /// gives all.
+    fn give_half(self, class: SizeClass, len: &mut usize) -> Outlook {
+        let entry = self.ledger.entry(class);
+        let keep = entry.cap() / 2;
+        let Some(all) = self.cache.take(class, *len) else {
+            return self.central.give(class, None, entry.told(), 0);
+        };
+        let (kept, outlook) = self.central.give_some(class, all, *len - keep, entry.told());
+        *len = kept.map_or(0, |kept| kept.len);
+        if let Some(kept) = kept {
+            self.cache.put(class, kept);
         }
-        let (kept, gone) = all.split(keep);
-        self.cache.put(class, kept);
-        gone
+        outlook
     }
 
     /// Puts all idle blocks of a class into their spans.

@@ -293,7 +293,7 @@ fn close(cache: &Cache, central: &Central) {
     if let Some(block) = cache.close() {
         // SAFETY: the ledger's block, which is not used any more; it came from `central`.
         let block = unsafe { single(block) };
-        central.give(LEDGER, Some(block), 0, 0);
+        central.give(LEDGER, Some(block), 1, 0);
     }
 }
 
