@@ -80,7 +80,8 @@ struct Store {
     depot_len: usize,
     /// Blocks in the depot.
     depot_blocks: usize,
-    /// Blocks in threads' caches, as far as these have said so.
+    /// Blocks in threads' caches when these last said so: more than `out` perhaps, if a thread uses
+    /// them since and another one freed them.
     cached: usize,
 }
 
@@ -495,7 +496,7 @@ impl Store {
         if (spans, out) != (self.spans, self.out) {
             return Err("a class counts other spans or blocks than it has");
         }
-        if depot != self.depot_blocks || self.depot_blocks + self.cached > self.out {
+        if depot != self.depot_blocks || depot > self.out {
             return Err("a class counts other free blocks than it has");
         }
         Ok(())
