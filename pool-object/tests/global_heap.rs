@@ -68,8 +68,10 @@ fn exercise(salt: usize) -> usize {
 #[test]
 fn a_program_runs_over_it() {
     let expected = exercise(0);
+    let kept: Vec<Box<u64>> = (0..100_000).map(Box::new).collect();
     let live = GlobalHeap::heap().stats().live();
-    assert!(live > 100, "the test harness lives here, too: {live}");
+    // Other threads' caches are known as of a while ago.
+    assert!(live > kept.len() / 2, "{live}");
     let threads: Vec<_> = (1..5).map(|salt| thread::spawn(move || exercise(salt))).collect();
     for thread in threads {
         assert_eq!(thread.join().unwrap(), expected);
