@@ -10,10 +10,10 @@ use core::ptr::NonNull;
 use pool_core::{PageSource, Request, Run};
 
 /// Where allocators get their spans from unless told otherwise.
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 pub type DefaultSource = pool_core::Global;
 /// Where allocators get their spans from unless told otherwise.
-#[cfg(not(feature = "std"))]
+#[cfg(any(not(feature = "std"), loom))]
 pub type DefaultSource = pool_core::Fixed<'static>;
 
 /// A heap of small objects for one thread: each block has an end of its own.
@@ -78,7 +78,7 @@ unsafe impl<S: PageSource + Send> Send for SmallAlloc<S> {}
 /// Bytes of empty spans that a heap keeps unless told otherwise.
 const RESERVE: usize = 2 << 20;
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl SmallAlloc {
     /// A heap over the process-wide source. Nothing is acquired before the first allocation.
     #[must_use]
@@ -87,7 +87,7 @@ impl SmallAlloc {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl Default for SmallAlloc {
     fn default() -> Self {
         Self::new()

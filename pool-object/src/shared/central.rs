@@ -40,7 +40,7 @@ pub(crate) struct Limits {
 /// The shared half of a heap. It stays where it is, and knows no source: whoever calls gives it
 /// spans, and gives back those that it has left over.
 pub(crate) struct Central {
-    classes: [Class; SizeClass::COUNT],
+    classes: [Class; CLASSES],
     spare: Lock<Spare>,
     /// Bytes of the spare spans; changed under their lock.
     spare_bytes: AtomicUsize,
@@ -54,6 +54,9 @@ pub(crate) struct Central {
     epoch: AtomicUsize,
     pub(crate) limits: Limits,
 }
+
+/// Classes there are: under loom, whose atomics are large and whose stacks are short, the smallest.
+const CLASSES: usize = if cfg!(loom) { 2 } else { SizeClass::COUNT };
 
 /// A class' own cache lines: two, since processors fetch them in pairs.
 #[repr(align(128))]
@@ -346,8 +349,8 @@ impl Central {
     pub(crate) unsafe fn release_all<S: PageSource>(&self, source: &S) {
         // SAFETY: the runs came from this source, and are not used any more, says the caller.
         let release = |run| unsafe { source.release(run) };
-        for class in SizeClass::all() {
-            self.with(class, |store| {
+        for class in &self.classes {
+            class.store.with(|store| {
                 while let Some(span) = store.partial.pop().or_else(|| store.full.pop()) {
                     // SAFETY: nothing of it is used or kept, says the caller.
                     release(unsafe { span.into_run() });

@@ -254,8 +254,10 @@ impl<'a> Desk<'a> {
             entry.told.set(0);
         }
         let bytes = entry.cap.replace(0) as usize * class.size();
-        self.ledger.granted.set(self.ledger.granted.get() - bytes);
-        self.central.take_back(bytes);
+        if bytes > 0 {
+            self.ledger.granted.set(self.ledger.granted.get() - bytes);
+            self.central.take_back(bytes);
+        }
     }
 
     /// Puts everything idle into its spans if somebody asked for it; whether that was so.
