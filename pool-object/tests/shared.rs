@@ -39,7 +39,7 @@ fn counted() -> Stats<Heap> {
     Stats::new(Heap::new())
 }
 
-const ROUNDS: usize = if cfg!(miri) { 40 } else { 20_000 };
+const ROUNDS: usize = if cfg!(miri) { 10 } else { 20_000 };
 
 #[test]
 fn a_thread_gets_back_what_it_freed_last() {

@@ -73,9 +73,8 @@ impl World {
     }
 }
 
-fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+fn model(f: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(preemptions);
     model.max_branches = 10_000;
     model.check(f);
 }
@@ -83,7 +82,7 @@ fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
 /// Every block goes straight to the depot, since threads may keep nothing.
 #[test]
 fn the_depot_gives_each_block_to_one() {
-    model(3, || {
+    model(|| {
         let world = World::new(0, 2);
         let other = world.clone();
         let work = |world: &World| {
@@ -100,7 +99,7 @@ fn the_depot_gives_each_block_to_one() {
 
 #[test]
 fn caches_of_two_threads_do_not_meet() {
-    model(3, || {
+    model(|| {
         let world = World::new(1 << 20, 1);
         let other = world.clone();
         let work = |world: &World| {
@@ -119,7 +118,7 @@ fn caches_of_two_threads_do_not_meet() {
 /// One thread allocates, another frees, and the first may get the block again.
 #[test]
 fn a_block_freed_elsewhere_comes_back_whole() {
-    model(2, || {
+    model(|| {
         let world = World::new(0, 1);
         let other = world.clone();
         let handed = Arc::new(Mutex::new(None));
@@ -147,7 +146,7 @@ fn a_block_freed_elsewhere_comes_back_whole() {
 
 #[test]
 fn a_trim_beside_a_user_takes_no_live_block() {
-    model(3, || {
+    model(|| {
         let world = World::new(1 << 20, 1);
         let other = world.clone();
         let user = thread::spawn(move || {
