@@ -26,9 +26,10 @@ impl Block {
     fn free<S: PageSource>(self, heap: &SharedAlloc<S>) {
         let Self(block, layout) = self;
         for at in [0, layout.size() - 1] {
-            // SAFETY: within the block, which `new` wrote.
-            let byte = unsafe { block.add(at).read() };
-            assert_eq!(byte, layout.size() as u8);
+            // SAFETY: within the block.
+            let place = unsafe { block.add(at) };
+            // SAFETY: as above, and `new` wrote it.
+            assert_eq!(unsafe { place.read() }, layout.size() as u8);
         }
         // SAFETY: allocated from this heap for this layout, and freed once, since `self` goes.
         unsafe { heap.deallocate(block, layout) };
@@ -63,8 +64,10 @@ fn every_size_and_alignment_is_served() {
             let block = heap.allocate_zeroed(layout);
             assert_eq!(block.addr().get() % align, 0, "{layout:?}");
             for at in [0, size / 2, size.saturating_sub(1)].into_iter().filter(|at| *at < size) {
-                // SAFETY: within the block, which is zeroed.
-                assert_eq!(unsafe { block.add(at).read() }, 0);
+                // SAFETY: within the block.
+                let place = unsafe { block.add(at) };
+                // SAFETY: as above, and the block is zeroed.
+                assert_eq!(unsafe { place.read() }, 0);
             }
             // SAFETY: the block has so many bytes.
             unsafe { block.write_bytes(0xA5, size) };
