@@ -20,3 +20,8 @@ for file in pool-core/tests/*.rs; do
     [[ $name == contract || $name == steady || $name == spike ]] || asan --test "$name" -- "${own[@]}"
 done
 asan --test contract -- --skip below
+# With what is free in an arena forbidden to everybody.
+cargo +nightly test -p pool-arena --features poison --target "$host" --lib --tests
+# And blocks that were given back.
+cargo +nightly test -p pool-object --features poison --target "$host" --lib \
+    --test small --test boxes --test random --test poison

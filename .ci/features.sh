@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# pool-core and pool-arena compile with each set of features, and without the operating system.
+# pool-core, pool-arena and pool-object compile with each set of features, and without the operating system.
 source "$(dirname "$0")/lib.sh"
 sets=(
-    "" alloc testing
+    "" alloc testing poison
     std std,mirror std,testing std,metrics std,mirror,testing,metrics
 )
 for set in "${sets[@]}"; do
@@ -10,8 +10,13 @@ for set in "${sets[@]}"; do
     RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
         cargo check --quiet -p pool-core --no-default-features --features "$set"
 done
-for set in "" alloc std allocator-api2 allocator-api2-04; do
+for set in "" alloc std allocator-api2 allocator-api2-04 std,poison; do
     echo "pool-arena with features [$set]"
     RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
         cargo check --quiet -p pool-arena --no-default-features --features "$set"
+done
+for set in "" alloc std allocator-api2 allocator-api2-04 checked trace poison; do
+    echo "pool-object with features [$set]"
+    RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
+        cargo check --quiet -p pool-object --no-default-features --features "$set"
 done

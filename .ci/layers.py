@@ -24,7 +24,7 @@ PUBLISHED = POOLS | {"pool-core"}
 
 # Modules of pool-core, lowest first: a module may use those of lower ranks and its own room.
 RANKS = [
-    {"bytes", "mix", "sync"},
+    {"bytes", "mix", "sync", "poison"},
     {"error"},
     {"run", "snapshot", "buddy", "sys"},
     {"level", "pages", "source", "process", "publish", "clock", "hooks"},

@@ -4,4 +4,10 @@ source "$(dirname "$0")/lib.sh"
 cargo test --workspace
 
 # And with all that is optional.
+if valgrind --version >/dev/null 2>&1; then
+    export POOL_VALGRIND=1
+else
+    note "test: no valgrind, so nobody saw whether memcheck hears of free memory"
+fi
 cargo test -p pool-arena --all-features
+cargo test -p pool-object --all-features

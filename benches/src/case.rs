@@ -22,6 +22,7 @@ pub struct Case {
     pub counted: bool,
     /// Operations of one sample under callgrind.
     pub sample: u64,
+    held: Option<Box<dyn Fn() -> u64>>,
     prepare: Box<dyn Fn() -> Prepared>,
 }
 
@@ -40,6 +41,7 @@ impl Case {
             ours: E::OURS,
             counted: E::COUNTED,
             sample: 4096,
+            held: None,
             prepare,
         }
     }
@@ -54,6 +56,18 @@ impl Case {
     #[must_use]
     pub fn sample(self, sample: u64) -> Self {
         Self { sample, ..self }
+    }
+
+    /// The same, with a number of bytes to be told: what `held` says that the engine holds.
+    #[must_use]
+    pub fn holding(self, held: impl Fn() -> u64 + 'static) -> Self {
+        Self { held: Some(Box::new(held)), ..self }
+    }
+
+    /// Bytes that the engine holds at the end of the workload, if that is of interest there.
+    #[must_use]
+    pub fn held(&self) -> Option<u64> {
+        self.held.as_ref().map(|held| held())
     }
 
     /// Sets it up.

@@ -15,6 +15,7 @@ pub mod gates;
 pub mod measure;
 pub mod opaque;
 pub mod record;
+pub mod region;
 pub mod table;
 pub mod workloads;
 

@@ -134,6 +134,7 @@ mod tests {
             instructions: Some(instructions),
             nanoseconds: None,
             ratio: None,
+            bytes: None,
             times: Times::default(),
         };
         Record::new(Table { rows: vec![row], gates: Vec::new() })

@@ -24,6 +24,9 @@ pub struct Row {
     pub nanoseconds: Option<Spread>,
     /// Time over that of the workload's first peer.
     pub ratio: Option<Spread>,
+    /// Bytes held at the end, where that is of interest.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// Every round.
     #[serde(skip)]
     pub times: Times,
@@ -72,6 +75,7 @@ impl Table {
                     instructions: if counted { Some(callgrind::instructions(case)?) } else { None },
                     nanoseconds: own.spread(),
                     ratio: base.and_then(|base| own.over(&times[base])),
+                    bytes: case.held(),
                     times: own.clone(),
                 });
             }
@@ -95,8 +99,12 @@ impl Table {
             let base = base.map_or("-", |row| &row.engine);
             let title = format!("{} (times as multiples of {base})", rows[0].workload);
             let _ = writeln!(text, "\n{title}\n");
-            let _ =
-                writeln!(text, "| engine | Ir | time | quarters | ~ns |\n|---|--:|--:|--:|--:|");
+            let bytes = rows.iter().any(|row| row.bytes.is_some());
+            let (head, rule) = if bytes { (" bytes |", "--:|") } else { ("", "") };
+            let _ = writeln!(
+                text,
+                "| engine | Ir | time | quarters | ~ns |{head}\n|---|--:|--:|--:|--:|{rule}"
+            );
             for row in rows {
                 let name =
                     if row.ours { format!("**{}**", row.engine) } else { row.engine.clone() };
@@ -106,7 +114,8 @@ impl Table {
                     format!("{}–{}", digits(ratio.q1), digits(ratio.q3))
                 });
                 let ns = row.nanoseconds.map_or_else(dash, |ns| digits(ns.median));
-                let _ = writeln!(text, "| {name} | {ir} | {median} | {quarters} | {ns} |");
+                let bytes = row.bytes.map_or_else(String::new, |bytes| format!(" {bytes} |"));
+                let _ = writeln!(text, "| {name} | {ir} | {median} | {quarters} | {ns} |{bytes}");
             }
         }
         let _ = writeln!(text, "\n| gate | limit | measured | |\n|---|--:|--:|---|");

@@ -3,6 +3,8 @@
 
 #[path = "kv/clients.rs"]
 mod clients;
+#[path = "kv/commands.rs"]
+mod commands;
 #[path = "kv/differential.rs"]
 mod differential;
 #[path = "kv/exhaustion.rs"]

@@ -12,8 +12,8 @@ macro_rules! allocator {
         // given back or the arena is reset, rewound or dropped. For the first and the last the
         // borrow must have ended, and with it every clone of the allocator; rewinding is unsafe and
         // asks for it. Clones are the same arena, and moving a reference moves nothing. Whether a
-        // block is large follows from its size and an option that never changes, and blocks are
-        // exactly as long as was asked, so any layout that fits a block treats it alike.
+        // block is large follows from its address, its size and an option that never changes, and
+        // blocks are exactly as long as was asked, so the layout that fits a block is that one.
         unsafe impl<S: PageSource> $version::alloc::Allocator for &Arena<S> {
             #[inline]
             fn allocate(

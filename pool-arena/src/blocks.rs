@@ -2,9 +2,12 @@
 
 use crate::arena::Arena;
 use crate::error::AllocError;
-use crate::large::Large;
+use crate::growing::Growing;
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
-use crate::tip::{nowhere, round};
+use crate::large::Large;
+use crate::tip::round;
+#[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
+use crate::tip::{MIN_ALIGN, nowhere};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use pool_core::PageSource;
@@ -21,14 +24,13 @@ impl<S: PageSource> Arena<S> {
         if layout.size() == 0 {
             return;
         }
-        if self.is_large(layout.size()) {
-            // SAFETY: by its size it was placed as a large object, with this alignment.
-            let large = unsafe { Large::of(block, layout.align()) };
-            // SAFETY: it is one of this arena, and not used.
-            unsafe { self.release_large(large) };
-        } else if self.tip.is_last(block) {
+        if self.tip.is_last(block) {
             // SAFETY: it begins at the cursor and was cut off with this size; it is not used.
             unsafe { self.tip.give_back(layout.size(), self.config.window()) };
+        } else {
+            let memory = Growing { start: block, bytes: round(layout.size()) };
+            // SAFETY: the caller's promise.
+            unsafe { self.cut_memory(memory, 0, layout.align()) };
         }
     }
 
@@ -64,47 +66,55 @@ impl<S: PageSource> Arena<S> {
     /// Moves a block to a larger place, or extends it where it is. Returns the new place, whose
     /// first bytes are those of the old.
     ///
+    /// A block that grows for the first time moves to the lower end of what is free, where it can
+    /// grow in place from then on.
+    ///
     /// # Safety
     /// As [`give_back`](Self::give_back) if this succeeds; `new` is not smaller than `old`.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub(crate) unsafe fn grow_block(
         &self,
         block: NonNull<u8>,
         old: Layout,
         new: Layout,
     ) -> Result<NonNull<u8>, AllocError> {
-        // The last small block grows downwards: the place that is cut off below it begins lower by
-        // what is missing, and its contents move there.
-        if old.size() != 0 && !self.is_large(new.size()) && self.tip.is_last(block) {
-            let before = round(old.size());
-            // Enough below for what is missing, at an address that is right for all of it.
-            let more = Layout::from_size_align(round(new.size()) - before, new.align());
-            if let Some(place) = more.ok().and_then(|more| self.take_below(more, block)) {
-                // SAFETY: the new place reaches at least to the end of the old one, both are ours,
-                // and so many bytes of the old one are valid; they may overlap.
-                unsafe { block.copy_to(place, old.size()) };
-                return Ok(place);
-            }
+        let memory = Growing { start: block, bytes: round(old.size()) };
+        let bytes = round(new.size());
+        if new.align() > MIN_ALIGN || self.in_own_run(block, old.size(), old.align()) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.grow_apart(block, old, new) };
         }
-        if old.size() != 0
-            && self.is_large(old.size())
-            && old.align() == new.align()
-            // SAFETY: by its size it was placed as a large object, with this alignment.
+        let same = bytes == memory.bytes && bytes > 0;
+        if self.extend(memory, bytes) || (same && !self.in_own_run(block, bytes, MIN_ALIGN)) {
+            pool_core::poison::allow(block.as_ptr(), bytes);
+            return Ok(block);
+        }
+        let place = self.place_growing(bytes, new.align())?.start;
+        // SAFETY: the caller's promise; the place is fresh.
+        unsafe { self.move_to(place, block, old, old.size()) };
+        Ok(place)
+    }
+
+    /// As [`grow_block`](Self::grow_block), for large objects and high alignments.
+    ///
+    /// # Safety
+    /// As [`grow_block`](Self::grow_block).
+    unsafe fn grow_apart(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<u8>, AllocError> {
+        if old.align() == new.align()
+            && self.in_own_run(block, old.size(), old.align())
+            // SAFETY: so says the address, and it was placed with this alignment.
             && unsafe { Large::of(block, old.align()) }.capacity(new.align()) >= new.size()
         {
             return Ok(block);
         }
         // SAFETY: the caller's promise.
         unsafe { self.move_block(block, old, new) }
-    }
-
-    /// Cuts `more` off below `block`, the last one.
-    fn take_below(&self, more: Layout, block: NonNull<u8>) -> Option<NonNull<u8>> {
-        if more.size() == 0 {
-            let fits = block.addr().get() & (more.align() - 1) == 0;
-            return Some(block).filter(|_| fits);
-        }
-        self.tip.take(more).or_else(|| self.tip.take_hidden(more, self.config.window()))
     }
 
     /// Makes a block smaller, in place if it may stay small or large.
@@ -124,18 +134,27 @@ impl<S: PageSource> Arena<S> {
             return Ok(nowhere(new.align()));
         }
         let aligned = block.addr().get() & (new.align() - 1) == 0;
-        let large = self.is_large(old.size());
-        if large != self.is_large(new.size()) || !aligned || (large && old.align() != new.align()) {
+        let large = self.in_own_run(block, old.size(), old.align());
+        // It would be taken for what it is not.
+        let mistaken = large != self.in_own_run(block, new.size(), new.align());
+        if !aligned || mistaken || (large && old.align() != new.align()) {
             // SAFETY: the caller's promise.
             return unsafe { self.move_block(block, old, new) };
         }
+        let memory = Growing { start: block, bytes: round(old.size()) };
+        if self.is_lowest(memory) {
+            // SAFETY: the caller's promise: the rest is not used any more.
+            unsafe { self.cut_memory(memory, new.size(), new.align()) };
+            return Ok(block);
+        }
         let less = round(old.size()) - round(new.size());
-        // Half or more is worth a copy to where the block ends; see `grow_block`.
+        // Half or more is worth a copy to where the block ends.
         if !large && less >= new.size() && self.tip.is_last(block) {
-            let less = less & !(new.align().max(crate::tip::MIN_ALIGN) - 1);
+            let less = less & !(new.align().max(MIN_ALIGN) - 1);
             if less >= new.size() {
                 // SAFETY: within the old block, at a multiple of the new alignment from its start.
                 let place = unsafe { block.add(less) };
+                pool_core::poison::allow(place.as_ptr(), new.size());
                 // SAFETY: both lie in the old block, and do not overlap, as `less` says.
                 unsafe { block.copy_to_nonoverlapping(place, new.size()) };
                 // SAFETY: the lower end of the last block, no longer used.
@@ -158,11 +177,19 @@ impl<S: PageSource> Arena<S> {
         new: Layout,
     ) -> Result<NonNull<u8>, AllocError> {
         let place = self.try_place(new)?;
-        let len = old.size().min(new.size());
+        // SAFETY: the caller's promise; the place is fresh.
+        unsafe { self.move_to(place, block, old, old.size().min(new.size())) };
+        Ok(place)
+    }
+
+    /// Copies the first `len` bytes of a block to `place` and gives the block back.
+    ///
+    /// # Safety
+    /// As [`give_back`](Self::give_back), and `place` is fresh and no shorter than `len`.
+    unsafe fn move_to(&self, place: NonNull<u8>, block: NonNull<u8>, old: Layout, len: usize) {
         // SAFETY: `len` bytes are valid in both, and the new place is fresh.
         unsafe { block.copy_to_nonoverlapping(place, len) };
         // SAFETY: the caller's promise; its contents have moved.
         unsafe { self.give_back(block, old) };
-        Ok(place)
     }
 }

@@ -111,28 +111,26 @@ impl<'a, T: ?Sized> ArenaBox<'a, T> {
         Self::into_mut(boxed)
     }
 
-    /// A box of what `f` finds in the value, such as the value as a trait object. What `f` does not
-    /// return is not dropped; if `f` panics nothing is.
+    /// For [`unsize_box!`](crate::unsize_box): the same value as `coerce` sees it, which returns what it is given.
     ///
-    /// ```
-    /// use pool_arena::{Arena, ArenaBox};
-    /// let arena = Arena::new();
-    /// let boxed = arena.alloc_box([1, 2, 3]);
-    /// let slice = ArenaBox::<[i32]>::map(boxed, |array| array);
-    /// assert_eq!(slice.len(), 3);
-    /// ```
+    /// # Panics
+    /// If `coerce` returns anything else: something that the value refers to, say, which has another
+    /// owner. Nothing is dropped then.
+    #[doc(hidden)]
     #[inline]
-    pub fn map<U, F>(boxed: ArenaBox<'a, U>, f: F) -> Self
-    where
-        U: ?Sized,
-        F: for<'x> FnOnce(&'x mut U) -> &'x mut T,
-    {
+    pub fn unsized_by<U>(
+        boxed: ArenaBox<'a, U>,
+        coerce: impl for<'x> FnOnce(&'x mut U) -> &'x mut T,
+    ) -> Self {
         let mut boxed = ManuallyDrop::new(boxed);
-        // `f` works for every lifetime, so what it returns is a part of the value, or something
-        // exclusive that lives for ever: in both cases the new box is its only owner.
         // SAFETY: initialised and exclusive.
-        let part = f(unsafe { boxed.ptr.as_mut() });
-        Self { ptr: NonNull::from(part), marker: PhantomData }
+        let same = NonNull::from(coerce(unsafe { boxed.ptr.as_mut() }));
+        // SAFETY: it was a reference just now.
+        let len = size_of_val(unsafe { same.as_ref() });
+        // All of the value's bytes and no others: nobody else can own what lies there. (Of no bytes
+        // there may be many at one address; who returns one that `coerce` may keep gives it up.)
+        assert!(same.addr() == boxed.ptr.addr() && len == size_of::<U>(), "not the same value");
+        Self { ptr: same, marker: PhantomData }
     }
 }
 
@@ -238,6 +236,6 @@ impl<F: ?Sized + core::future::Future + Unpin> core::future::Future for ArenaBox
 #[macro_export]
 macro_rules! unsize_box {
     ($boxed:expr => $to:ty) => {
-        $crate::ArenaBox::<'_, $to>::map($boxed, |value| value)
+        $crate::ArenaBox::<'_, $to>::unsized_by($boxed, |value| value)
     };
 }

@@ -3,7 +3,7 @@
 use crate::tip::Gap;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use pool_core::Run;
+use pool_core::{Run, poison};
 
 /// At the **low** end of each chunk's run, so that no object begins where a run begins; see
 /// [`Tip::is_last`](crate::tip::Tip::is_last).
@@ -35,10 +35,23 @@ impl Chunk {
         let header = run.ptr().cast::<Header>();
         let len = run.len() - HEADER;
         // SAFETY: the run is longer than a header.
-        let low = unsafe { header.add(1) }.cast();
+        let low: NonNull<u8> = unsafe { header.add(1) }.cast();
         let rest = Cell::new(Gap { low, len });
         // SAFETY: the run is at least a page, aligned to it, writable, and ours.
         unsafe { header.write(Header { run, next: Cell::new(None), rest }) };
+        poison::forbid(low.as_ptr(), len);
+        Self(header)
+    }
+
+    /// As [`new`](Self::new), for a chunk that the tip enters at once.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(crate) unsafe fn new_entered(run: Run) -> Self {
+        let header = run.ptr().cast::<Header>();
+        // SAFETY: the run is at least a page, aligned to it, writable, and ours.
+        unsafe { header.write(Header { run, next: Cell::new(None), rest: Cell::new(Gap::EMPTY) }) };
         Self(header)
     }
 
@@ -49,10 +62,17 @@ impl Chunk {
     }
 
     /// The bytes that objects may use.
+    #[inline(always)]
     pub(crate) fn whole(self) -> Gap {
+        self.whole_of(self.len())
+    }
+
+    /// The same, for who knows the length of its run.
+    #[inline(always)]
+    pub(crate) fn whole_of(self, len: usize) -> Gap {
         // SAFETY: the run is longer than a header.
         let low = unsafe { self.0.add(1) }.cast();
-        Gap { low, len: self.capacity() }
+        Gap { low, len: len - HEADER }
     }
 
     /// How many bytes objects may use.
@@ -74,6 +94,13 @@ impl Chunk {
         self.header().rest.get()
     }
 
+    /// No object is left in it.
+    pub(crate) fn empty(self) {
+        let whole = self.whole();
+        poison::forbid(whole.low.as_ptr(), whole.len);
+        self.set_rest(whole);
+    }
+
     /// The tip leaves this chunk with `rest` free, or has not been there.
     pub(crate) fn set_rest(self, rest: Gap) {
         self.header().rest.set(rest);
@@ -86,6 +113,7 @@ impl Chunk {
     #[cold]
     pub(crate) unsafe fn zero(self) {
         let Gap { low, len } = self.whole();
+        poison::allow(low.as_ptr(), len);
         // SAFETY: the bytes lie in the live run, behind the header, and nobody uses them.
         unsafe { low.write_bytes(0, len) };
         core::hint::black_box(low);
@@ -97,6 +125,8 @@ impl Chunk {
     /// The chunk is in no list, no object in it is used any more, and no copy of this handle is
     /// used after this.
     pub(crate) unsafe fn dissolve(self) -> Run {
+        let Gap { low, len } = self.whole();
+        poison::allow(low.as_ptr(), len);
         // SAFETY: the header is live, and moved out of once, as the caller promises.
         unsafe { self.0.read() }.run
     }
@@ -118,6 +148,13 @@ impl Chunks {
 
     pub(crate) fn push(&self, chunk: Chunk) {
         chunk.header().next.set(self.head.get());
+        self.head.set(Some(chunk));
+    }
+
+    /// As [`push`](Self::push), into a list that is empty, a chunk that is in none.
+    #[inline(always)]
+    pub(crate) fn push_first(&self, chunk: Chunk) {
+        debug_assert!(self.head.get().is_none() && chunk.next().is_none());
         self.head.set(Some(chunk));
     }
 

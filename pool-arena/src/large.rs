@@ -19,10 +19,10 @@ struct Header {
     serial: u64,
 }
 
-/// Bytes from the start of the run to the object.
-fn offset(align: usize) -> usize {
-    // Both are powers of two or small: no overflow below `isize::MAX`.
-    size_of::<Header>().next_multiple_of(align)
+/// Bytes from the start of the run to the object: a power of two.
+const fn offset(align: usize) -> usize {
+    const LEAST: usize = size_of::<Header>().next_power_of_two();
+    if align > LEAST { align } else { LEAST }
 }
 
 /// A live large object. A copy of the handle must not be used after
@@ -49,6 +49,15 @@ impl Large {
     pub(crate) unsafe fn of(object: NonNull<u8>, align: usize) -> Self {
         // SAFETY: the object stands so many bytes behind the start of its run.
         Self(unsafe { object.sub(offset(align)) }.cast())
+    }
+
+    /// Whether a large object with this alignment could stand at this address: every one stands at
+    /// the same distance from the start of a page. Whatever else may be as long as a large object
+    /// must not stand there.
+    #[inline(always)]
+    pub(crate) fn could_be(object: NonNull<u8>, align: usize) -> bool {
+        const PAGE: usize = 4 << 10;
+        object.addr().get() % PAGE == offset(align) % PAGE
     }
 
     fn header(&self) -> &Header {

@@ -61,11 +61,89 @@
 //! every method has a twin `try_` that says what was asked, used and allowed. A reset keeps at most
 //! [`ArenaBuilder::retain`] bytes.
 //!
+//! # By task
+//!
+//! A cap on one arena, and a budget that tenants share: both refuse with a typed error, and nothing
+//! is lost.
+//!
+//! ```
+//! use pool_arena::{AllocError, Arena};
+//! use pool_core::{Budget, Limit, Mmap, PageError};
+//! use std::sync::Arc;
+//!
+//! let capped = Arena::builder().limit(64 << 10).build();
+//! let refusal = capped.try_alloc_slice_fill_copy(1 << 20, 0u8).unwrap_err();
+//! assert!(matches!(refusal, AllocError::Limit { limit: 65536, .. }));
+//!
+//! let process = Budget::named("process", 1 << 20);
+//! let tenant = Limit::with_budget(Arc::new(Mmap::new()), process.child("tenant", 256 << 10));
+//! let arena = Arena::new_in(&tenant);
+//! let refusal = arena.try_alloc_slice_fill_copy(512 << 10, 0u8).unwrap_err();
+//! assert!(matches!(refusal, AllocError::Source(PageError::OverBudget(over)) if over.level == "tenant"));
+//! assert_eq!(arena.alloc_str("still usable"), "still usable");
+//! ```
+//!
+//! A large object has a run of its own: the next chunk is no longer for it, and a reset gives it back
+//! however much is retained.
+//!
+//! ```
+//! use pool_arena::Arena;
+//! let mut arena = Arena::new();
+//! arena.alloc_str("a request as usual");
+//! let usual = arena.stats().held;
+//! arena.alloc_slice_fill_copy(64 << 20, 0u8); // one in ten thousand
+//! assert_eq!(arena.stats().large, 1);
+//! arena.reset();
+//! assert_eq!(arena.stats().held, usual);
+//! ```
+#![cfg_attr(
+    feature = "allocator-api2",
+    doc = r#"
+Collections with an allocator. A vector that grows moves to the lower end of what is free when it
+first grows, and extends in place from then on; what a map leaves behind when it grows is free again
+at the reset.
+
+```
+use allocator_api2::vec::Vec;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use pool_arena::Arena;
+
+let mut arena = Arena::new();
+{
+    let mut headers = HashMap::with_hasher_in(DefaultHashBuilder::default(), &arena);
+    headers.insert("host", "example.org");
+    let mut order: Vec<&str, &Arena> = Vec::new_in(&arena);
+    order.extend(headers.keys());
+    assert_eq!((headers["host"], &order[..]), ("example.org", &["host"][..]));
+}
+arena.reset();
+```
+"#
+)]
+//!
+//! Values that must be dropped, and what is to be done at the end of the request:
+//!
+//! ```
+//! use pool_arena::Arena;
+//! use std::sync::Arc;
+//!
+//! let session = Arc::new("session");
+//! let mut arena = Arena::new();
+//! let held = arena.alloc_drop(Arc::clone(&session)); // dropped by the reset
+//! arena.defer(|| println!("the request is over")); // called by the reset, before that
+//! assert_eq!(Arc::strong_count(held), 2);
+//! arena.reset();
+//! assert_eq!(Arc::strong_count(&session), 1);
+//! ```
+//!
+//! What is parsed on one thread and handled on another: [`Sealed`]. What is awaited: above.
+//!
 //! # Features
 //!
 //! `std` (default): [`Arena::new`] over `pool_core::Global`, and cleanups that all run though several
 //! panic. `alloc`: `pool_core::Heap` as a source. `allocator-api2` and `allocator-api2-04`: the
-//! `Allocator` traits of versions 0.2 (`hashbrown`) and 0.4.
+//! `Allocator` traits of versions 0.2 (`hashbrown`) and 0.4. `poison`: AddressSanitizer and valgrind's
+//! memcheck are told what is free, and report whoever uses an object after a reset.
 //!
 //! # Sources
 //!
@@ -83,6 +161,7 @@ mod cleanup;
 mod cleanups;
 mod config;
 mod error;
+mod growing;
 mod iter;
 mod large;
 mod root;

@@ -139,7 +139,7 @@ impl<S: PageSource> Arena<S> {
                 unsafe { chunk.zero() };
             }
             self.held.set(self.held.get() - chunk.len());
-            chunk.set_rest(chunk.whole());
+            chunk.empty();
             parent.spare.push(chunk);
         }
         // Of arenas that were adopted, and of scopes that were leaked.
@@ -243,7 +243,7 @@ impl<S: PageSource> Arena<S> {
                 // SAFETY: its objects are not used.
                 unsafe { chunk.zero() };
             }
-            chunk.set_rest(chunk.whole());
+            chunk.empty();
             self.spare.push(chunk);
         }
         self.refund(self.adopted.replace(to.adopted) - to.adopted);

@@ -90,6 +90,17 @@ impl<S: PageSource> Arena<S> {
     /// ```
     #[inline(always)]
     pub fn alloc_slice_copy<T: Copy>(&self, src: &[T]) -> &mut [T] {
+        match self.tip.take(Layout::for_value(src)) {
+            // SAFETY: placed with the layout of `src`.
+            Some(place) => unsafe { copy_to(src, place.cast()) },
+            None => self.copy_slow(src),
+        }
+    }
+
+    /// The slow path copies by itself, so that the fast one needs nothing after it but the result.
+    #[cold]
+    #[inline(never)]
+    fn copy_slow<T: Copy>(&self, src: &[T]) -> &mut [T] {
         let place = self.place(Layout::for_value(src)).cast();
         // SAFETY: placed with the layout of `src`.
         unsafe { copy_to(src, place) }

@@ -1,15 +1,15 @@
 //! The arena's cold half: how it gets chunks and large objects, and gives them back. A storage
 //! file.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Source};
 use crate::chunk::{Chunk, Chunks, HEADER};
 use crate::cleanup::Mark;
 use crate::error::{AllocError, refuse};
 use crate::large::Large;
-use crate::tip::{Gap, nowhere};
+use crate::tip::{Gap, nowhere, round};
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use pool_core::{PageError, PageSource, Request, Run};
+use pool_core::{PageError, PageSource, Request, Run, poison};
 
 /// The least alignment that every run has.
 const PAGE: usize = 4 << 10;
@@ -78,24 +78,91 @@ impl<S: PageSource> Arena<S> {
     #[cold]
     #[inline(never)]
     fn place_slow_or_refuse(&self, layout: Layout) -> NonNull<u8> {
-        self.place_slow(layout).unwrap_or_else(|error| refuse(error))
+        match self.place_quickly(layout) {
+            Some(place) => place,
+            None => self.place_later_or_refuse(layout),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn place_later_or_refuse(&self, layout: Layout) -> NonNull<u8> {
+        self.place_later(layout).unwrap_or_else(|error| refuse(error))
     }
 
     /// What the fast path cannot do: large objects, more than its window, another chunk.
     #[cold]
     #[inline(never)]
     pub(crate) fn place_slow(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        match self.place_quickly(layout) {
+            Some(place) => Ok(place),
+            None => self.place_later(layout),
+        }
+    }
+
+    /// The frequent cases of that: the next window in the same chunk, and the first chunk.
+    #[inline(always)]
+    fn place_quickly(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if self.is_large(layout.size()) {
+            return None;
+        }
+        match self.tip.take_hidden(layout, self.config.window()) {
+            Some(place) => Some(place),
+            None => self.place_first(layout),
+        }
+    }
+
+    /// As [`place_slow`](Self::place_slow), for an arena that has something already.
+    #[cold]
+    #[inline(never)]
+    fn place_later(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let place = if layout.size() == 0 {
             nowhere(layout.align())
         } else if self.is_large(layout.size()) {
             self.place_large(layout, false)?
-        } else if let Some(place) = self.tip.take_hidden(layout, self.config.window()) {
-            place
         } else {
             self.place_in_next(layout)?
         };
         self.check();
         Ok(place)
+    }
+
+    /// Puts a small object into the first chunk of an arena that has nothing yet: the whole cost of
+    /// an arena for one request, but for the release. `None` if anything is out of the ordinary.
+    #[inline(always)]
+    fn place_first(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let Source::Owned(source) = &self.source else { return None };
+        let (turn, limit) = (self.next_len.get(), self.limit.get());
+        // Whatever fits below needs no more than a page, the shortest run.
+        let ordinary = layout.size().wrapping_sub(1) < PAGE - HEADER - 1
+            && layout.align() <= crate::tip::MIN_ALIGN
+            && self.held.get() == 0
+            && turn <= limit;
+        if !ordinary {
+            return None;
+        }
+        let run = source.acquire(Request::new(turn)).ok()?;
+        let len = run.len();
+        if len > limit {
+            // SAFETY: acquired just now and not used.
+            unsafe { source.release(run) };
+            return None;
+        }
+        self.held.set(len);
+        self.next_len.set((turn * 2).min(self.config.max_chunk));
+        // SAFETY: just acquired; it is a page at least.
+        let chunk = unsafe { Chunk::new_entered(run) };
+        self.used.push_first(chunk);
+        self.current.set(Some(chunk));
+        let stays = len <= self.config.retain && !self.config.zero_on_reset;
+        let bare = stays && self.cleanups.mark() == Mark::OLDEST;
+        self.home.set(if bare { Some(chunk) } else { None });
+        let whole = chunk.whole_of(len);
+        let len = whole.len - round(layout.size());
+        // SAFETY: the object and what is free below it, in a run of our own.
+        unsafe { self.tip.set(Gap { len, ..whole }, self.config.window()) };
+        self.check();
+        Some(whole.at(len))
     }
 
     /// Puts a small object into another chunk, a spare one or a new one. What is free in the current
@@ -110,6 +177,7 @@ impl<S: PageSource> Arena<S> {
             self.spare.push(chunk);
             return Err(too_large(layout));
         };
+        poison::allow(place.as_ptr(), layout.size());
         self.used.push(chunk);
         self.find_home();
         if self.current.get().is_some() && self.tip.free() > rest.len {
@@ -122,10 +190,18 @@ impl<S: PageSource> Arena<S> {
         Ok(place)
     }
 
-    /// Whether an object of so many bytes has a run of its own: a function of its size alone.
+    /// Whether an object of so many bytes gets a run of its own, unless it has grown so long in its
+    /// chunk.
     #[inline(always)]
     pub(crate) fn is_large(&self, size: usize) -> bool {
         size >= self.config.large_from
+    }
+
+    /// Whether an object has a run of its own: a function of its layout and its address, since what
+    /// grows in a chunk keeps away from the addresses of large objects.
+    #[inline(always)]
+    pub(crate) fn in_own_run(&self, object: NonNull<u8>, size: usize, align: usize) -> bool {
+        self.is_large(size) && Large::could_be(object, align)
     }
 
     /// Puts an object into a run of its own.
@@ -369,7 +445,7 @@ impl<S: PageSource> Arena<S> {
             keep(chunk);
         }
         while let Some(chunk) = kept.pop() {
-            chunk.set_rest(chunk.whole());
+            chunk.empty();
             self.spare.push(chunk);
         }
         // Only the owner of its source is reset, so no parent is charged.
@@ -391,8 +467,28 @@ impl<S: PageSource> Arena<S> {
     ///
     /// # Safety
     /// No object is used any more, the cleanups have run, and the arena is not used again.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn release_all(&self) {
+        match (&self.source, self.home.get()) {
+            // All that was allocated lies in this chunk, and no large object or scope is there.
+            (Source::Owned(source), Some(chunk)) if self.spare.head().is_none() => {
+                // SAFETY: no object in it is used, and the list that it is in goes, too.
+                let run = unsafe { chunk.dissolve() };
+                // SAFETY: the run came from the source, is released once, and nobody uses it.
+                unsafe { source.release(run) };
+            }
+            // SAFETY: the caller's promise.
+            _ => unsafe { self.release_each() },
+        }
+    }
+
+    /// As [`release_all`](Self::release_all), whatever there is.
+    ///
+    /// # Safety
+    /// As there.
+    #[cold]
+    #[inline(never)]
+    unsafe fn release_each(&self) {
         while let Some(large) = self.large.head() {
             // SAFETY: it is in the list, and not used.
             unsafe { self.release_large(large) };

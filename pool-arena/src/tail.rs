@@ -2,9 +2,9 @@
 
 use crate::arena::Arena;
 use crate::error::{AllocError, refuse};
-use crate::large::Large;
-use crate::tip::{MIN_ALIGN, round};
+use crate::growing::Growing;
 use core::alloc::Layout;
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
@@ -34,38 +34,33 @@ use pool_core::PageSource;
 /// its own, and the old run goes back at each move.
 pub struct TailVec<'a, T, S: PageSource> {
     arena: &'a Arena<S>,
-    /// Memory for `capacity` items, the first `len` of them initialised. Dangling if that is no
-    /// memory.
-    start: NonNull<T>,
+    /// Memory for `capacity` items, the first `len` of them initialised.
+    memory: Growing,
     len: usize,
     capacity: usize,
-    /// Bytes that `start` has from the arena, a multiple of `MIN_ALIGN`.
-    bytes: usize,
-    /// Whether these are a large object; else they were cut off a gap, at its lower end where
-    /// possible, however many they are.
-    large: bool,
+    items: PhantomData<T>,
 }
 
 impl<S: PageSource> Arena<S> {
     /// An empty vector that grows in this arena. It takes no memory before the first item.
+    #[inline]
     pub fn tail_vec<T>(&self) -> TailVec<'_, T, S> {
         let capacity = if size_of::<T>() == 0 { usize::MAX } else { 0 };
         TailVec {
             arena: self,
-            start: NonNull::dangling(),
+            memory: Growing::nothing(align_of::<T>()),
             len: 0,
             capacity,
-            bytes: 0,
-            large: false,
+            items: PhantomData,
         }
     }
 }
 
 impl<'a, T, S: PageSource> TailVec<'a, T, S> {
-    /// How many bytes a vector asks for at least when it has nothing: a cache line.
-    const LEAST: usize = 64;
-    /// How many bytes a vector has at most.
-    const MOST: usize = isize::MAX as usize & !(MIN_ALIGN - 1);
+    #[inline(always)]
+    fn start(&self) -> NonNull<T> {
+        self.memory.start.cast()
+    }
 
     /// Appends an item.
     ///
@@ -97,7 +92,7 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
     #[inline(always)]
     unsafe fn push_within(&mut self, item: T) {
         // SAFETY: within the memory, as the caller promises.
-        let next = unsafe { self.start.add(self.len) };
+        let next = unsafe { self.start().add(self.len) };
         // SAFETY: fit for a `T`, ours, and not initialised.
         unsafe { next.write(item) };
         self.len += 1;
@@ -108,7 +103,7 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
     pub fn pop(&mut self) -> Option<T> {
         self.len = self.len.checked_sub(1)?;
         // SAFETY: within the memory.
-        let last = unsafe { self.start.add(self.len) };
+        let last = unsafe { self.start().add(self.len) };
         // SAFETY: initialised, and no longer counted.
         Some(unsafe { last.read() })
     }
@@ -118,7 +113,7 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
         let Some(more) = self.len.checked_sub(len) else { return };
         self.len = len;
         // SAFETY: within the memory.
-        let first = unsafe { self.start.add(len) };
+        let first = unsafe { self.start().add(len) };
         let rest = ptr::slice_from_raw_parts_mut(first.as_ptr(), more);
         // SAFETY: initialised, no longer counted, and dropped once.
         unsafe { ptr::drop_in_place(rest) };
@@ -178,7 +173,7 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
     {
         self.try_reserve(items.len())?;
         // SAFETY: within the memory.
-        let end = unsafe { self.start.add(self.len) };
+        let end = unsafe { self.start().add(self.len) };
         // SAFETY: there is room for so many, which nobody else has a reference to.
         unsafe { ptr::copy_nonoverlapping(items.as_ptr(), end.as_ptr(), items.len()) };
         self.len += items.len();
@@ -187,127 +182,59 @@ impl<'a, T, S: PageSource> TailVec<'a, T, S> {
 
     /// The items, for as long as the arena is borrowed. They are not dropped by the arena. What was
     /// reserved beyond them is free again, if nothing else grew there.
+    #[inline]
     #[must_use]
     pub fn finish(self) -> &'a mut [T] {
-        let mut this = ManuallyDrop::new(self);
-        this.trim();
+        let this = ManuallyDrop::new(self);
+        let used = this.len * size_of::<T>();
+        // SAFETY: the vector's own memory, of which the items alone are used from now on.
+        unsafe { this.arena.cut_memory(this.memory, used, align_of::<T>()) };
         // SAFETY: so many items are initialised, and exclusive until the arena is `&mut` or gone.
-        unsafe { slice::from_raw_parts_mut(this.start.as_ptr(), this.len) }
+        unsafe { slice::from_raw_parts_mut(this.start().as_ptr(), this.len) }
     }
 
-    #[cold]
-    #[inline(never)]
+    // The vector is passed on in parts and comes back in parts: whoever pushes in a loop then has
+    // them in registers, since nobody is told where they lie.
+    #[inline(always)]
     fn grow(&mut self, more: usize) {
-        self.try_grow(more).unwrap_or_else(|error| refuse(error));
+        let memory =
+            self.arena.grow_memory_or_refuse(self.memory, self.len, more, Layout::new::<T>());
+        self.set_memory(memory);
     }
 
-    /// Makes room for `more` items, or twice as many as now.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     fn try_grow(&mut self, more: usize) -> Result<(), AllocError> {
-        let error = AllocError::TooLarge { items: more, size: size_of::<T>() };
-        let items = self.len.checked_add(more).ok_or(error)?;
-        let least = round(Layout::array::<T>(items).map_err(|_| error)?.size());
-        let twice = self.bytes.saturating_mul(2).min(Self::MOST);
-        // Both are multiples of `MIN_ALIGN`, as is every `bytes`.
-        let want = least.max(twice).max(Self::LEAST);
-        // Towards the end of the chunk half of what is left, so that steps stay few.
-        let half = (self.arena.tip.free() / 2) & !(MIN_ALIGN - 1);
-        if self.extend(want) || self.extend(least.max(self.bytes + half)) || self.extend(least) {
-            return Ok(());
-        }
-        let (place, large, bytes) = match self.place_elsewhere(want) {
-            Ok((place, large)) => (place, large, want),
-            Err(_) => self.place_elsewhere(least).map(|(place, large)| (place, large, least))?,
-        };
-        // SAFETY: `len` items are valid in both, and the new place is fresh.
-        unsafe { self.start.copy_to_nonoverlapping(place.cast(), self.len) };
-        self.give_back(0);
-        self.start = place.cast();
-        self.large = large;
-        self.set_bytes(bytes);
+        let memory = self.arena.grow_memory(self.memory, self.len, more, Layout::new::<T>())?;
+        self.set_memory(memory);
         Ok(())
     }
 
-    fn set_bytes(&mut self, bytes: usize) {
-        self.bytes = bytes;
+    #[inline(always)]
+    fn set_memory(&mut self, memory: Growing) {
+        self.memory = memory;
         // Items of no bytes never get here: there is always room for one more.
-        self.capacity = bytes.checked_div(size_of::<T>()).unwrap_or(usize::MAX);
-    }
-
-    /// Whether it lies at the lower end of what is free, so that it can extend.
-    fn is_lowest(&self) -> bool {
-        // The address behind it, which may be that of the next run's header if it fills its chunk;
-        // nothing is free at the start of a run, so that does not matter.
-        let end = self.start.as_ptr().cast::<u8>().wrapping_add(self.bytes);
-        self.bytes > 0 && !self.large && end == self.arena.tip.low().as_ptr()
-    }
-
-    /// Extends in place to `want` bytes, if they are free.
-    fn extend(&mut self, want: usize) -> bool {
-        let fits = want > self.bytes
-            && self.is_lowest()
-            && self.arena.take_low(want - self.bytes).is_some();
-        if fits {
-            self.set_bytes(want);
-        }
-        fits
-    }
-
-    /// Another place of `want` bytes, at the lower end of what is free if that may be, and whether
-    /// it is a large object.
-    fn place_elsewhere(&self, want: usize) -> Result<(NonNull<u8>, bool), AllocError> {
-        let error = AllocError::TooLarge { items: 1, size: want };
-        let layout = Layout::from_size_align(want, align_of::<T>()).map_err(|_| error)?;
-        let arena = self.arena;
-        if layout.align() > MIN_ALIGN {
-            return Ok((arena.try_place(layout)?, arena.is_large(want)));
-        }
-        if let Some(low) = arena.take_low(want) {
-            return Ok((low, false));
-        }
-        if want <= arena.config.max_chunk / 2 {
-            arena.open_chunk(want)?;
-            if let Some(low) = arena.take_low(want) {
-                return Ok((low, false));
-            }
-        }
-        Ok((arena.place_large(layout, false)?, true))
-    }
-
-    /// Gives what lies beyond the items back, if that can be.
-    fn trim(&mut self) {
-        self.give_back(round(self.len * size_of::<T>()));
-    }
-
-    /// Gives all but the first `keep` bytes back, if they are at the lower end of what is free, or
-    /// all of a large object.
-    fn give_back(&mut self, keep: usize) {
-        if self.bytes == 0 || keep >= self.bytes {
-        } else if self.is_lowest() {
-            // SAFETY: these bytes are this vector's, not initialised or no longer used.
-            unsafe { self.arena.give_back_low(self.bytes - keep) };
-            self.set_bytes(keep);
-        } else if self.large && keep == 0 {
-            // SAFETY: it was placed as a large object, with this alignment.
-            let large = unsafe { Large::of(self.start.cast(), align_of::<T>()) };
-            // SAFETY: it is one of this arena, and no longer used.
-            unsafe { self.arena.release_large(large) };
-            self.set_bytes(0);
-        }
+        self.capacity = memory.bytes.checked_div(size_of::<T>()).unwrap_or(usize::MAX);
     }
 }
 
 impl<T, S: PageSource> Drop for TailVec<'_, T, S> {
+    // In parts, as in `grow`.
+    #[inline(always)]
     fn drop(&mut self) {
         /// Gives the memory back even if an item's destructor panics.
-        struct Trim<'b, 'a, T, S: PageSource>(&'b mut TailVec<'a, T, S>);
-        impl<T, S: PageSource> Drop for Trim<'_, '_, T, S> {
+        struct Last<'a, S: PageSource>(&'a Arena<S>, Growing, usize);
+        impl<S: PageSource> Drop for Last<'_, S> {
+            #[inline(always)]
             fn drop(&mut self) {
-                self.0.give_back(0);
+                // SAFETY: the vector's own memory, which it uses no more.
+                unsafe { self.0.cut_memory(self.1, 0, self.2) };
             }
         }
-        Trim(self).0.clear();
+        let last = Last(self.arena, self.memory, align_of::<T>());
+        if core::mem::needs_drop::<T>() {
+            self.clear();
+        }
+        drop(last);
     }
 }
 
@@ -317,7 +244,7 @@ impl<T, S: PageSource> Deref for TailVec<'_, T, S> {
     #[inline]
     fn deref(&self) -> &[T] {
         // SAFETY: so many items are initialised, and only lent as the vector is borrowed.
-        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        unsafe { slice::from_raw_parts(self.start().as_ptr(), self.len) }
     }
 }
 
@@ -325,7 +252,7 @@ impl<T, S: PageSource> DerefMut for TailVec<'_, T, S> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: so many items are initialised, and only lent as the vector is borrowed.
-        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        unsafe { slice::from_raw_parts_mut(self.start().as_ptr(), self.len) }
     }
 }
 

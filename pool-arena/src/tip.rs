@@ -3,6 +3,7 @@
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
+use pool_core::poison;
 
 /// Every object starts at a multiple of this, so that common layouts need no masking beyond it.
 pub(crate) const MIN_ALIGN: usize = 8;
@@ -55,7 +56,7 @@ impl Gap {
 
     /// The address `offset` bytes above the lower end, at most `len`.
     #[inline(always)]
-    fn at(self, offset: usize) -> NonNull<u8> {
+    pub(crate) fn at(self, offset: usize) -> NonNull<u8> {
         // Wrapping, because `low` may point to nothing, with a length of 0.
         let address = self.low.as_ptr().wrapping_add(offset);
         // SAFETY: `low` is not null, and `low + len` is at most the end of an allocation, so the
@@ -100,23 +101,28 @@ impl Tip {
         }
         let room = less(self.room.get(), round(size_of::<T>()))?;
         self.room.set(room);
-        Some(self.seen().at(room))
+        let place = self.seen().at(room);
+        poison::allow(place.as_ptr(), size_of::<T>());
+        Some(place)
     }
 
     /// Cuts `layout` off; `None` if it does not fit in what the fast path sees. No bytes always
     /// fit, if they need no more than [`MIN_ALIGN`].
     #[inline(always)]
     pub(crate) fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
-        // Not by way of `Gap::take`: an instruction less, as it is.
-        let mut room = less(self.room.get(), layout.size())?;
-        if layout.align() <= MIN_ALIGN {
-            room &= !(MIN_ALIGN - 1);
+        // Not by way of `Gap::take`, which is longer.
+        let room = if layout.align() <= MIN_ALIGN {
+            // Not `less`: knowing that the rest is not negative, the compiler clears the mask's sign
+            // bit, and has to load it as a constant of 64 bits.
+            self.room.get().checked_sub(layout.size())? & !(MIN_ALIGN - 1)
         } else {
-            let above = self.seen().at(room).addr().get() & (layout.align() - 1);
-            room = room.checked_sub(above)?;
-        }
+            let room = less(self.room.get(), layout.size())?;
+            room.checked_sub(self.seen().at(room).addr().get() & (layout.align() - 1))?
+        };
         self.room.set(room);
-        Some(self.seen().at(room))
+        let place = self.seen().at(room);
+        poison::allow(place.as_ptr(), layout.size());
+        Some(place)
     }
 
     /// What the fast path sees.
@@ -134,6 +140,7 @@ impl Tip {
         let (place, rest) = self.gap().take(layout)?;
         // SAFETY: a part of what was free.
         unsafe { self.set(rest, window) };
+        poison::allow(place.as_ptr(), layout.size());
         Some(place)
     }
 
@@ -179,6 +186,7 @@ impl Tip {
         self.room.set(room);
         self.reserve.set(reserve);
         self.floor.set(gap.at(reserve));
+        poison::forbid(gap.low.as_ptr(), gap.len);
     }
 
     /// Takes back the `size` bytes at the cursor, as they were rounded when they were cut off.
@@ -189,6 +197,7 @@ impl Tip {
     /// any more.
     #[inline]
     pub(crate) unsafe fn give_back(&self, size: usize, window: usize) {
+        poison::forbid(self.seen().at(self.room.get()).as_ptr(), round(size));
         self.room.set(self.room.get() + round(size));
         if self.room.get() > window {
             // SAFETY: the same bytes, divided anew.
@@ -206,6 +215,7 @@ impl Tip {
         let rest = unsafe { NonNull::new_unchecked(rest) };
         // SAFETY: the rest is a part of what was free, and has provenance for the run.
         unsafe { self.set(Gap { low: rest, len }, window) };
+        poison::allow(low.as_ptr(), bytes);
         Some(low)
     }
 
@@ -235,10 +245,20 @@ impl Tip {
 mod tests {
     use super::*;
 
+    /// The stack's memory, which must not stay forbidden.
+    struct Usable(*mut u8);
+
+    impl Drop for Usable {
+        fn drop(&mut self) {
+            poison::allow(self.0, 512);
+        }
+    }
+
     #[test]
     fn every_layout_fits_where_it_should() {
         let mut memory = [0u64; 64];
         let low = NonNull::from(&mut memory).cast::<u8>();
+        let _usable = Usable(low.as_ptr());
         for len in (0..=128).step_by(if cfg!(miri) { 64 } else { 8 }) {
             for size in 0..=136 {
                 for align in [1, 2, 4, 8, 16, 32, 64] {
@@ -269,6 +289,7 @@ mod tests {
     fn the_window_hides_what_is_below() {
         let mut memory = [0u64; 64];
         let low = NonNull::from(&mut memory).cast::<u8>();
+        let _usable = Usable(low.as_ptr());
         let tip = Tip::empty();
         // SAFETY: the bytes are ours, aligned, and outlive the tip.
         unsafe { tip.set(Gap { low, len: 512 }, 64) };

@@ -178,3 +178,25 @@ fn boxes_drop_early_and_may_borrow() {
     // SAFETY: never dropped otherwise; see `into_mut`.
     unsafe { std::ptr::drop_in_place(dropped_never) };
 }
+
+/// What a box is turned into must be all of its value: a value behind a reference has another owner,
+/// who would drop it again.
+#[test]
+fn a_box_is_not_turned_into_what_its_value_refers_to() {
+    let log = Log::default();
+    let mut owned = noted(1, &log);
+    let arena = Arena::new_in(Heap::new());
+    let boxed = arena.alloc_box(&mut owned);
+    let turned = catch_unwind(AssertUnwindSafe(|| {
+        drop(ArenaBox::<Noted>::unsized_by(boxed, |value| &mut **value));
+    }));
+    assert!(turned.is_err());
+    let pair = arena.alloc_box((noted(2, &log), 0u64));
+    let part = catch_unwind(AssertUnwindSafe(|| {
+        drop(ArenaBox::<Noted>::unsized_by(pair, |pair| &mut pair.0));
+    }));
+    assert!(part.is_err());
+    assert!(take(&log).is_empty());
+    drop(owned);
+    assert_eq!(take(&log), [1]);
+}

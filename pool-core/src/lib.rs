@@ -212,6 +212,7 @@ suite.check_shared(|| Modest(Heap::new()));
 //! | `mirror` | | `Mirror`: the same pages mapped twice (Linux) |
 //! | `testing` | | the contract suite, and the model for property tests and fuzzing |
 //! | `metrics` | | `Snapshot::publish`, through the `metrics` facade |
+//! | `poison` | | the pools tell AddressSanitizer and valgrind what is free: [`poison`] |
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "alloc")]
@@ -233,6 +234,7 @@ mod layer;
 mod level;
 mod mix;
 mod pages;
+pub mod poison;
 #[cfg(feature = "std")]
 pub mod process;
 #[cfg(feature = "metrics")]

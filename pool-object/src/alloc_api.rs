@@ -116,3 +116,9 @@ allocators! {
     [S: PageSource] &SmallAlloc<S>;
     [S: PageSource] LocalHeap<S>;
 }
+
+#[cfg(feature = "checked")]
+allocators! { [A: BlockAlloc] &crate::debug::checked::Checked<A>; }
+
+#[cfg(feature = "trace")]
+allocators! { [A: BlockAlloc] &crate::debug::trace::Traced<A>; }

@@ -2,7 +2,9 @@
 
 use crate::block_alloc::BlockAlloc;
 use crate::error::AllocError;
-use crate::small::{DefaultSource, SmallAlloc};
+#[cfg(feature = "alloc")]
+use crate::small::DefaultSource;
+use crate::small::SmallAlloc;
 #[cfg(feature = "alloc")]
 use alloc::rc::Rc;
 use core::alloc::Layout;

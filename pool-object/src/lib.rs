@@ -16,6 +16,8 @@ extern crate alloc;
 mod alloc_api;
 mod block_alloc;
 mod boxed;
+#[cfg(any(feature = "checked", feature = "trace"))]
+mod debug;
 mod defrag;
 mod error;
 #[cfg(all(feature = "std", not(loom)))]
@@ -35,6 +37,10 @@ mod sync;
 
 pub use block_alloc::BlockAlloc;
 pub use boxed::{BoxError, PoolBox};
+#[cfg(feature = "checked")]
+pub use debug::checked::Checked;
+#[cfg(feature = "trace")]
+pub use debug::trace::{ReportOnDrop, TraceReport, Traced};
 pub use error::AllocError;
 #[cfg(all(feature = "std", not(loom)))]
 pub use global_alloc::GlobalHeap;

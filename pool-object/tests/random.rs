@@ -5,11 +5,13 @@ mod model;
 use model::{Machine, Op, source};
 use proptest::prelude::*;
 
+/// Blocks at once, and bytes of middle and of large ones.
 const MANY: u16 = if cfg!(miri) { 12 } else { 2500 };
-const LARGE: u32 = if cfg!(miri) { 40_000 } else { 300_000 };
+const MIDDLE: u32 = if cfg!(miri) { 600 } else { 5000 };
+const LARGE: u32 = if cfg!(miri) { 601 } else { 300_000 };
 
 fn op() -> impl Strategy<Value = Op> {
-    let size = || prop_oneof![8 => 0u32..200, 4 => 200u32..5000, 1 => 5000..LARGE];
+    let size = || prop_oneof![8 => 0u32..200, 4 => 200u32..MIDDLE, 1 => MIDDLE..LARGE];
     let align = || prop_oneof![8 => 0u8..5, 1 => 5u8..15];
     prop_oneof![
         6 => (size(), align(), any::<bool>())
@@ -28,7 +30,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn program() -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(op(), 0..if cfg!(miri) { 12 } else { 40 })
+    prop::collection::vec(op(), 0..if cfg!(miri) { 8 } else { 40 })
 }
 
 fn config(cases: u32) -> ProptestConfig {

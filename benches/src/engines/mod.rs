@@ -1,5 +1,6 @@
 //! The engines, one small file each.
 
+pub mod arenas;
 mod array_queue;
 mod buddy;
 mod buddy_system;

@@ -1,5 +1,6 @@
 //! The workloads, one small file each: what is done, in which order, and what must come of it.
 
+pub mod arenas;
 pub mod first_touch;
 pub mod half;
 pub mod pair;
@@ -11,8 +12,11 @@ use crate::case::Case;
 /// Bytes of a page, as the workloads count them.
 pub const PAGE: usize = 4096;
 
-/// The crate of the workloads that are here so far.
+/// The crate of runs.
 pub const POOL_CORE: &str = "pool-core";
+
+/// The crate of arenas.
+pub const POOL_ARENA: &str = "pool-arena";
 
 /// Every case that there is, those of a workload together.
 #[must_use]
@@ -22,6 +26,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(half::cases());
     cases.extend(singles::cases());
     cases.extend(first_touch::cases());
+    cases.extend(arenas::cases());
     cases
 }
 
@@ -42,6 +47,11 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 32) as usize % end
+    }
+
+    /// A string of so many bytes.
+    pub fn text(&mut self, len: usize) -> String {
+        (0..len).map(|_| char::from(b'a' + self.below(26) as u8)).collect()
     }
 }
 

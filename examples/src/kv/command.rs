@@ -1,27 +1,57 @@
 //! The commands. Each handler appends exactly one reply; texts are those of Redis 7.
 #![forbid(unsafe_code)]
 
+mod expiry;
+mod keys;
+mod server;
+mod session;
+mod strings;
+mod table;
+
 use super::buffer::Buffers;
-use super::info;
-use super::memory::{Inbox, Memory};
+use super::clients::Clients;
+use super::memory::{Batch, Inbox, List, Memory, Scratch, ScratchOf};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
 use super::settings::Settings;
+use super::stats::Stats;
 use super::store::Store;
-use super::{glob, stats::Stats};
+use std::fmt::{self, Write};
+use thiserror::Error;
 
-/// What a handler may use.
-pub struct Context<'a, M: Memory> {
+/// The replies of a strategy's batch.
+pub type RepliesOf<'b, M> = <<M as Memory>::Batch as Batch>::Replies<'b>;
+
+/// What the connections of one thread share, and commands work on.
+pub struct Shared<M: Memory> {
     /// The data.
-    pub store: &'a mut Store<M>,
+    pub store: Store<M::Data>,
     /// Counters.
-    pub stats: &'a mut Stats,
+    pub stats: Stats,
     /// What the server was started with.
-    pub settings: &'a Settings,
+    pub settings: Settings,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Where replies wait that a socket did not take.
+    pub outbox: Buffers<M::Source>,
+}
+
+/// One request, and all that its handler may use.
+pub struct Call<'a, 'b, M: Memory> {
+    /// The request's words; there is at least a name.
+    pub request: Command<'a>,
+    /// Its reply.
+    pub reply: Reply<'a, RepliesOf<'b, M>>,
+    /// What becomes of the connection after it.
+    pub flow: Flow,
+    /// The connection's number.
+    pub client: u64,
+    /// Memory for what the handler needs in between.
+    pub scratch: ScratchOf<'b, M>,
+    /// What all requests share.
+    pub shared: &'a mut Shared<M>,
     /// The receiving side, for its figures.
     pub inbox: &'a M::Inbox,
-    /// Where replies wait that a socket did not take, for its figures.
-    pub outbox: &'a Buffers<M::Source>,
 }
 
 /// What becomes of the connection after the reply.
@@ -33,235 +63,188 @@ pub enum Flow {
     Close,
 }
 
-type Handled = Result<(), OutOfMemory>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Name {
-    Get,
-    Set,
-    Del,
-    Ping,
-    Echo,
-    Info,
-    Config,
-    Command,
-    Quit,
+/// Why a handler did not finish its reply. What it has written is taken back, and this is the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum Fault {
+    #[error("OOM no memory for the reply")]
+    Reply,
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    Budget,
+    #[error("ERR syntax error")]
+    Syntax,
+    #[error("ERR value is not an integer or out of range")]
+    NotInteger,
+    #[error("ERR value is not a valid float")]
+    NotFloat,
+    #[error("ERR increment would produce NaN or Infinity")]
+    NotFinite,
+    #[error("ERR increment or decrement would overflow")]
+    Overflow,
+    #[error("ERR decrement would overflow")]
+    DecrementOverflow,
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    TooLong,
+    #[error("ERR offset is out of range")]
+    Offset,
+    #[error("ERR no such key")]
+    NoSuchKey,
+    #[error("ERR source and destination objects are the same")]
+    SameKey,
+    #[error("ERR DB index is out of range")]
+    Database,
+    #[error("ERR invalid cursor")]
+    Cursor,
+    #[error("ERR invalid expire time in '{0}' command")]
+    Expire(&'static str),
+    #[error("ERR NX and XX, GT or LT options at the same time are not compatible")]
+    NxAndOthers,
+    #[error("ERR GT and LT options at the same time are not compatible")]
+    GtAndLt,
+    #[error(
+        "ERR AUTH <password> called without any password configured for the default user. Are you \
+         sure your configuration is correct?"
+    )]
+    NoPassword,
+    #[error("WRONGPASS invalid username-password pair or user is disabled.")]
+    WrongPassword,
+    #[error("ERR Protocol version is not an integer or out of range")]
+    ProtocolNumber,
+    #[error("NOPROTO unsupported protocol version")]
+    NoProtocol,
+    #[error("ERR Client names cannot contain spaces, newlines or special characters.")]
+    ClientName,
+    #[error("ERR No such client")]
+    NoSuchClient,
+    #[error("ERR client-id should be greater than 0")]
+    ClientId,
 }
 
-/// A command and how many words a request for it has, its name included.
-struct Spec {
-    name: &'static str,
-    words: (usize, usize),
-    id: Name,
-}
-
-const ANY: usize = usize::MAX;
-
-/// The most frequent first: they are looked through in order.
-const COMMANDS: [Spec; 9] = [
-    Spec { name: "get", words: (2, 2), id: Name::Get },
-    Spec { name: "set", words: (3, ANY), id: Name::Set },
-    Spec { name: "del", words: (2, ANY), id: Name::Del },
-    Spec { name: "ping", words: (1, 2), id: Name::Ping },
-    Spec { name: "echo", words: (2, 2), id: Name::Echo },
-    Spec { name: "info", words: (1, ANY), id: Name::Info },
-    Spec { name: "config", words: (2, ANY), id: Name::Config },
-    Spec { name: "command", words: (1, ANY), id: Name::Command },
-    Spec { name: "quit", words: (1, ANY), id: Name::Quit },
-];
-
-fn find(name: &[u8]) -> Option<&'static Spec> {
-    COMMANDS.iter().find(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
-}
-
-/// Executes one request, which has at least a name, and appends its reply.
-///
-/// # Errors
-/// [`OutOfMemory`] if the reply could not be appended; part of it may have been.
-pub fn execute<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Result<Flow, OutOfMemory> {
-    cx.stats.commands += 1;
-    let Some(spec) = find(&request[0]) else {
-        return unknown_command(cx, request, reply).map(|()| Flow::Continue);
-    };
-    let (least, most) = spec.words;
-    if request.len() < least || request.len() > most {
-        return wrong_arity(cx, spec.name, reply).map(|()| Flow::Continue);
-    }
-    match spec.id {
-        Name::Get => get(cx, &request[1], reply),
-        Name::Set => set(cx, request, reply),
-        Name::Del => del(cx, request, reply),
-        Name::Ping => ping(request, reply),
-        Name::Echo => reply.bulk(&request[1]),
-        Name::Info => info::info(cx, request, reply),
-        Name::Config => config(cx, request, reply),
-        Name::Command => command(cx, request, reply),
-        Name::Quit => return reply.simple("OK").map(|()| Flow::Close),
-    }
-    .map(|()| Flow::Continue)
-}
-
-fn get<M: Memory>(cx: &mut Context<'_, M>, key: &[u8], reply: &mut impl Reply) -> Handled {
-    match cx.store.get(key) {
-        Some(value) => {
-            cx.stats.hits += 1;
-            reply.bulk(value)
-        }
-        None => {
-            cx.stats.misses += 1;
-            reply.null()
-        }
+impl From<OutOfMemory> for Fault {
+    fn from(_: OutOfMemory) -> Self {
+        Self::Reply
     }
 }
 
-fn set<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    if request.len() > 3 {
-        return error(cx, b"ERR syntax error", reply);
-    }
-    match cx.store.set(&request[1], &request[2]) {
-        Ok(()) => reply.simple("OK"),
-        Err(OutOfMemory) => {
-            error(cx, b"OOM command not allowed when used memory > 'maxmemory'.", reply)
-        }
+impl From<fmt::Error> for Fault {
+    /// No `Display` of ours fails, so it was the text that did.
+    fn from(_: fmt::Error) -> Self {
+        Self::Reply
     }
 }
 
-fn del<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    let removed = request.iter_from(1).filter(|key| cx.store.remove(key)).count();
-    reply.integer(removed as u64)
-}
+pub(super) type Handled = Result<(), Fault>;
 
-fn ping(request: Command<'_>, reply: &mut impl Reply) -> Handled {
-    match request.get(1) {
-        Some(message) => reply.bulk(message),
-        None => reply.simple("PONG"),
+/// A text that is written into a list.
+pub(super) struct Text<L>(L);
+
+impl<L: List<u8>> Text<L> {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.0.as_slice()
     }
 }
 
-/// `COMMAND`, for clients that ask about commands when they connect: there is nothing to tell.
-fn command<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    let Some(sub) = request.get(1) else {
-        return reply.array(0);
-    };
-    match sub.to_ascii_lowercase().as_slice() {
-        b"count" if request.len() == 2 => reply.integer(COMMANDS.len() as u64),
-        b"count" => wrong_arity(cx, "command|count", reply),
-        b"docs" => reply.array(0),
-        _ => unknown_subcommand(cx, sub, "COMMAND", reply),
+impl<L: List<u8>> Write for Text<L> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(text.as_bytes()).map_err(|_| fmt::Error)
     }
 }
 
-fn config<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    if !request[1].eq_ignore_ascii_case(b"get") {
-        return unknown_subcommand(cx, &request[1], "CONFIG", reply);
-    }
-    if request.len() < 3 {
-        return wrong_arity(cx, "config|get", reply);
-    }
-    config_get(cx, request, reply)
+/// Whether a client's word is this, in upper or lower case.
+pub(super) fn is(word: &[u8], name: &str) -> bool {
+    word.eq_ignore_ascii_case(name.as_bytes())
 }
 
-fn config_get<M: Memory>(
-    cx: &Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    let parameters = cx.settings.parameters();
-    let found = || {
-        let asked = |name: &str| {
-            let mut patterns = request.iter_from(2);
-            patterns.find(|pattern| glob::matches(pattern, name.as_bytes()))
+/// The scratch texts of a strategy.
+pub(super) type TextOf<'b, M> = Text<<ScratchOf<'b, M> as Scratch>::List<u8>>;
+
+impl<'b, M: Memory> Call<'_, 'b, M> {
+    /// Executes the request.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if not even an error reply could be appended.
+    pub fn execute(&mut self) -> Result<(), OutOfMemory> {
+        self.shared.stats.commands += 1;
+        let mark = self.reply.mark();
+        let Some(index) = table::find(self.request.at(0)) else {
+            return self.unknown_command();
         };
-        parameters.iter().filter_map(move |(name, value)| Some((asked(name)?, name, value)))
-    };
-    reply.array(2 * found().count())?;
-    for (pattern, name, value) in found() {
-        // Redis repeats a plain name as it was spelled.
-        let plain = !glob::is_pattern(pattern);
-        reply.bulk(if plain { pattern } else { name.as_bytes() })?;
-        reply.bulk(value.as_bytes())?;
+        let spec = &table::COMMANDS[index];
+        let (words, least) = (self.request.len(), usize::from(spec.arity.unsigned_abs()));
+        if words < least || (words > least && spec.arity > 0) {
+            return self.wrong_arity(spec.name);
+        }
+        match table::dispatch(index, self) {
+            Ok(()) => Ok(()),
+            Err(fault) => self.refuse(fault, mark),
+        }
     }
-    Ok(())
-}
 
-/// An error reply, counted.
-///
-/// # Errors
-/// [`OutOfMemory`] if it could not be appended.
-pub fn error<M: Memory>(cx: &mut Context<'_, M>, text: &[u8], reply: &mut impl Reply) -> Handled {
-    cx.stats.errors += 1;
-    reply.error(text)
-}
+    /// Replaces what was written after `mark` by an error.
+    #[cold]
+    fn refuse(&mut self, fault: Fault, mark: usize) -> Result<(), OutOfMemory> {
+        self.reply.back_to(mark);
+        let mut text = self.text();
+        let _ = write!(text, "{fault}");
+        self.error(&[text.as_slice()])
+    }
 
-fn wrong_arity<M: Memory>(cx: &mut Context<'_, M>, name: &str, reply: &mut impl Reply) -> Handled {
-    let text = format!("ERR wrong number of arguments for '{name}' command");
-    error(cx, text.as_bytes(), reply)
+    /// An empty text.
+    pub(super) fn text(&self) -> TextOf<'b, M> {
+        Text(self.scratch.list(0))
+    }
+
+    /// An error reply, counted.
+    #[cold]
+    pub(super) fn error(&mut self, parts: &[&[u8]]) -> Result<(), OutOfMemory> {
+        self.shared.stats.errors += 1;
+        self.reply.error(parts)
+    }
+
+    #[cold]
+    pub(super) fn wrong_arity(&mut self, name: &str) -> Result<(), OutOfMemory> {
+        self.error(&[b"ERR wrong number of arguments for '", name.as_bytes(), b"' command"])
+    }
+
+    #[cold]
+    fn unknown_command(&mut self) -> Result<(), OutOfMemory> {
+        let mut args = self.scratch.list(0);
+        for word in self.request.iter_from(1) {
+            if args.as_slice().len() >= QUOTED {
+                break;
+            }
+            let quoted = c_string(word, QUOTED - args.as_slice().len());
+            args.extend(b"'")?;
+            args.extend(quoted)?;
+            args.extend(b"' ")?;
+        }
+        let name = c_string(self.request.at(0), QUOTED);
+        let between = b"', with args beginning with: ";
+        self.error(&[b"ERR unknown command '", name, between, args.as_slice()])
+    }
+
+    #[cold]
+    pub(super) fn unknown_subcommand(&mut self, parent: &str) -> Result<(), OutOfMemory> {
+        let sub = c_string(self.request.at(1), QUOTED);
+        let parent = parent.as_bytes();
+        self.error(&[b"ERR unknown subcommand '", sub, b"'. Try ", parent, b" HELP."])
+    }
+
+    /// The figures of the pools, as `INFO memory` shows them.
+    pub(super) fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        self.inbox.observe(visit);
+        self.scratch.observe(visit);
+        let (buffers, bytes) = self.shared.outbox.live();
+        visit("outbox_buffers", buffers as u64);
+        visit("outbox_bytes", bytes as u64);
+    }
 }
 
 /// Bytes of a client's word, and of all its arguments together, that an error repeats.
 const QUOTED: usize = 128;
-
-fn unknown_command<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Handled {
-    let mut args = Vec::with_capacity(2 * QUOTED);
-    for word in request.iter_from(1) {
-        if args.len() >= QUOTED {
-            break;
-        }
-        let quoted = c_string(word, QUOTED - args.len());
-        args.extend([b"'", quoted, b"' "].concat());
-    }
-    let name = c_string(&request[0], QUOTED);
-    let text = [b"ERR unknown command '", name, b"', with args beginning with: ", &args].concat();
-    error(cx, &text, reply)
-}
-
-fn unknown_subcommand<M: Memory>(
-    cx: &mut Context<'_, M>,
-    sub: &[u8],
-    parent: &str,
-    reply: &mut impl Reply,
-) -> Handled {
-    let sub = c_string(sub, QUOTED);
-    let text =
-        [b"ERR unknown subcommand '", sub, b"'. Try ", parent.as_bytes(), b" HELP."].concat();
-    error(cx, &text, reply)
-}
 
 /// What `%.*s` prints of `bytes`: at most `max`, and nothing behind a zero.
 fn c_string(bytes: &[u8], max: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(max)];
     let end = bytes.iter().position(|&byte| byte == 0);
     &bytes[..end.unwrap_or(bytes.len())]
-}
-
-/// The figures of the pools, as `INFO memory` shows them.
-pub(super) fn observe<M: Memory>(cx: &Context<'_, M>, visit: &mut dyn FnMut(&str, u64)) {
-    cx.inbox.observe(visit);
-    let (buffers, bytes) = cx.outbox.live();
-    visit("outbox_buffers", buffers as u64);
-    visit("outbox_bytes", bytes as u64);
 }

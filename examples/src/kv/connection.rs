@@ -2,22 +2,26 @@
 #![forbid(unsafe_code)]
 
 use super::buffer::{Buffer, Buffers};
-use super::command::{self, Context, Flow};
+use super::clients::Clients;
+use super::command::{Call, Flow, Shared};
 use super::memory::{Batch, Inbox, Limits, Memory};
-use super::reply::{OutOfMemory, Reply};
-use super::resp::{self, ArgBuf, Parsed, Progress};
+use super::reply::{OutOfMemory, Protocol, Reply, Sink};
+use super::resp::{self, Args, Parsed, Progress};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::store::Store;
 use mio::net::TcpStream;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 /// Reads of one turn; then others have theirs.
 const READS_A_TURN: usize = 16;
 
-/// Bytes of replies that are written at once; more of them are written while the batch goes on.
+/// Bytes of replies after which a batch ends: they are written, and the next begins.
 const FLUSH: usize = 64 << 10;
+
+/// Pieces of replies that one write takes.
+const PIECES: usize = 16;
 
 /// Received bytes that are thrown away before closing, so that the client gets the last reply
 /// and not a reset.
@@ -31,6 +35,10 @@ pub struct Connection<M: Memory> {
     /// Replies that the socket did not take. While there are any, new ones queue behind them.
     outbox: Option<Buffer<M::Source>>,
     state: State,
+    /// What its replies are written in.
+    protocol: Protocol,
+    /// Its number, as `CLIENT ID` tells it.
+    id: u64,
     /// Whether the end of its stream was announced; the announcement may have come while paused.
     ending: bool,
 }
@@ -46,9 +54,10 @@ enum State {
 
 impl<M: Memory> Connection<M> {
     /// A connection that nothing was read from yet.
-    pub fn new(socket: TcpStream) -> Self {
-        let (partial, progress) = Default::default();
-        Self { socket, partial, progress, outbox: None, state: State::Open, ending: false }
+    pub fn new(socket: TcpStream, id: u64) -> Self {
+        let (partial, progress, protocol) = Default::default();
+        let state = State::Open;
+        Self { socket, partial, progress, outbox: None, state, protocol, id, ending: false }
     }
 
     /// The socket, to be registered.
@@ -87,14 +96,12 @@ impl From<OutOfMemory> for Broken {
 
 /// Everything that the connections of one thread share.
 pub struct Worker<M: Memory> {
+    /// All below came from it; it lives as long as they do, with what it runs in the background.
+    _memory: M,
     inbox: M::Inbox,
     batch: M::Batch,
-    outbox: Buffers<M::Source>,
-    args: ArgBuf,
-    store: Store<M>,
-    settings: Settings,
-    /// Counters; the event loop keeps its own here too.
-    pub stats: Stats,
+    /// What commands work on.
+    pub shared: Shared<M>,
 }
 
 impl<M: Memory> Worker<M> {
@@ -107,11 +114,14 @@ impl<M: Memory> Worker<M> {
         Self {
             inbox: memory.inbox(),
             batch: memory.batch(),
-            outbox: Buffers::new(memory.source()),
-            args: ArgBuf::default(),
-            store: Store::new(memory),
-            settings,
-            stats: Stats::default(),
+            shared: Shared {
+                store: Store::new(memory.data()),
+                stats: Stats::default(),
+                settings,
+                clients: Clients::default(),
+                outbox: Buffers::new(memory.source()),
+            },
+            _memory: memory,
         }
     }
 
@@ -131,8 +141,9 @@ impl<M: Memory> Worker<M> {
     pub fn close(&mut self, connection: &mut Connection<M>) {
         self.inbox.discard(&mut connection.partial);
         if let Some(buffer) = connection.outbox.take() {
-            self.outbox.put(buffer);
+            self.shared.outbox.put(buffer);
         }
+        self.shared.clients.leave(connection.id);
         discard_input(&mut connection.socket);
     }
 
@@ -160,7 +171,7 @@ impl<M: Memory> Worker<M> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return self.give_up(connection, error),
             };
-            self.stats.received += read.len as u64;
+            self.shared.stats.received += read.len as u64;
             if read.len == 0 {
                 connection.state = State::Closing;
                 return Ok(Turn::Done);
@@ -187,31 +198,51 @@ impl<M: Memory> Worker<M> {
 
     /// Executes the whole requests that are pending, and sends their replies.
     fn serve(&mut self, connection: &mut Connection<M>) -> Result<(), Broken> {
-        let Self { inbox, batch, outbox, args, store, settings, stats } = self;
-        let mut reply = batch.open();
         while connection.state == State::Open {
+            let full = self.serve_batch(connection);
+            self.batch.close();
+            if !full? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes whole requests until there are no more, or their replies are enough for a write;
+    /// whether it was the latter.
+    fn serve_batch(&mut self, connection: &mut Connection<M>) -> Result<bool, Broken> {
+        let Self { inbox, batch, shared, .. } = self;
+        let (scratch, mut replies) = batch.open();
+        let mut args = Args::new(scratch);
+        let max_frame = shared.settings.max_frame;
+        while connection.state == State::Open && replies.len() < FLUSH {
             let pending = inbox.pending(&connection.partial);
-            match resp::parse(pending, &mut connection.progress, settings.max_frame, args) {
+            match resp::parse(pending, &mut connection.progress, max_frame, &mut args) {
                 Ok(Parsed::Frame(len)) => {
                     let request = args.command(pending);
                     if !request.is_empty() {
-                        let cx = &mut Context { store, stats, settings, inbox, outbox };
-                        connection.state = execute(cx, request, &mut reply)?;
+                        let reply = Reply::new(&mut replies, connection.protocol);
+                        let (flow, client, inbox) = (Flow::Continue, connection.id, &*inbox);
+                        let mut call =
+                            Call::<M> { request, reply, flow, client, scratch, shared, inbox };
+                        call.execute()?;
+                        connection.protocol = call.reply.protocol;
+                        if call.flow == Flow::Close {
+                            connection.state = State::Closing;
+                        }
                     }
                     inbox.consume(&mut connection.partial, len);
                 }
                 Ok(Parsed::Partial) => break,
                 Err(error) => {
-                    stats.errors += 1;
-                    reply.error(&error.text())?;
+                    shared.stats.errors += 1;
+                    Reply::new(&mut replies, connection.protocol).error(&[&error.text()])?;
                     connection.state = State::Closing;
                 }
             }
-            if reply.as_slice().len() >= FLUSH {
-                send(connection, &mut reply, outbox, stats, settings)?;
-            }
         }
-        send(connection, &mut reply, outbox, stats, settings)
+        send(connection, &replies, shared)?;
+        Ok(replies.len() >= FLUSH)
     }
 
     /// Sends what an earlier turn could not.
@@ -219,12 +250,13 @@ impl<M: Memory> Worker<M> {
         let Some(buffer) = &mut connection.outbox else {
             return Ok(());
         };
-        let sent = write_all_now(&mut connection.socket, buffer.filled())?;
+        let filled = buffer.filled();
+        let sent = write_now(&mut connection.socket, || std::iter::once(filled), filled.len())?;
         buffer.consume(sent);
-        self.stats.sent += sent as u64;
+        self.shared.stats.sent += sent as u64;
         if buffer.filled().is_empty() {
             if let Some(buffer) = connection.outbox.take() {
-                self.outbox.put(buffer);
+                self.shared.outbox.put(buffer);
             }
         }
         Ok(())
@@ -241,71 +273,68 @@ const SHORT_READ_IS_LAST: bool = cfg!(any(
     target_os = "freebsd"
 ));
 
-/// Executes one request. A reply that finds no memory is replaced by an error; if that finds none
-/// either, the connection is given up.
-fn execute<M: Memory>(
-    cx: &mut Context<'_, M>,
-    request: resp::Command<'_>,
-    reply: &mut impl Reply,
-) -> Result<State, OutOfMemory> {
-    let mark = reply.as_slice().len();
-    match command::execute(cx, request, reply) {
-        Ok(Flow::Continue) => Ok(State::Open),
-        Ok(Flow::Close) => Ok(State::Closing),
-        Err(OutOfMemory) => {
-            reply.truncate(mark);
-            command::error(cx, b"OOM no memory for the reply", reply)?;
-            Ok(State::Open)
-        }
-    }
-}
-
-/// Writes the batch's replies, or queues what the socket does not take. A connection whose queue
-/// has reached the limit is paused.
+/// Writes the batch's replies from where they are, and queues only what the socket does not take. A
+/// connection whose queue has reached the limit is paused.
 fn send<M: Memory>(
     connection: &mut Connection<M>,
-    reply: &mut impl Reply,
-    outbox: &mut Buffers<M::Source>,
-    stats: &mut Stats,
-    settings: &Settings,
+    replies: &impl Sink,
+    shared: &mut Shared<M>,
 ) -> Result<(), Broken> {
-    let bytes = reply.as_slice();
+    let total = replies.len();
     let mut sent = 0;
-    if connection.outbox.is_none() && !bytes.is_empty() {
-        sent = write_all_now(&mut connection.socket, bytes)?;
-        stats.sent += sent as u64;
+    if connection.outbox.is_none() && total > 0 {
+        sent = write_now(&mut connection.socket, || replies.pieces(), total)?;
+        shared.stats.sent += sent as u64;
     }
-    if sent < bytes.len() {
-        let queued = queue(&mut connection.outbox, outbox, &bytes[sent..])?;
-        if queued >= settings.max_backlog && connection.state == State::Open {
+    if sent < total {
+        let rest = behind(replies.pieces(), sent);
+        let queued = queue(&mut connection.outbox, &mut shared.outbox, rest)?;
+        if queued >= shared.settings.max_backlog && connection.state == State::Open {
             connection.state = State::Paused;
-            stats.pauses += 1;
+            shared.stats.pauses += 1;
         }
     }
-    reply.truncate(0);
     Ok(())
 }
 
 /// Appends to a connection's outbox, and says how many bytes it has.
 #[cold]
-fn queue<S: pool_core::PageSource + Clone>(
+fn queue<'p, S: pool_core::PageSource + Clone>(
     outbox: &mut Option<Buffer<S>>,
     buffers: &mut Buffers<S>,
-    bytes: &[u8],
+    pieces: impl Iterator<Item = &'p [u8]>,
 ) -> Result<usize, OutOfMemory> {
     let buffer = match outbox {
         Some(buffer) => buffer,
         None => outbox.insert(buffers.get()?),
     };
-    buffers.append(buffer, bytes)?;
+    for piece in pieces {
+        buffers.append(buffer, piece)?;
+    }
     Ok(buffer.filled().len())
 }
 
-/// Writes until the socket takes no more; how much it took.
-fn write_all_now(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+/// What is left of the pieces without their first `len` bytes.
+fn behind<'p>(
+    pieces: impl Iterator<Item = &'p [u8]>,
+    mut len: usize,
+) -> impl Iterator<Item = &'p [u8]> {
+    pieces.filter_map(move |piece| {
+        let skipped = len.min(piece.len());
+        len -= skipped;
+        Some(&piece[skipped..]).filter(|rest| !rest.is_empty())
+    })
+}
+
+/// Writes the pieces, `total` bytes of them, until the socket takes no more; how much it took.
+fn write_now<'p, I: Iterator<Item = &'p [u8]>>(
+    socket: &mut TcpStream,
+    pieces: impl Fn() -> I,
+    total: usize,
+) -> io::Result<usize> {
     let mut sent = 0;
-    while sent < bytes.len() {
-        match socket.write(&bytes[sent..]) {
+    while sent < total {
+        match write_some(socket, behind(pieces(), sent)) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(len) => sent += len,
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
@@ -314,6 +343,22 @@ fn write_all_now(socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
         }
     }
     Ok(sent)
+}
+
+/// One write of as many pieces as it takes. One alone, the most frequent case, needs no list.
+fn write_some<'p>(
+    socket: &mut TcpStream,
+    mut pieces: impl Iterator<Item = &'p [u8]>,
+) -> io::Result<usize> {
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else { return socket.write(first) };
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    let mut count = 0;
+    for (slice, piece) in slices.iter_mut().zip([first, second].into_iter().chain(pieces)) {
+        *slice = IoSlice::new(piece);
+        count += 1;
+    }
+    socket.write_vectored(&slices[..count])
 }
 
 /// Ends the sending side, then throws away what has arrived (a bounded amount): closing a socket

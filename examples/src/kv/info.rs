@@ -1,13 +1,13 @@
 //! `INFO`: what the server tells of itself.
 #![forbid(unsafe_code)]
 
-use super::command::{Context, observe};
+use super::command::{Call, Handled};
 use super::memory::Memory;
-use super::reply::{Human, OutOfMemory, Reply};
+use super::reply::Human;
 use super::resp::Command;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
-type Section<M> = fn(&Context<'_, M>, &mut String) -> std::fmt::Result;
+type Section<M> = fn(&Call<'_, '_, M>, &mut dyn Write) -> fmt::Result;
 
 /// The sections in the order they are shown.
 fn sections<M: Memory>() -> [(&'static str, Section<M>); 5] {
@@ -21,21 +21,16 @@ fn sections<M: Memory>() -> [(&'static str, Section<M>); 5] {
 }
 
 /// `INFO [section ...]`.
-pub(super) fn info<M: Memory>(
-    cx: &Context<'_, M>,
-    request: Command<'_>,
-    reply: &mut impl Reply,
-) -> Result<(), OutOfMemory> {
-    let mut text = String::with_capacity(2048);
+pub(super) fn info<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    let mut text = call.text();
     for (name, section) in sections() {
-        if is_asked(name, request) {
-            let gap = if text.is_empty() { "" } else { "\r\n" };
-            // Writing to a string fails only if a `Display` does, and none of ours does.
-            let _ = write!(text, "{gap}# {name}\r\n");
-            let _ = section(cx, &mut text);
+        if is_asked(name, call.request) {
+            let gap = if text.as_slice().is_empty() { "" } else { "\r\n" };
+            write!(text, "{gap}# {name}\r\n")?;
+            section(call, &mut text)?;
         }
     }
-    reply.bulk(text.as_bytes())
+    Ok(call.reply.verbatim(text.as_slice())?)
 }
 
 fn is_asked(section: &str, request: Command<'_>) -> bool {
@@ -47,28 +42,28 @@ fn is_asked(section: &str, request: Command<'_>) -> bool {
 }
 
 /// The first line says Redis' version because clients parse it to learn what they may send.
-fn server<M: Memory>(cx: &Context<'_, M>, out: &mut String) -> std::fmt::Result {
+fn server<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
     write!(
         out,
         "redis_version:7.0.0\r\nserver_name:kv\r\nkv_version:{}\r\nmultiplexing_api:mio\r\n\
          process_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{}\r\n",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
-        cx.settings.port,
-        cx.stats.started.elapsed().as_secs(),
+        call.shared.settings.port,
+        call.shared.stats.started.elapsed().as_secs(),
     )
 }
 
-fn clients<M: Memory>(cx: &Context<'_, M>, out: &mut String) -> std::fmt::Result {
+fn clients<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
     write!(
         out,
         "connected_clients:{}\r\nmaxclients:{}\r\n",
-        cx.stats.clients, cx.settings.max_connections
+        call.shared.stats.clients, call.shared.settings.max_connections
     )
 }
 
-fn memory<M: Memory>(cx: &Context<'_, M>, out: &mut String) -> std::fmt::Result {
-    let budget = cx.store.budget();
+fn memory<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
+    let budget = call.shared.store.budget();
     for (name, bytes) in [
         ("used_memory", budget.used),
         ("used_memory_peak", budget.peak),
@@ -78,20 +73,21 @@ fn memory<M: Memory>(cx: &Context<'_, M>, out: &mut String) -> std::fmt::Result 
     }
     write!(out, "maxmemory_policy:noeviction\r\nmem_allocator:{}\r\n", M::NAME)?;
     let mut written = Ok(());
-    observe(cx, &mut |name, value| {
+    call.observe(&mut |name, value| {
         written = written.and(write!(out, "pool_{name}:{value}\r\n"));
     });
     written
 }
 
-fn stats<M: Memory>(cx: &Context<'_, M>, out: &mut String) -> std::fmt::Result {
-    let stats = &cx.stats;
+fn stats<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
+    let stats = &call.shared.stats;
     for (name, value) in [
         ("total_connections_received", stats.accepted),
         ("total_commands_processed", stats.commands),
         ("total_net_input_bytes", stats.received),
         ("total_net_output_bytes", stats.sent),
         ("rejected_connections", stats.rejected),
+        ("expired_keys", call.shared.store.expired()),
         ("keyspace_hits", stats.hits),
         ("keyspace_misses", stats.misses),
         ("total_error_replies", stats.errors),
@@ -102,9 +98,10 @@ fn stats<M: Memory>(cx: &Context<'_, M>, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn keyspace<M: Memory>(cx: &Context<'_, M>, out: &mut String) -> std::fmt::Result {
-    if cx.store.is_empty() {
+fn keyspace<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
+    if call.shared.store.is_empty() {
         return Ok(());
     }
-    write!(out, "db0:keys={},expires=0,avg_ttl=0\r\n", cx.store.len())
+    let (keys, mortal) = (call.shared.store.len(), call.shared.store.mortal());
+    write!(out, "db0:keys={keys},expires={mortal},avg_ttl=0\r\n")
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use examples::kv::memory::{Memory, Std};
+use examples::kv::memory::{Memory, Pool, Std};
 use examples::kv::reply::Human;
 use examples::kv::server::Server;
 use examples::kv::settings::{Alloc, Settings};
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let settings = Settings::parse();
     log_to_stderr();
     let outcome = match settings.alloc {
+        Alloc::Pool => serve::<Pool>(&settings),
         Alloc::Std => serve::<Std>(&settings),
     };
     match outcome {

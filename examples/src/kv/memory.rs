@@ -1,29 +1,40 @@
 //! The memory strategy: one type parameter decides what everything in the server is made of.
 //!
-//! | what | lives for | here | with the pool crates |
-//! |---|---|---|---|
-//! | bytes of a connection that are no whole request yet | until the rest comes | [`Inbox`]: a run of pages a connection | `PacketRing` |
-//! | replies | one batch of requests | [`Batch`]: a vector | an `Arena`, reset a batch |
-//! | replies that a slow reader leaves | until it reads | a [`Buffer`] of runs | the same |
-//! | keys and values | until deleted | [`Memory::Bytes`]: boxes | `SmallAlloc` |
+//! | what | lives for | trait | `--alloc std` | `--alloc pool` |
+//! |---|---|---|---|---|
+//! | bytes that are no whole request yet | until the rest comes | [`Inbox`] | [`PageInbox`]: a run of pages a connection | the same |
+//! | arguments, replies, texts in between | one batch of requests | [`Batch`] | [`VecBatch`]: vectors | [`ArenaBatch`]: an arena, reset a batch |
+//! | keys and values | until deleted | [`Data`] | [`Boxes`] | the same |
+//! | connections | until closed | [`Table`] | a `Slab` | the same |
+//! | replies that a slow reader leaves | until it reads | none: [`Buffers`](super::buffer::Buffers) over [`Memory::Source`] | runs of pages | the same |
 //!
-//! The handlers (`command.rs`) see `impl Reply` and `&[u8]`, never a strategy. Everything that can
-//! refuse returns [`OutOfMemory`], so a budget anywhere beneath ends as a reply to one client.
+//! [`Memory`] puts a strategy together from one of each. The handlers see `impl Sink`, `impl
+//! Scratch` and `&[u8]`, never a strategy. Everything that can refuse returns [`OutOfMemory`], so a
+//! budget anywhere beneath ends as a reply to one client.
 #![forbid(unsafe_code)]
 
-use super::buffer::{Buffer, Buffers};
-use super::reply::{OutOfMemory, Reply};
+mod arena;
+mod boxes;
+mod page_inbox;
+mod vectors;
+
+pub use arena::{ArenaBatch, ArenaList, Rope};
+pub use boxes::Boxes;
+pub use page_inbox::PageInbox;
+pub use vectors::{SmallLists, VecBatch};
+
+use super::reply::{OutOfMemory, Sink};
 use pool_core::{Background, Cache, Limit, Mmap, PageSource, Stats};
+use slab::Slab;
 use std::borrow::Borrow;
-use std::cell::Cell;
 use std::hash::Hash;
 use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// The stack that connection buffers come from: counted, within a budget, and with a cache that
-/// gives back what a rush has left. `Rc` because the server is one thread and every buffer keeps a
-/// handle.
+/// The stack that connection buffers and arenas come from: counted, within a budget, and with a
+/// cache that gives back what a rush has left. `Rc` because the server is one thread and every
+/// buffer keeps a handle.
 pub type PageStack = Rc<Stats<Limit<Arc<Cache<Mmap>>>>>;
 
 /// Makes the stack, and starts the thread that lets its cache decay while nobody sends anything.
@@ -42,7 +53,7 @@ pub struct Limits {
     pub max_frame: usize,
     /// Most bytes of stored keys and values.
     pub memory: usize,
-    /// Most bytes of connections' buffers.
+    /// Most bytes of connections' buffers, and of arenas.
     pub buffers: usize,
 }
 
@@ -53,12 +64,14 @@ pub trait Memory: Sized + 'static {
 
     /// Where connection buffers come from.
     type Source: PageSource + Clone;
-    /// A stored key or value.
-    type Bytes: Borrow<[u8]> + Eq + Hash;
     /// The receiving side.
     type Inbox: Inbox;
-    /// The replies of a batch of requests.
-    type Batch: Batch;
+    /// What lives for one batch of requests.
+    type Batch: Batch + 'static;
+    /// Keys and values.
+    type Data: Data;
+    /// Things with a token each: the connections.
+    type Table<T>: Table<T>;
 
     /// A strategy with these limits.
     fn new(limits: Limits) -> Self;
@@ -72,29 +85,8 @@ pub trait Memory: Sized + 'static {
     /// The one batch of a worker thread.
     fn batch(&self) -> Self::Batch;
 
-    /// Stores a copy of `bytes`, charged with `overhead` more to the budget.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] over budget; nothing has changed then.
-    fn store(&self, bytes: &[u8], overhead: usize) -> Result<Self::Bytes, OutOfMemory>;
-
-    /// Ends what [`store`](Self::store) began, with the same `overhead`. (Explicit, so that a stored
-    /// value need not carry a handle on its allocator: 8 bytes a value.)
-    fn discard(&self, bytes: Self::Bytes, overhead: usize);
-
-    /// Bytes charged now, the most there ever were, and the limit.
-    fn budget(&self) -> Budget;
-}
-
-/// Bytes of stored data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Budget {
-    /// Charged now.
-    pub used: usize,
-    /// The most ever charged at once.
-    pub peak: usize,
-    /// Allowed.
-    pub limit: usize,
+    /// The memory of a worker thread's store.
+    fn data(&self) -> Self::Data;
 }
 
 /// The receiving side of a worker: bytes in, and what is not a request yet is kept.
@@ -138,81 +130,132 @@ pub struct ReadSome {
     pub short: bool,
 }
 
-/// Memory of one batch of requests.
+/// Memory of one batch of requests: what a client has sent before it waits for replies.
 pub trait Batch {
+    /// Where lists and texts come from while the batch is open.
+    type Scratch<'b>: Scratch
+    where
+        Self: 'b;
     /// The replies of the batch.
-    type Reply<'b>: Reply
+    type Replies<'b>: Sink
     where
         Self: 'b;
 
-    /// Begins a batch: everything of the last one is gone.
-    fn open(&mut self) -> Self::Reply<'_>;
+    /// Begins a batch.
+    fn open(&mut self) -> (Self::Scratch<'_>, Self::Replies<'_>);
+
+    /// Ends it, when its replies are sent or queued: everything of it is gone, and what is more than
+    /// a common batch needs is given back.
+    fn close(&mut self);
 }
 
-/// An [`Inbox`] of one run of pages a connection, held only while bytes are pending.
-#[derive(Debug)]
-pub struct PageInbox<S: PageSource> {
-    buffers: Buffers<S>,
-    max_frame: usize,
+/// The scratch memory of a strategy, while a batch is open.
+pub type ScratchOf<'b, M> = <<M as Memory>::Batch as Batch>::Scratch<'b>;
+
+/// A handle on the open batch's memory: makes lists that are gone with the batch.
+pub trait Scratch: Copy {
+    /// A growing list.
+    type List<T: Copy + Default + 'static>: List<T>;
+
+    /// An empty one. Room for `common` items is taken at once where that is cheap; 0 for a list that
+    /// is often not needed.
+    fn list<T: Copy + Default + 'static>(self, common: usize) -> Self::List<T>;
+
+    /// Names and values for `INFO memory`.
+    fn observe(self, visit: &mut dyn FnMut(&str, u64));
 }
 
-impl<S: PageSource + Clone> PageInbox<S> {
-    /// Runs from `source`, at most `max_frame` bytes (and their rounding) a connection.
-    pub const fn new(source: S, max_frame: usize) -> Self {
-        Self { buffers: Buffers::new(source), max_frame }
-    }
+/// A vector whose growth can be refused.
+pub trait List<T> {
+    /// Appends an item.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the list is as it was.
+    fn push(&mut self, item: T) -> Result<(), OutOfMemory>;
+
+    /// Appends all items or none.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]; the list is as it was.
+    fn extend(&mut self, items: &[T]) -> Result<(), OutOfMemory>;
+
+    /// Forgets the items, and keeps the room.
+    fn clear(&mut self);
+
+    /// The items.
+    fn as_slice(&self) -> &[T];
+
+    /// The items, to be changed.
+    fn as_mut_slice(&mut self) -> &mut [T];
 }
 
-impl<S: PageSource + Clone> Inbox for PageInbox<S> {
-    type Partial = Option<Buffer<S>>;
+/// The memory of keys and values.
+pub trait Data {
+    /// A stored key or value.
+    type Bytes: Borrow<[u8]> + Eq + Hash;
 
-    fn read(&mut self, partial: &mut Self::Partial, from: &mut impl Read) -> io::Result<ReadSome> {
-        let none = |_| io::Error::from(io::ErrorKind::OutOfMemory);
-        let buffer = match partial {
-            Some(buffer) => buffer,
-            None => partial.insert(self.buffers.get().map_err(none)?),
-        };
-        self.buffers.make_room(buffer, self.max_frame).map_err(none)?;
-        let room = buffer.spare_mut();
-        let len = from.read(room)?;
-        let short = len < room.len();
-        buffer.commit(len);
-        Ok(ReadSome { len, short })
+    /// Stores a copy of `bytes`, charged with `overhead` more to the budget.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] over budget; nothing has changed then.
+    fn store(&self, bytes: &[u8], overhead: usize) -> Result<Self::Bytes, OutOfMemory>;
+
+    /// Ends what [`store`](Self::store) began, with the same `overhead`. (Explicit, so that a stored
+    /// value need not carry a handle on its allocator: 8 bytes a value.)
+    fn discard(&self, bytes: Self::Bytes, overhead: usize);
+
+    /// Bytes charged now, the most there ever were, and the limit.
+    fn budget(&self) -> Budget;
+}
+
+/// Bytes of stored data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Charged now.
+    pub used: usize,
+    /// The most ever charged at once.
+    pub peak: usize,
+    /// Allowed.
+    pub limit: usize,
+}
+
+/// Things under tokens that an event loop can hand to the system.
+pub trait Table<T>: Default {
+    /// The token that the next [`insert`](Self::insert) gives.
+    fn next_token(&self) -> usize;
+
+    /// Adds a thing; its token, below `usize::MAX / 2`.
+    fn insert(&mut self, thing: T) -> usize;
+
+    /// The thing under `token`, if there is one.
+    fn get_mut(&mut self, token: usize) -> Option<&mut T>;
+
+    /// Takes it out.
+    fn remove(&mut self, token: usize) -> Option<T>;
+
+    /// How many there are.
+    fn count(&self) -> usize;
+}
+
+impl<T> Table<T> for Slab<T> {
+    fn next_token(&self) -> usize {
+        self.vacant_key()
     }
 
-    #[inline]
-    fn pending<'a>(&'a self, partial: &'a Self::Partial) -> &'a [u8] {
-        partial.as_ref().map_or(&[], Buffer::filled)
+    fn insert(&mut self, thing: T) -> usize {
+        Slab::insert(self, thing)
     }
 
-    #[inline]
-    fn consume(&mut self, partial: &mut Self::Partial, len: usize) {
-        if let Some(buffer) = partial {
-            buffer.consume(len);
-        }
+    fn get_mut(&mut self, token: usize) -> Option<&mut T> {
+        Slab::get_mut(self, token)
     }
 
-    fn settle(&mut self, partial: &mut Self::Partial) {
-        match partial {
-            Some(buffer) if buffer.filled().is_empty() => self.discard(partial),
-            Some(buffer) => self.buffers.shrink(buffer),
-            None => {}
-        }
+    fn remove(&mut self, token: usize) -> Option<T> {
+        self.try_remove(token)
     }
 
-    fn discard(&mut self, partial: &mut Self::Partial) {
-        if let Some(buffer) = partial.take() {
-            self.buffers.put(buffer);
-        }
-    }
-
-    fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
-        let (live, bytes) = self.buffers.live();
-        visit("inbox_buffers", live as u64);
-        visit("inbox_bytes", bytes as u64);
-        for (name, value) in self.buffers.source().snapshot().fields() {
-            visit(name, value);
-        }
+    fn count(&self) -> usize {
+        self.len()
     }
 }
 
@@ -222,31 +265,20 @@ pub struct Std {
     source: PageStack,
     _decay: Option<Background>,
     limits: Limits,
-    used: Cell<usize>,
-    peak: Cell<usize>,
-}
-
-impl Std {
-    /// Charges `len` bytes or refuses.
-    fn charge(&self, len: usize) -> Result<(), OutOfMemory> {
-        let used = self.used.get().checked_add(len).filter(|&used| used <= self.limits.memory);
-        self.used.set(used.ok_or(OutOfMemory)?);
-        self.peak.set(self.peak.get().max(self.used.get()));
-        Ok(())
-    }
 }
 
 impl Memory for Std {
     const NAME: &'static str = "std";
 
     type Source = PageStack;
-    type Bytes = Box<[u8]>;
     type Inbox = PageInbox<PageStack>;
     type Batch = VecBatch;
+    type Data = Boxes;
+    type Table<T> = Slab<T>;
 
     fn new(limits: Limits) -> Self {
         let (source, _decay) = page_stack(limits.buffers);
-        Self { source, _decay, limits, used: Cell::new(0), peak: Cell::new(0) }
+        Self { source, _decay, limits }
     }
 
     fn source(&self) -> PageStack {
@@ -261,81 +293,41 @@ impl Memory for Std {
         VecBatch::default()
     }
 
-    fn store(&self, bytes: &[u8], overhead: usize) -> Result<Box<[u8]>, OutOfMemory> {
-        let charge = bytes.len().checked_add(overhead).ok_or(OutOfMemory)?;
-        self.charge(charge)?;
-        let mut copy = Vec::new();
-        if copy.try_reserve_exact(bytes.len()).is_err() {
-            self.used.set(self.used.get() - charge);
-            return Err(OutOfMemory);
-        }
-        copy.extend_from_slice(bytes);
-        Ok(copy.into_boxed_slice())
-    }
-
-    fn discard(&self, bytes: Box<[u8]>, overhead: usize) {
-        self.used.set(self.used.get() - bytes.len() - overhead);
-    }
-
-    fn budget(&self) -> Budget {
-        Budget { used: self.used.get(), peak: self.peak.get(), limit: self.limits.memory }
+    fn data(&self) -> Boxes {
+        Boxes::new(self.limits.memory)
     }
 }
 
-/// A vector that is used again, unless one batch made it very long.
-#[derive(Debug, Default)]
-pub struct VecBatch {
-    bytes: Vec<u8>,
-}
+/// The pool crates: an arena a batch. Keys, values and connections are still plain memory.
+#[derive(Debug)]
+pub struct Pool(Std);
 
-/// Bytes of capacity that a [`VecBatch`] keeps from one batch to the next.
-const KEPT: usize = 1 << 20;
+impl Memory for Pool {
+    const NAME: &'static str = "pool";
 
-impl Batch for VecBatch {
-    type Reply<'b> = &'b mut Vec<u8>;
+    type Source = PageStack;
+    type Inbox = PageInbox<PageStack>;
+    type Batch = ArenaBatch<PageStack>;
+    type Data = Boxes;
+    type Table<T> = Slab<T>;
 
-    #[inline]
-    fn open(&mut self) -> &mut Vec<u8> {
-        self.bytes.clear();
-        if self.bytes.capacity() > KEPT {
-            self.bytes = Vec::new();
-        }
-        &mut self.bytes
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits(memory: usize) -> Limits {
-        Limits { max_frame: 1 << 20, memory, buffers: 1 << 30 }
+    fn new(limits: Limits) -> Self {
+        Self(Std::new(limits))
     }
 
-    #[test]
-    fn the_budget_is_exact() {
-        let memory = Std::new(limits(100));
-        let a = memory.store(&[1; 40], 10).unwrap();
-        assert_eq!(memory.store(&[1; 50], 1), Err(OutOfMemory));
-        let b = memory.store(&[2; 50], 0).unwrap();
-        assert_eq!(memory.budget(), Budget { used: 100, peak: 100, limit: 100 });
-        memory.discard(a, 10);
-        memory.discard(b, 0);
-        assert_eq!(memory.budget(), Budget { used: 0, peak: 100, limit: 100 });
-        assert_eq!(memory.store(&[1], usize::MAX), Err(OutOfMemory));
+    fn source(&self) -> PageStack {
+        self.0.source()
     }
 
-    #[test]
-    fn an_inbox_holds_a_run_only_while_bytes_are_pending() {
-        let mut inbox = Std::new(limits(0)).inbox();
-        let mut partial = None;
-        let read = inbox.read(&mut partial, &mut &b"abc"[..]).unwrap();
-        assert_eq!(read, ReadSome { len: 3, short: true });
-        inbox.consume(&mut partial, 2);
-        inbox.settle(&mut partial);
-        assert_eq!(inbox.pending(&partial), b"c");
-        inbox.consume(&mut partial, 1);
-        inbox.settle(&mut partial);
-        assert!(partial.is_none());
+    fn inbox(&self) -> Self::Inbox {
+        self.0.inbox()
+    }
+
+    fn batch(&self) -> Self::Batch {
+        ArenaBatch::new(self.source())
+    }
+
+    fn data(&self) -> Boxes {
+        self.0.data()
     }
 }

@@ -1,7 +1,7 @@
-//! `kv`: a key-value server that speaks RESP2, on one thread.
+//! `kv`: a key-value server that speaks RESP2 and RESP3, on one thread.
 //!
 //! ```text
-//!  socket ─► Inbox ─► resp::parse ─► command::execute ─► Batch's reply ─► socket
+//!  socket ─► Inbox ─► resp::parse ─► Call::execute ─► Batch's replies ─► socket
 //!            │  bytes that are no        │                     │
 //!            │  whole request yet      Store                 Outbox: what the
 //!            └─ stay here              (keys, values)        socket did not take
@@ -32,11 +32,13 @@
 #![forbid(unsafe_code)]
 
 pub mod buffer;
+mod clients;
 pub mod command;
 pub mod connection;
 mod glob;
 mod info;
 pub mod memory;
+pub mod numbers;
 pub mod reply;
 pub mod resp;
 pub mod server;

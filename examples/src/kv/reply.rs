@@ -1,6 +1,7 @@
-//! Replies: the RESP2 encodings over any buffer that can be appended to.
+//! Replies: the encodings of RESP2 and RESP3 over any buffer that can be appended to.
 #![forbid(unsafe_code)]
 
+use super::numbers::Digits;
 use std::fmt;
 
 /// Memory for a reply or a value could not be had. What was there before is unchanged.
@@ -8,121 +9,191 @@ use std::fmt;
 #[error("out of memory")]
 pub struct OutOfMemory;
 
-/// A buffer that replies are appended to. The memory strategy brings the first three methods; the
-/// encodings come with them.
-pub trait Reply {
+/// Where replies are appended. The memory strategy brings it; [`Reply`] writes the encodings.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+pub trait Sink {
     /// Appends bytes, or nothing at all.
     ///
     /// # Errors
     /// [`OutOfMemory`].
     fn put(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory>;
 
-    /// What was appended so far.
-    fn as_slice(&self) -> &[u8];
+    /// Bytes appended so far.
+    fn len(&self) -> usize;
 
     /// Forgets all but the first `len` bytes; `len` is at most the present length.
     fn truncate(&mut self, len: usize);
 
-    /// `+text`.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
+    /// What was appended so far, in order.
+    fn pieces(&self) -> impl Iterator<Item = &[u8]>;
+}
+
+/// The version of the protocol that a client has chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// RESP2, until `HELLO 3` comes.
+    #[default]
+    Resp2,
+    /// RESP3, which has maps, sets, a null of its own, and texts with a format.
+    Resp3,
+}
+
+/// One reply in the making: the encodings of RESP over a [`Sink`].
+///
+/// Every method appends, and fails with [`OutOfMemory`] if that cannot be; part of the reply may
+/// have been appended then.
+#[derive(Debug)]
+pub struct Reply<'r, K> {
+    sink: &'r mut K,
+    /// The protocol of what is appended from now on.
+    pub protocol: Protocol,
+}
+
+type Written = Result<(), OutOfMemory>;
+
+#[allow(clippy::missing_errors_doc, reason = "said once, at the type")]
+impl<'r, K: Sink> Reply<'r, K> {
+    /// A reply to a client that speaks `protocol`.
     #[inline]
-    fn simple(&mut self, text: &str) -> Result<(), OutOfMemory> {
-        self.put(b"+")?;
-        self.put(text.as_bytes())?;
-        self.put(b"\r\n")
+    pub const fn new(sink: &'r mut K, protocol: Protocol) -> Self {
+        Self { sink, protocol }
     }
 
-    /// `-text`; line ends within the text become blanks, as in Redis, so that a client's own bytes
-    /// cannot end the reply.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
-    fn error(&mut self, text: &[u8]) -> Result<(), OutOfMemory> {
-        self.put(b"-")?;
-        for (index, piece) in text.split(|byte| matches!(byte, b'\r' | b'\n')).enumerate() {
-            self.put(if index == 0 { b"" } else { b" " })?;
-            self.put(piece)?;
+    /// Bytes in the sink, earlier replies included.
+    #[inline]
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.sink.len()
+    }
+
+    /// Takes back what came after [`mark`](Self::mark).
+    pub fn back_to(&mut self, mark: usize) {
+        self.sink.truncate(mark);
+    }
+
+    /// `+text`.
+    #[inline]
+    pub fn simple(&mut self, text: &str) -> Written {
+        self.sink.put(b"+")?;
+        self.sink.put(text.as_bytes())?;
+        self.sink.put(b"\r\n")
+    }
+
+    /// `+OK`, the most frequent of them.
+    #[inline]
+    pub fn ok(&mut self) -> Written {
+        self.sink.put(b"+OK\r\n")
+    }
+
+    /// `-` and the parts of a text; line ends within become blanks, as in Redis, so that a client's
+    /// own bytes cannot end the reply.
+    pub fn error(&mut self, parts: &[&[u8]]) -> Written {
+        self.sink.put(b"-")?;
+        for part in parts {
+            for (index, piece) in part.split(|byte| matches!(byte, b'\r' | b'\n')).enumerate() {
+                self.sink.put(if index == 0 { b"" } else { b" " })?;
+                self.sink.put(piece)?;
+            }
         }
-        self.put(b"\r\n")
+        self.sink.put(b"\r\n")
     }
 
     /// `:value`.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
     #[inline]
-    fn integer(&mut self, value: u64) -> Result<(), OutOfMemory> {
-        self.header(b':', value)
+    pub fn integer(&mut self, value: i64) -> Written {
+        match u64::try_from(value) {
+            Ok(value) => self.header(b':', value),
+            Err(_) => self.raw_integer(Digits::new(value).as_slice()),
+        }
+    }
+
+    /// `:value`, for what is counted.
+    #[inline]
+    pub fn count(&mut self, value: usize) -> Written {
+        self.header(b':', value as u64)
     }
 
     /// `*count`; so many replies follow.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
-    fn array(&mut self, count: usize) -> Result<(), OutOfMemory> {
+    #[inline]
+    pub fn array(&mut self, count: usize) -> Written {
         self.header(b'*', count as u64)
     }
 
+    /// A map of `count` pairs; twice as many replies follow. In RESP2 it is an array of these.
+    pub fn map(&mut self, count: usize) -> Written {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', 2 * count as u64),
+            Protocol::Resp3 => self.header(b'%', count as u64),
+        }
+    }
+
+    /// A set; in RESP2 an array.
+    pub fn set(&mut self, count: usize) -> Written {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', count as u64),
+            Protocol::Resp3 => self.header(b'~', count as u64),
+        }
+    }
+
     /// A string of bytes.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
     #[inline]
-    fn bulk(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    pub fn bulk(&mut self, bytes: &[u8]) -> Written {
         self.header(b'$', bytes.len() as u64)?;
-        self.put(bytes)?;
-        self.put(b"\r\n")
+        self.sink.put(bytes)?;
+        self.sink.put(b"\r\n")
+    }
+
+    /// A text for people; in RESP2 a string of bytes.
+    pub fn verbatim(&mut self, text: &[u8]) -> Written {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text),
+            Protocol::Resp3 => {
+                self.header(b'=', text.len() as u64 + 4)?;
+                self.sink.put(b"txt:")?;
+                self.sink.put(text)?;
+                self.sink.put(b"\r\n")
+            }
+        }
     }
 
     /// No value.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
     #[inline]
-    fn null(&mut self) -> Result<(), OutOfMemory> {
-        self.put(b"$-1\r\n")
+    pub fn null(&mut self) -> Written {
+        match self.protocol {
+            Protocol::Resp2 => self.sink.put(b"$-1\r\n"),
+            Protocol::Resp3 => self.sink.put(b"_\r\n"),
+        }
     }
 
-    /// A type byte, a number and a line end, in one append.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`].
+    /// `:` and a number that is text already.
+    pub fn raw_integer(&mut self, digits: &[u8]) -> Written {
+        self.sink.put(b":")?;
+        self.sink.put(digits)?;
+        self.sink.put(b"\r\n")
+    }
+
+    /// A kind, a number and a line end, in one append.
     #[inline]
-    fn header(&mut self, kind: u8, mut value: u64) -> Result<(), OutOfMemory> {
+    fn header(&mut self, kind: u8, value: u64) -> Written {
         let mut text = [0; 23];
-        let mut at = text.len() - 2;
-        text[at..].copy_from_slice(b"\r\n");
-        loop {
-            at -= 1;
-            text[at] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
-        }
-        text[at - 1] = kind;
-        self.put(&text[at - 1..])
+        text[21..].copy_from_slice(b"\r\n");
+        let at = digits(value, &mut text[1..21]);
+        text[at] = kind;
+        self.sink.put(&text[at..])
     }
 }
 
-impl Reply for &mut Vec<u8> {
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
-        self.try_reserve(bytes.len()).map_err(|_| OutOfMemory)?;
-        self.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    #[inline]
-    fn as_slice(&self) -> &[u8] {
-        self
-    }
-
-    #[inline]
-    fn truncate(&mut self, len: usize) {
-        Vec::truncate(self, len);
+/// Writes a number into the end of `text`, which has room for it; where it begins.
+#[inline]
+pub fn digits(mut value: u64, text: &mut [u8]) -> usize {
+    let mut at = text.len();
+    loop {
+        at -= 1;
+        text[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return at;
+        }
     }
 }
 
@@ -148,20 +219,40 @@ impl fmt::Display for Human {
 mod tests {
     use super::*;
 
+    fn written(protocol: Protocol, write: impl Fn(&mut Reply<'_, &mut Vec<u8>>)) -> String {
+        let mut bytes = Vec::new();
+        write(&mut Reply::new(&mut &mut bytes, protocol));
+        String::from_utf8(bytes).unwrap()
+    }
+
     #[test]
     fn numbers_of_every_length() {
-        for value in (0..64).map(|shift| 1 << shift).chain([0, 9, 10, 99, 100, u64::MAX]) {
-            let mut out = Vec::new();
-            (&mut out).integer(value).unwrap();
-            assert_eq!(out, format!(":{value}\r\n").into_bytes());
+        for value in (0..63).map(|shift| 1 << shift).chain([0, 9, 10, 99, 100, i64::MAX]) {
+            for value in [value, -value, i64::MIN] {
+                let out = written(Protocol::Resp2, |reply| reply.integer(value).unwrap());
+                assert_eq!(out, format!(":{value}\r\n"));
+            }
         }
+        let out = written(Protocol::Resp2, |reply| reply.count(usize::MAX).unwrap());
+        assert_eq!(out, format!(":{}\r\n", usize::MAX));
     }
 
     #[test]
     fn an_error_is_one_line() {
-        let mut out = Vec::new();
-        (&mut out).error(b"ERR a\r\nb\n").unwrap();
-        assert_eq!(out, b"-ERR a  b \r\n");
+        let out = written(Protocol::Resp2, |reply| reply.error(&[b"ERR a\r\nb", b"\n"]).unwrap());
+        assert_eq!(out, "-ERR a  b \r\n");
+    }
+
+    #[test]
+    fn each_protocol_has_its_forms() {
+        fn all(reply: &mut Reply<'_, &mut Vec<u8>>) {
+            reply.null().unwrap();
+            reply.map(2).unwrap();
+            reply.set(2).unwrap();
+            reply.verbatim(b"hi").unwrap();
+        }
+        assert_eq!(written(Protocol::Resp2, all), "$-1\r\n*4\r\n*2\r\n$2\r\nhi\r\n");
+        assert_eq!(written(Protocol::Resp3, all), "_\r\n%2\r\n~2\r\n=6\r\ntxt:hi\r\n");
     }
 
     #[test]

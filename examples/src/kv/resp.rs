@@ -14,9 +14,10 @@
 //! too long when it *is* longer than 64 KiB, not when it happens to have arrived that way.
 #![forbid(unsafe_code)]
 
+use super::memory::{List, Scratch};
+use super::numbers::integer;
+use super::reply::OutOfMemory;
 use memchr::memchr;
-use smallvec::SmallVec;
-use std::ops::Index;
 
 /// Longest line in bytes, inline request or length header: `PROTO_INLINE_MAX_SIZE` of Redis.
 pub const MAX_LINE: usize = 64 << 10;
@@ -25,8 +26,8 @@ pub const MAX_LINE: usize = 64 << 10;
 /// it keeps the list of spans below 8 MiB.
 pub const MAX_ARGS: usize = 1 << 20;
 
-/// Spans that are kept from one request to the next; a longer list is given back.
-const KEPT_SPANS: usize = 1 << 10;
+/// Arguments that most requests do not exceed.
+const COMMON_ARGS: usize = 8;
 
 /// A request that is not the protocol. [`Display`](std::fmt::Display) is the text that Redis
 /// replies with, before it closes the connection.
@@ -71,6 +72,12 @@ impl ProtocolError {
     }
 }
 
+impl From<OutOfMemory> for ProtocolError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
 /// How far the scan of an unfinished frame has come. Start a connection with `default()`, and hand
 /// the same value in until the frame is whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,35 +101,39 @@ pub enum Parsed {
 }
 
 /// Half-open range of bytes of one argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
     start: u32,
     end: u32,
 }
 
-/// Where [`parse`] leaves the arguments: one value serves every connection of a thread.
-#[derive(Debug, Default)]
-pub struct ArgBuf {
-    spans: SmallVec<[Span; 8]>,
+/// Where [`parse`] leaves the arguments: one value serves the requests of a batch.
+#[derive(Debug)]
+pub struct Args<C: Scratch> {
+    spans: C::List<Span>,
     /// The arguments of an inline request, unquoted.
-    line: Vec<u8>,
+    line: C::List<u8>,
     /// Whether `spans` point into `line` and not into the input.
     inline: bool,
 }
 
-impl ArgBuf {
+impl<C: Scratch> Args<C> {
+    /// Empty lists in `scratch`.
+    #[inline]
+    pub fn new(scratch: C) -> Self {
+        Self { spans: scratch.list(COMMON_ARGS), line: scratch.list(0), inline: false }
+    }
+
     /// The request that was parsed last, whose bytes are `input`.
     #[inline]
     #[must_use]
     pub fn command<'a>(&'a self, input: &'a [u8]) -> Command<'a> {
         let bytes = if self.inline { self.line.as_slice() } else { input };
-        Command { bytes, spans: &self.spans }
+        Command { bytes, spans: self.spans.as_slice() }
     }
 
+    #[inline]
     fn clear(&mut self, inline: bool) {
-        if self.spans.capacity() > KEPT_SPANS {
-            self.spans = SmallVec::new();
-        }
         self.spans.clear();
         self.line.clear();
         self.inline = inline;
@@ -130,17 +141,7 @@ impl ArgBuf {
 
     #[inline]
     fn push(&mut self, start: usize, end: usize) -> Result<(), ProtocolError> {
-        if self.spans.len() == self.spans.capacity() {
-            let doubled = self.spans.len();
-            self.spans.try_reserve(doubled).map_err(|_| ProtocolError::OutOfMemory)?;
-        }
-        self.spans.push(Span { start: start as u32, end: end as u32 });
-        Ok(())
-    }
-
-    /// Ends the inline argument that began at `start` of `line`.
-    fn end_word(&mut self, start: usize) -> Result<(), ProtocolError> {
-        self.push(start, self.line.len())
+        Ok(self.spans.push(Span { start: start as u32, end: end as u32 })?)
     }
 }
 
@@ -174,19 +175,16 @@ impl<'a> Command<'a> {
         self.bytes.get(span.start as usize..span.end as usize)
     }
 
+    /// As [`get`](Self::get), for what the arity has made sure of; empty beyond the end.
+    #[inline]
+    #[must_use]
+    pub fn at(self, index: usize) -> &'a [u8] {
+        self.get(index).unwrap_or_default()
+    }
+
     /// All arguments from `first` on.
     pub fn iter_from(self, first: usize) -> impl Iterator<Item = &'a [u8]> {
         (first..self.len()).filter_map(move |index| self.get(index))
-    }
-}
-
-impl Index<usize> for Command<'_> {
-    type Output = [u8];
-
-    #[inline]
-    fn index(&self, index: usize) -> &[u8] {
-        let span = self.spans[index];
-        &self.bytes[span.start as usize..span.end as usize]
     }
 }
 
@@ -203,19 +201,20 @@ impl Index<usize> for Command<'_> {
 /// [`ProtocolError`]: the connection cannot be used any further.
 ///
 /// ```
-/// use examples::kv::resp::{ArgBuf, Parsed, Progress, parse};
-/// let (mut progress, mut args) = (Progress::default(), ArgBuf::default());
+/// use examples::kv::memory::SmallLists;
+/// use examples::kv::resp::{Args, Parsed, Progress, parse};
+/// let (mut progress, mut args) = (Progress::default(), Args::new(SmallLists));
 /// let input = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\r\n";
 /// assert_eq!(parse(&input[..9], &mut progress, 1 << 20, &mut args), Ok(Parsed::Partial));
 /// assert_eq!(parse(input, &mut progress, 1 << 20, &mut args), Ok(Parsed::Frame(20)));
-/// assert_eq!(&args.command(input)[1], b"k");
+/// assert_eq!(args.command(input).at(1), b"k");
 /// ```
 #[inline]
-pub fn parse(
+pub fn parse<C: Scratch>(
     input: &[u8],
     progress: &mut Progress,
     max_frame: usize,
-    args: &mut ArgBuf,
+    args: &mut Args<C>,
 ) -> Result<Parsed, ProtocolError> {
     debug_assert!(max_frame < u32::MAX as usize);
     let parsed = match input.first() {
@@ -231,11 +230,11 @@ pub fn parse(
 
 /// An array of bulk strings.
 #[inline]
-fn parse_array(
+fn parse_array<C: Scratch>(
     input: &[u8],
     progress: &mut Progress,
     max_frame: usize,
-    args: &mut ArgBuf,
+    args: &mut Args<C>,
 ) -> Result<Parsed, ProtocolError> {
     let resumed = progress.at > 0;
     args.clear(false);
@@ -386,23 +385,8 @@ fn array_length(digits: &[u8]) -> Result<u32, ProtocolError> {
     }
 }
 
-/// A number as Redis reads one (`string2ll`): no blanks, no plus sign, no zeros in front.
-fn integer(text: &[u8]) -> Option<i64> {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    match digits {
-        [b'0'] if text.len() == 1 => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() <= 18 => {}
-        _ => return None,
-    }
-    let mut value = 0;
-    for digit in digits {
-        value = value * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
-    }
-    Some(if digits.len() < text.len() { -value } else { value })
-}
-
 /// One line of words.
-fn parse_inline(input: &[u8], args: &mut ArgBuf) -> Result<Parsed, ProtocolError> {
+fn parse_inline<C: Scratch>(input: &[u8], args: &mut Args<C>) -> Result<Parsed, ProtocolError> {
     let Some(newline) = memchr(b'\n', input) else {
         let too_long = input.len() > MAX_LINE;
         return if too_long { Err(ProtocolError::InlineLine) } else { Ok(Parsed::Partial) };
@@ -417,17 +401,16 @@ fn parse_inline(input: &[u8], args: &mut ArgBuf) -> Result<Parsed, ProtocolError
 }
 
 /// Splits a line into words as Redis does (`sdssplitargs`): blanks separate, quotes keep blanks.
-fn split_words(mut rest: &[u8], args: &mut ArgBuf) -> Result<(), ProtocolError> {
-    args.line.try_reserve(rest.len()).map_err(|_| ProtocolError::OutOfMemory)?;
+fn split_words<C: Scratch>(mut rest: &[u8], args: &mut Args<C>) -> Result<(), ProtocolError> {
     loop {
         let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
         rest = &rest[blanks..];
         if rest.is_empty() || rest[0] == 0 {
             return Ok(());
         }
-        let start = args.line.len();
+        let start = args.line.as_slice().len();
         rest = word(rest, &mut args.line)?;
-        args.end_word(start)?;
+        args.push(start, args.line.as_slice().len())?;
     }
 }
 
@@ -437,13 +420,13 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// Copies one word, unquoted, and gives what is behind it.
-fn word<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
+fn word<'a>(mut rest: &'a [u8], out: &mut impl List<u8>) -> Result<&'a [u8], ProtocolError> {
     while let Some((&byte, after)) = rest.split_first() {
         match byte {
             b' ' | b'\n' | b'\r' | b'\t' | 0 => break,
             b'"' => return double_quoted(after, out),
             b'\'' => return single_quoted(after, out),
-            other => out.push(other),
+            other => out.push(other)?,
         }
         rest = after;
     }
@@ -451,20 +434,23 @@ fn word<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], ProtocolE
 }
 
 /// The rest of `"..."`, with C's escapes.
-fn double_quoted<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
+fn double_quoted<'a>(
+    mut rest: &'a [u8],
+    out: &mut impl List<u8>,
+) -> Result<&'a [u8], ProtocolError> {
     loop {
         rest = match rest {
             [b'"', after @ ..] => return closed(after),
             [b'\\', b'x', high, low, after @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
-                out.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0));
+                out.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0))?;
                 after
             }
             [b'\\', escaped, after @ ..] => {
-                out.push(unescape(*escaped));
+                out.push(unescape(*escaped))?;
                 after
             }
             [byte, after @ ..] => {
-                out.push(*byte);
+                out.push(*byte)?;
                 after
             }
             [] => return Err(ProtocolError::Quotes),
@@ -473,16 +459,19 @@ fn double_quoted<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], 
 }
 
 /// The rest of `'...'`, where only `\'` is special.
-fn single_quoted<'a>(mut rest: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
+fn single_quoted<'a>(
+    mut rest: &'a [u8],
+    out: &mut impl List<u8>,
+) -> Result<&'a [u8], ProtocolError> {
     loop {
         rest = match rest {
             [b'\'', after @ ..] => return closed(after),
             [b'\\', b'\'', after @ ..] => {
-                out.push(b'\'');
+                out.push(b'\'')?;
                 after
             }
             [byte, after @ ..] => {
-                out.push(*byte);
+                out.push(*byte)?;
                 after
             }
             [] => return Err(ProtocolError::Quotes),

@@ -2,18 +2,17 @@
 #![forbid(unsafe_code)]
 
 use super::connection::{Connection, Turn, Worker};
-use super::memory::Memory;
+use super::memory::{Memory, Table};
 use super::settings::Settings;
 use super::stats::Stats;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use slab::Slab;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tokens of connections are their slots, counted from 0; these two are out of their way.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -25,6 +24,13 @@ const EVENTS: usize = 1024;
 /// How long the listener rests when the system has no descriptors left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
+/// How often keys that have ended are looked for.
+const EXPIRE_AGAIN: Duration = Duration::from_millis(100);
+
+/// Entries looked at each time; while a quarter of them have ended it goes on, at most so often.
+const EXPIRE_AT_ONCE: usize = 200;
+const EXPIRE_ROUNDS: usize = 50;
+
 /// A server that is bound and not yet running.
 pub struct Server<M: Memory> {
     poll: Poll,
@@ -32,13 +38,15 @@ pub struct Server<M: Memory> {
     address: SocketAddr,
     stopper: Stopper,
     worker: Worker<M>,
-    connections: Slab<Connection<M>>,
+    connections: M::Table<Connection<M>>,
     max_connections: usize,
     /// Slots whose connection had not read everything when its turn ended: they get one more in
     /// the next round, after those that have events.
     again: Vec<usize>,
     /// Whether the listener may have more that could not be accepted.
     accept_later: bool,
+    /// When keys were last looked at for their end.
+    expired: Instant,
 }
 
 /// Ends a running server from another thread or a signal.
@@ -76,9 +84,10 @@ impl<M: Memory> Server<M> {
             stopper: Stopper { stop: Arc::default(), waker },
             max_connections: settings.max_connections as usize,
             worker: Worker::new(settings),
-            connections: Slab::new(),
+            connections: M::Table::default(),
             again: Vec::new(),
             accept_later: false,
+            expired: Instant::now(),
         })
     }
 
@@ -111,20 +120,38 @@ impl<M: Memory> Server<M> {
             for slot in again {
                 self.turn(slot, false);
             }
+            while let Some(token) = self.worker.shared.clients.next_doomed() {
+                self.close(token);
+            }
             // Last, so that no slot gets a new tenant while events of the old one are about.
             if accept || self.accept_later {
                 self.accept_all();
             }
+            self.expire();
         }
-        Ok(self.worker.stats)
+        Ok(self.worker.shared.stats)
     }
 
     /// How long to wait for events.
     fn patience(&self) -> Option<Duration> {
         if !self.again.is_empty() {
-            Some(Duration::ZERO)
-        } else {
-            self.accept_later.then_some(ACCEPT_AGAIN)
+            return Some(Duration::ZERO);
+        }
+        let accept = self.accept_later.then_some(ACCEPT_AGAIN);
+        let expire = (self.worker.shared.store.mortal() > 0).then_some(EXPIRE_AGAIN);
+        accept.into_iter().chain(expire).min()
+    }
+
+    /// Removes some keys that have ended, now and then.
+    fn expire(&mut self) {
+        if self.worker.shared.store.mortal() == 0 || self.expired.elapsed() < EXPIRE_AGAIN {
+            return;
+        }
+        self.expired = Instant::now();
+        for _ in 0..EXPIRE_ROUNDS {
+            if !self.worker.shared.store.expire_some(EXPIRE_AT_ONCE) {
+                break;
+            }
         }
     }
 
@@ -153,10 +180,10 @@ impl<M: Memory> Server<M> {
     }
 
     fn close(&mut self, slot: usize) {
-        if let Some(mut connection) = self.connections.try_remove(slot) {
+        if let Some(mut connection) = self.connections.remove(slot) {
             let _ = self.poll.registry().deregister(connection.socket_mut());
             self.worker.close(&mut connection);
-            self.worker.stats.clients -= 1;
+            self.worker.shared.stats.clients -= 1;
         }
     }
 
@@ -164,7 +191,7 @@ impl<M: Memory> Server<M> {
         self.accept_later = false;
         loop {
             match self.listener.accept() {
-                Ok((socket, _)) => self.admit(socket),
+                Ok((socket, peer)) => self.admit(socket, peer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
@@ -177,23 +204,23 @@ impl<M: Memory> Server<M> {
     }
 
     /// Makes an accepted socket a connection, or tells it that there are too many.
-    fn admit(&mut self, mut socket: TcpStream) {
-        if self.connections.len() >= self.max_connections {
-            self.worker.stats.rejected += 1;
+    fn admit(&mut self, mut socket: TcpStream, peer: SocketAddr) {
+        if self.connections.count() >= self.max_connections {
+            self.worker.shared.stats.rejected += 1;
             let _ = socket.write(b"-ERR max number of clients reached\r\n");
             return;
         }
         let _ = socket.set_nodelay(true);
-        let entry = self.connections.vacant_entry();
+        let token = self.connections.next_token();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut socket, Token(entry.key()), interest)
-        {
+        if let Err(error) = self.poll.registry().register(&mut socket, Token(token), interest) {
             tracing::warn!(%error, "a connection could not be watched");
             return;
         }
-        entry.insert(Connection::new(socket));
-        self.worker.stats.accepted += 1;
-        self.worker.stats.clients += 1;
+        let id = self.worker.shared.clients.enter(token, peer);
+        self.connections.insert(Connection::new(socket, id));
+        self.worker.shared.stats.accepted += 1;
+        self.worker.shared.stats.clients += 1;
     }
 }
 

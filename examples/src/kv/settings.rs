@@ -7,14 +7,17 @@ use clap::{Parser, ValueEnum};
 /// Memory strategies; see `memory.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Alloc {
+    /// The pool crates: an arena for each batch of requests.
+    Pool,
     /// The standard library's boxes and vectors.
     Std,
 }
 
 /// A key-value server that any Redis client can use, on 127.0.0.1.
 ///
-/// It keeps everything in memory: no persistence, no replication. Sizes are bytes, or take a unit:
-/// 64k, 16m, 2g.
+/// It knows strings, keys that end, and one database, over RESP2 and RESP3 (COMMAND LIST has the
+/// names). It keeps everything in memory: no persistence, no replication. Sizes are bytes, or take a
+/// unit: 64k, 16m, 2g.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kv", version)]
 pub struct Settings {
@@ -23,7 +26,7 @@ pub struct Settings {
     pub port: u16,
 
     /// What the server's memory is made of.
-    #[arg(long, value_enum, default_value_t = Alloc::Std)]
+    #[arg(long, value_enum, default_value_t = Alloc::Pool)]
     pub alloc: Alloc,
 
     /// Connections served at once; more are told so and closed.
@@ -43,8 +46,8 @@ pub struct Settings {
     #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
     pub memory: usize,
 
-    /// Budget of connections' buffers: requests that have not all arrived, replies not yet read. A
-    /// connection that finds it used up is closed.
+    /// Budget of connections' buffers and of the arena: requests that have not all arrived, replies
+    /// not yet read. A connection that finds it used up is closed.
     #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
     pub buffers: usize,
 }

@@ -1,14 +1,14 @@
 //! A page source that runs dry: some connections end, the server and the others go on.
 //!
-//! It is also the smallest strategy of one's own: everything of `Std`, but other pages.
+//! It is also the smallest strategy of one's own: everything of `Pool`, but other pages.
 
 use crate::support::Client;
-use examples::kv::memory::{Budget, Limits, Memory, PageInbox, Std, VecBatch};
-use examples::kv::reply::OutOfMemory;
+use examples::kv::memory::{ArenaBatch, Boxes, Limits, Memory, PageInbox};
 use examples::kv::server::{Server, Stopper};
 use examples::kv::settings::Settings;
 use examples::kv::stats::Stats;
 use pool_core::Fixed;
+use slab::Slab;
 use std::mem::MaybeUninit;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -17,23 +17,24 @@ use std::thread::{self, JoinHandle};
 /// Bytes of pages for all connections together.
 const PAGES: usize = 96 << 10;
 
-/// Plain memory for data, one fixed block for connection buffers.
+/// Plain memory for data, one fixed block for connection buffers and arenas.
 struct Tight {
     pages: Rc<Fixed<'static>>,
-    data: Std,
+    memory: usize,
 }
 
 impl Memory for Tight {
     const NAME: &'static str = "tight";
 
     type Source = Rc<Fixed<'static>>;
-    type Bytes = Box<[u8]>;
     type Inbox = PageInbox<Self::Source>;
-    type Batch = VecBatch;
+    type Batch = ArenaBatch<Self::Source>;
+    type Data = Boxes;
+    type Table<T> = Slab<T>;
 
     fn new(limits: Limits) -> Self {
         let block = vec![MaybeUninit::uninit(); PAGES].leak();
-        Self { pages: Rc::new(Fixed::new(block)), data: Std::new(limits) }
+        Self { pages: Rc::new(Fixed::new(block)), memory: limits.memory }
     }
 
     fn source(&self) -> Self::Source {
@@ -44,20 +45,12 @@ impl Memory for Tight {
         PageInbox::new(self.source(), 1 << 20)
     }
 
-    fn batch(&self) -> VecBatch {
-        VecBatch::default()
+    fn batch(&self) -> Self::Batch {
+        ArenaBatch::new(self.source())
     }
 
-    fn store(&self, bytes: &[u8], overhead: usize) -> Result<Box<[u8]>, OutOfMemory> {
-        self.data.store(bytes, overhead)
-    }
-
-    fn discard(&self, bytes: Box<[u8]>, overhead: usize) {
-        self.data.discard(bytes, overhead);
-    }
-
-    fn budget(&self) -> Budget {
-        self.data.budget()
+    fn data(&self) -> Boxes {
+        Boxes::new(self.memory)
     }
 }
 

@@ -187,3 +187,17 @@ fn an_interrupt_ends_it_with_a_summary() {
     assert!(kv.process.0.wait().unwrap().success());
     assert!(said.contains("stopped after 1 commands"), "{said}");
 }
+
+#[test]
+fn a_reply_beyond_the_budget_is_refused_and_nothing_else() {
+    let kv = Kv::start(&["--alloc", "pool", "--buffers", "400k"]);
+    let mut client = kv.client();
+    let half = vec![b'v'; 100 << 10];
+    client.ask(&array(&[b"SET", b"big", &half]), b"+OK\r\n");
+    client.ask(&array(&[b"SET", b"small", b"v"]), b"+OK\r\n");
+    client.ask(b"GET big\r\n", &bulk(&half));
+    // Each fits, together they do not; what is before and behind is answered.
+    client.send(b"PING\r\nMGET big big big big big big\r\nGET small\r\n");
+    client.expect(b"+PONG\r\n-OOM no memory for the reply\r\n$1\r\nv\r\n");
+    client.ask(b"GET big\r\n", &bulk(&half));
+}

@@ -98,6 +98,24 @@ impl Client {
         self.expect(expected);
     }
 
+    /// The bytes up to the next line end, as text.
+    pub fn line(&mut self) -> String {
+        let line = self.text_line();
+        line.strip_suffix('\r').map(str::to_owned).unwrap_or(line)
+    }
+
+    /// The same, but a carriage return stays.
+    pub fn text_line(&mut self) -> String {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while byte != *b"\n" {
+            self.0.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        line.pop();
+        String::from_utf8(line).unwrap()
+    }
+
     /// The next byte, if one comes soon; it stays unread.
     pub fn peek(&self) -> Option<u8> {
         let mut first = [0];

@@ -29,6 +29,39 @@ pub enum Op {
     Reset,
 }
 
+impl Op {
+    /// The next operation that these bytes spell, with what is inside it up to `depth` levels down;
+    /// `None` at the end.
+    #[allow(dead_code, reason = "the fuzz target's")]
+    pub fn decode(bytes: &mut &[u8], depth: u8) -> Option<Self> {
+        let byte = |bytes: &mut &[u8]| {
+            let (&first, rest) = bytes.split_first()?;
+            *bytes = rest;
+            Some(first)
+        };
+        // Lengths of every magnitude: a few bits, shifted.
+        let size = |bytes: &mut &[u8]| Some(u32::from(byte(bytes)?) << (byte(bytes)? % 9));
+        let (kind, level) = (byte(bytes)?, byte(bytes)?);
+        Some(match kind % 12 {
+            0 | 1 => Op::Alloc { level, size: size(bytes)?, align: byte(bytes)? % 17 },
+            2 => Op::Grow { level, pick: byte(bytes)?, by: size(bytes)? },
+            3 => Op::Shrink { level, pick: byte(bytes)?, by: size(bytes)? },
+            4 => Op::Free { level, pick: byte(bytes)? },
+            5 => Op::Cleanup { level, call: kind > 127 },
+            6 => Op::Tail { level, items: size(bytes)? / 16, between: byte(bytes)? % 9 },
+            7 => Op::Format { level, width: u16::from(byte(bytes)?) },
+            8 => Op::Limit(size(bytes)? * 4),
+            9 => Op::Reset,
+            _ if depth == 0 => Op::Reset,
+            _ => {
+                let count = level % 8;
+                let ops = (0..count).map_while(|_| Self::decode(bytes, depth - 1)).collect();
+                if kind % 12 == 10 { Op::Scope(ops) } else { Op::Rewind(ops) }
+            }
+        })
+    }
+}
+
 struct Block {
     ptr: NonNull<u8>,
     layout: Layout,
@@ -198,7 +231,9 @@ impl Model {
         block.check();
         let old = block.layout;
         let size = old.size().saturating_add_signed(by);
-        let new = Layout::from_size_align(size, old.align()).unwrap();
+        // Some also change their alignment.
+        let align = if pick > 192 { 1 << (by.unsigned_abs() % 8) } else { old.align() };
+        let new = Layout::from_size_align(size, align).unwrap();
         let result = if by > 0 {
             // SAFETY: the block is this arena's, of this layout; the new one is not smaller.
             unsafe { arenas[level].grow(block.ptr, old, new) }

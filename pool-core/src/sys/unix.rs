@@ -8,9 +8,14 @@ use rustix::io::Errno;
 use rustix::mm::{self, MprotectFlags};
 
 /// Bytes a page of this system has: a power of two.
-#[inline]
+///
+/// Asked of libc: rustix reads the auxiliary vector and the image of the vDSO that it names, which is
+/// not mapped under valgrind.
 pub(crate) fn page_size() -> usize {
-    rustix::param::page_size()
+    // SAFETY: it reads a number that does not change.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    // No system that this runs on refuses the question.
+    usize::try_from(bytes).unwrap_or(4096)
 }
 
 /// Advises on `len` bytes at `ptr`, whole pages.

@@ -1,0 +1,182 @@
+//! All commands: names, arities, flags, positions of keys, handlers.
+#![forbid(unsafe_code)]
+
+use super::{Call, Handled, expiry, keys, server, session, strings};
+use crate::kv::info;
+use crate::kv::memory::Memory;
+
+/// What is known of a command, as `COMMAND INFO` tells it.
+#[derive(Debug)]
+pub(in crate::kv) struct Spec {
+    pub name: &'static str,
+    /// Words of a request, the name included; below 0: at least so many.
+    pub arity: i8,
+    pub flags: &'static str,
+    /// The first key, the last (from behind if below 0), and the step; zeros for none.
+    pub keys: (i8, i8, i8),
+}
+
+macro_rules! commands {
+    ($($id:ident $name:literal $arity:literal $flags:literal $keys:tt $handler:path;)*) => {
+        #[derive(Clone, Copy)]
+        enum Id { $($id),* }
+
+        const IDS: &[Id] = &[$(Id::$id),*];
+
+        /// All of them.
+        pub(in crate::kv) const COMMANDS: &[Spec] =
+            &[$(Spec { name: $name, arity: $arity, flags: $flags, keys: $keys }),*];
+
+        /// Calls the handler of a command.
+        #[inline]
+        pub(super) fn dispatch<M: Memory>(index: usize, call: &mut Call<'_, '_, M>) -> Handled {
+            match IDS[index] { $(Id::$id => $handler(call)),* }
+        }
+    };
+}
+
+commands! {
+    Get "get" 2 "readonly fast" (1, 1, 1) strings::get;
+    Set "set" -3 "write denyoom" (1, 1, 1) strings::set;
+    SetNx "setnx" 3 "write denyoom fast" (1, 1, 1) strings::setnx;
+    SetEx "setex" 4 "write denyoom" (1, 1, 1) strings::setex;
+    PSetEx "psetex" 4 "write denyoom" (1, 1, 1) strings::psetex;
+    GetSet "getset" 3 "write denyoom fast" (1, 1, 1) strings::getset;
+    GetDel "getdel" 2 "write fast" (1, 1, 1) strings::getdel;
+    GetEx "getex" -2 "write fast" (1, 1, 1) strings::getex;
+    MGet "mget" -2 "readonly fast" (1, -1, 1) strings::mget;
+    MSet "mset" -3 "write denyoom" (1, -1, 2) strings::mset;
+    MSetNx "msetnx" -3 "write denyoom" (1, -1, 2) strings::msetnx;
+    Append "append" 3 "write denyoom fast" (1, 1, 1) strings::append;
+    StrLen "strlen" 2 "readonly fast" (1, 1, 1) strings::strlen;
+    SetRange "setrange" 4 "write denyoom" (1, 1, 1) strings::setrange;
+    GetRange "getrange" 4 "readonly" (1, 1, 1) strings::getrange;
+    SubStr "substr" 4 "readonly" (1, 1, 1) strings::getrange;
+    Incr "incr" 2 "write denyoom fast" (1, 1, 1) strings::incr;
+    Decr "decr" 2 "write denyoom fast" (1, 1, 1) strings::decr;
+    IncrBy "incrby" 3 "write denyoom fast" (1, 1, 1) strings::incrby;
+    DecrBy "decrby" 3 "write denyoom fast" (1, 1, 1) strings::decrby;
+    IncrByFloat "incrbyfloat" 3 "write denyoom fast" (1, 1, 1) strings::incrbyfloat;
+    Del "del" -2 "write" (1, -1, 1) keys::del;
+    Unlink "unlink" -2 "write fast" (1, -1, 1) keys::del;
+    Exists "exists" -2 "readonly fast" (1, -1, 1) keys::exists;
+    Touch "touch" -2 "readonly fast" (1, -1, 1) keys::exists;
+    Type "type" 2 "readonly fast" (1, 1, 1) keys::kind;
+    Keys "keys" 2 "readonly" (0, 0, 0) keys::keys;
+    Scan "scan" -2 "readonly" (0, 0, 0) keys::scan;
+    RandomKey "randomkey" 1 "readonly" (0, 0, 0) keys::randomkey;
+    Rename "rename" 3 "write" (1, 2, 1) keys::rename;
+    RenameNx "renamenx" 3 "write fast" (1, 2, 1) keys::renamenx;
+    Copy "copy" -3 "write denyoom" (1, 2, 1) keys::copy;
+    Object "object" -2 "readonly" (2, 2, 1) keys::object;
+    Expire "expire" -3 "write fast" (1, 1, 1) expiry::expire;
+    PExpire "pexpire" -3 "write fast" (1, 1, 1) expiry::pexpire;
+    ExpireAt "expireat" -3 "write fast" (1, 1, 1) expiry::expireat;
+    PExpireAt "pexpireat" -3 "write fast" (1, 1, 1) expiry::pexpireat;
+    Ttl "ttl" 2 "readonly fast" (1, 1, 1) expiry::ttl;
+    PTtl "pttl" 2 "readonly fast" (1, 1, 1) expiry::pttl;
+    ExpireTime "expiretime" 2 "readonly fast" (1, 1, 1) expiry::expiretime;
+    PExpireTime "pexpiretime" 2 "readonly fast" (1, 1, 1) expiry::pexpiretime;
+    Persist "persist" 2 "write fast" (1, 1, 1) expiry::persist;
+    Ping "ping" -1 "fast" (0, 0, 0) session::ping;
+    Echo "echo" 2 "fast" (0, 0, 0) session::echo;
+    Hello "hello" -1 "noscript loading stale fast no_auth" (0, 0, 0) session::hello;
+    Auth "auth" -2 "noscript loading stale fast no_auth" (0, 0, 0) session::auth;
+    Quit "quit" -1 "noscript loading stale fast no_auth" (0, 0, 0) session::quit;
+    Reset "reset" 1 "noscript loading stale fast no_auth" (0, 0, 0) session::reset;
+    Select "select" 2 "loading stale fast" (0, 0, 0) session::select;
+    Client "client" -2 "admin noscript loading stale" (0, 0, 0) session::client;
+    Command "command" -1 "loading stale" (0, 0, 0) server::command;
+    Config "config" -2 "admin noscript loading stale" (0, 0, 0) server::config;
+    Info "info" -1 "loading stale" (0, 0, 0) info::info;
+    DbSize "dbsize" 1 "readonly fast" (0, 0, 0) server::dbsize;
+    FlushDb "flushdb" -1 "write" (0, 0, 0) server::flush;
+    FlushAll "flushall" -1 "write" (0, 0, 0) server::flush;
+    Time "time" 1 "loading stale fast" (0, 0, 0) server::time;
+    MemoryCommand "memory" -2 "readonly" (0, 0, 0) server::memory;
+}
+
+/// Slots of [`INDEX`]: a power of two, sparse enough that most names are found at once.
+const SLOTS: usize = 512;
+
+/// Names in [`key_of`]'s form with places in [`COMMANDS`], by hash; 0 is free, and ends a search.
+static INDEX: [(u128, u8); SLOTS] = {
+    let mut index = [(0, 0); SLOTS];
+    let mut at = 0;
+    while at < COMMANDS.len() {
+        let key = key_of(COMMANDS[at].name.as_bytes());
+        let mut slot = slot_of(key);
+        while index[slot].0 != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        index[slot] = (key, at as u8);
+        at += 1;
+    }
+    index
+};
+
+/// A name of at most 16 letters as one number, in lower case. Setting that bit makes a letter of
+/// letters only, so no other name has the number of a command.
+const fn key_of(name: &[u8]) -> u128 {
+    let (mut key, mut at) = (0, 0);
+    while at < name.len() {
+        key = key << 8 | (name[at] | 0x20) as u128;
+        at += 1;
+    }
+    key
+}
+
+/// Where to look first (Fibonacci hashing).
+const fn slot_of(key: u128) -> usize {
+    let folded = (key >> 64) as u64 ^ key as u64;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.trailing_zeros())) as usize
+}
+
+/// The command of this name, in upper or lower case: its place in [`COMMANDS`].
+#[inline]
+pub(super) fn find(name: &[u8]) -> Option<usize> {
+    if name.len() > 16 {
+        return None;
+    }
+    let key = key_of(name);
+    let mut slot = slot_of(key);
+    loop {
+        let (other, index) = INDEX[slot];
+        if other == key && key != 0 {
+            return Some(usize::from(index));
+        }
+        if other == 0 {
+            return None;
+        }
+        slot = (slot + 1) % SLOTS;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_in_any_case() {
+        for (index, spec) in COMMANDS.iter().enumerate() {
+            assert_eq!(find(spec.name.as_bytes()), Some(index), "{}", spec.name);
+            assert_eq!(find(spec.name.to_ascii_uppercase().as_bytes()), Some(index));
+            assert_ne!(find(&spec.name.as_bytes()[1..]), Some(index), "{}", spec.name);
+            assert!(
+                spec.name.len() <= 16 && spec.name.bytes().all(|byte| byte.is_ascii_lowercase())
+            );
+        }
+        for wrong in [
+            "",
+            "\0",
+            "g",
+            "GE\x14",
+            "ge\u{74}\0",
+            "gett",
+            "zork",
+            "a very long name that no command has",
+        ] {
+            assert_eq!(find(wrong.as_bytes()), None);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! A batch in an arena: arguments, texts and replies are cut from the same chunks, and all leave at
+//! once when the batch is closed.
+#![forbid(unsafe_code)]
+
+use super::{Batch, List, Scratch};
+use crate::kv::reply::{OutOfMemory, Sink};
+use pool_arena::{AllocError, Arena, ArenaBuilder};
+use pool_core::PageSource;
+use std::mem;
+
+/// Bytes of the arena's first chunk: arguments and replies of a common batch, and their growth.
+const FIRST_CHUNK: usize = 16 << 10;
+
+/// Bytes of the first piece of replies: enough for one common request. Pieces are zeroed, so they are
+/// not longer than they need be, and so many are zeroed without a call.
+const PIECE: usize = 128;
+
+/// Bytes of the second piece; each further one is as long as all before it, up to [`LONGEST`].
+const SECOND: usize = 1536;
+
+/// Bytes of the longest piece that is shared by replies; a longer string has a piece of its own.
+const LONGEST: usize = 64 << 10;
+
+/// Bytes of a list when it gets its first item.
+const FIRST_LIST: usize = 64;
+
+impl From<AllocError> for OutOfMemory {
+    fn from(error: AllocError) -> Self {
+        tracing::warn!(%error, "no memory for a batch");
+        Self
+    }
+}
+
+/// An arena that is used again for each batch; what it keeps of a long one is the arena's policy.
+#[derive(Debug)]
+pub struct ArenaBatch<S: PageSource> {
+    arena: Arena<S>,
+}
+
+impl<S: PageSource> ArenaBatch<S> {
+    /// A batch over `source`. Nothing is acquired before the first request.
+    pub fn new(source: S) -> Self {
+        Self { arena: ArenaBuilder::new().first_chunk(FIRST_CHUNK).build_in(source) }
+    }
+}
+
+impl<S: PageSource + 'static> Batch for ArenaBatch<S> {
+    type Scratch<'b> = &'b Arena<S>;
+    type Replies<'b> = Rope<'b, S>;
+
+    #[inline]
+    fn open(&mut self) -> (&Arena<S>, Rope<'_, S>) {
+        (&self.arena, Rope::new(&self.arena))
+    }
+
+    #[inline]
+    fn close(&mut self) {
+        self.arena.reset();
+    }
+}
+
+impl<'b, S: PageSource> Scratch for &'b Arena<S> {
+    type List<T: Copy + Default + 'static> = ArenaList<'b, T, S>;
+
+    #[inline]
+    fn list<T: Copy + Default + 'static>(self, common: usize) -> ArenaList<'b, T, S> {
+        ArenaList::new(self, common)
+    }
+
+    fn observe(self, visit: &mut dyn FnMut(&str, u64)) {
+        let stats = self.stats();
+        visit("batch_held_bytes", stats.held as u64);
+        visit("batch_chunks", (stats.chunks + stats.spare) as u64);
+        visit("batch_large", stats.large as u64);
+    }
+}
+
+/// A list that moves to a slice twice as long when it is full, and leaves the old one to the end of
+/// the batch. (A `TailVec` would extend in place; but its first growth and its destructor cost more
+/// than the whole life of a short list, and short lists are nearly all there are.)
+#[derive(Debug)]
+pub struct ArenaList<'b, T, S: PageSource> {
+    arena: &'b Arena<S>,
+    /// The list, and room behind it.
+    items: &'b mut [T],
+    /// At most `items.len()`.
+    len: usize,
+}
+
+impl<'b, T: Copy + Default, S: PageSource> ArenaList<'b, T, S> {
+    /// An empty list with room for `common` items, if that can be had.
+    #[inline]
+    pub fn new(arena: &'b Arena<S>, common: usize) -> Self {
+        Self { arena, items: room(arena, common), len: 0 }
+    }
+
+    /// Makes room for `more` items.
+    #[cold]
+    fn grow(&mut self, more: usize) -> Result<(), OutOfMemory> {
+        let least = self.len.checked_add(more).ok_or(OutOfMemory)?;
+        let twice = self.items.len().saturating_mul(2);
+        let len = least.max(twice).max(FIRST_LIST / size_of::<T>().max(1));
+        let items = self.arena.try_alloc_slice_fill_copy(len, T::default())?;
+        items[..self.len].copy_from_slice(&self.items[..self.len]);
+        self.items = items;
+        Ok(())
+    }
+}
+
+impl<T: Copy + Default, S: PageSource> List<T> for ArenaList<'_, T, S> {
+    #[inline]
+    fn push(&mut self, item: T) -> Result<(), OutOfMemory> {
+        if self.len == self.items.len() {
+            self.grow(1)?;
+        }
+        self.items[self.len] = item;
+        self.len += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn extend(&mut self, items: &[T]) -> Result<(), OutOfMemory> {
+        if items.len() > self.items.len() - self.len {
+            self.grow(items.len())?;
+        }
+        self.items[self.len..][..items.len()].copy_from_slice(items);
+        self.len += items.len();
+        Ok(())
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[T] {
+        &self.items[..self.len]
+    }
+
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.items[..self.len]
+    }
+}
+
+/// A slice to begin with, empty if it cannot be had: whoever needs it then asks again, and reports.
+#[inline]
+fn room<T: Copy + Default, S: PageSource>(arena: &Arena<S>, len: usize) -> &mut [T] {
+    arena.try_alloc_slice_fill_copy(len, T::default()).unwrap_or_default()
+}
+
+/// Replies in pieces of an arena. A piece that is full stays where it is and another begins, so
+/// nothing is copied twice before a vectored write takes it all.
+#[derive(Debug)]
+pub struct Rope<'b, S: PageSource> {
+    /// Pieces that are done, oldest first, none of them empty.
+    full: ArenaList<'b, &'b [u8], S>,
+    /// Their bytes.
+    full_len: usize,
+    /// The piece that is being filled.
+    piece: &'b mut [u8],
+    /// Bytes of it that are filled.
+    filled: usize,
+}
+
+impl<'b, S: PageSource> Rope<'b, S> {
+    /// An empty one.
+    #[inline]
+    pub fn new(arena: &'b Arena<S>) -> Self {
+        Self { full: ArenaList::new(arena, 0), full_len: 0, piece: room(arena, PIECE), filled: 0 }
+    }
+
+    /// [`put`](Sink::put) where the piece has not enough room. A refusal loses nothing: at worst a
+    /// piece has ended early.
+    #[cold]
+    #[inline(never)]
+    fn put_elsewhere(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+        if self.filled > 0 {
+            self.full.push(&[])?;
+            let piece = mem::take(&mut self.piece);
+            let last = self.full.len - 1;
+            self.full.items[last] = &piece[..self.filled];
+            self.full_len += self.filled;
+            self.filled = 0;
+        }
+        let arena = self.full.arena;
+        if bytes.len() >= LONGEST {
+            self.full.push(arena.try_alloc_slice_copy(bytes)?)?;
+            self.full_len += bytes.len();
+            return Ok(());
+        }
+        let common = if self.full_len == 0 { PIECE } else { self.full_len.clamp(SECOND, LONGEST) };
+        let len = bytes.len().max(common);
+        self.piece = arena.try_alloc_slice_fill_copy(len, 0)?;
+        self.piece[..bytes.len()].copy_from_slice(bytes);
+        self.filled = bytes.len();
+        Ok(())
+    }
+}
+
+impl<S: PageSource> Sink for Rope<'_, S> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+        // Neither can be more than `isize::MAX`, so the sum does not overflow.
+        let end = self.filled + bytes.len();
+        let Some(room) = self.piece.get_mut(self.filled..end) else {
+            return self.put_elsewhere(bytes);
+        };
+        room.copy_from_slice(bytes);
+        self.filled = end;
+        Ok(())
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.full_len + self.filled
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.filled = self.filled.min(len.saturating_sub(self.full_len));
+        while self.full_len > len {
+            let last = self.full.len - 1;
+            let begin = self.full_len - self.full.items[last].len();
+            if begin < len {
+                self.full.items[last] = &self.full.items[last][..len - begin];
+                self.full_len = len;
+            } else {
+                self.full.len = last;
+                self.full_len = begin;
+            }
+        }
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let last = Some(&self.piece[..self.filled]).filter(|last| !last.is_empty());
+        self.full.as_slice().iter().copied().chain(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pool_core::Heap;
+
+    /// Bytes that are different at each place.
+    fn pattern(len: usize) -> Vec<u8> {
+        (0..len).map(|index| (index % 251) as u8).collect()
+    }
+
+    #[test]
+    fn replies_of_every_length_stay_whole_and_in_order() {
+        let mut batch = ArenaBatch::new(Heap::new());
+        for round in 0..3 {
+            let (scratch, mut rope) = batch.open();
+            let mut list = scratch.list(0);
+            let mut expected = Vec::new();
+            for len in [0, 1, 100, 2000, 70_000, 3, 1_000_000, 5].into_iter().cycle().take(40) {
+                rope.put(&pattern(len)).unwrap();
+                expected.extend(pattern(len));
+                // Another list that grows in the same arena meanwhile.
+                List::push(&mut list, len + round).unwrap();
+            }
+            assert_eq!(rope.pieces().collect::<Vec<_>>().concat(), expected);
+            assert_eq!((rope.len(), list.as_slice()[39]), (expected.len(), 5 + round));
+        }
+    }
+
+    #[test]
+    fn a_rope_is_cut_anywhere() {
+        let mut batch = ArenaBatch::new(Heap::new());
+        let bytes = pattern(20_000);
+        for len in (0..=bytes.len()).step_by(617) {
+            let (_, mut rope) = batch.open();
+            for piece in bytes.chunks(700) {
+                rope.put(piece).unwrap();
+            }
+            assert!(rope.pieces().count() > 2);
+            rope.truncate(len);
+            rope.put(b"end").unwrap();
+            let expected = [&bytes[..len], b"end"].concat();
+            assert_eq!(rope.pieces().collect::<Vec<_>>().concat(), expected);
+            assert_eq!(rope.len(), expected.len());
+        }
+    }
+
+    #[test]
+    fn a_long_batch_is_not_kept() {
+        let mut batch = ArenaBatch::new(Heap::new());
+        let (scratch, mut rope) = batch.open();
+        let mut list = scratch.list(0);
+        for index in 0..1_000_000_u32 {
+            List::push(&mut list, index).unwrap();
+        }
+        rope.put(&pattern(10 << 20)).unwrap();
+        assert!(scratch.stats().held > 10 << 20);
+        batch.close();
+        assert!(batch.arena.stats().held <= 1 << 20);
+    }
+
+    #[test]
+    fn a_refusal_loses_nothing() {
+        let mut batch = ArenaBatch::new(Heap::new().limited(64 << 10));
+        let (_, mut rope) = batch.open();
+        let mut expected = Vec::new();
+        let refused = (0..1000).find(|_| match rope.put(&pattern(900)) {
+            Ok(()) => {
+                expected.extend(pattern(900));
+                false
+            }
+            Err(OutOfMemory) => true,
+        });
+        assert!(refused.is_some_and(|count| count > 20), "{refused:?}");
+        assert_eq!(rope.pieces().collect::<Vec<_>>().concat(), expected);
+        let (_, mut rope) = batch.open();
+        rope.put(&pattern(900)).unwrap();
+    }
+}

@@ -1,0 +1,167 @@
+//! Numbers as Redis reads and writes them.
+#![forbid(unsafe_code)]
+
+use super::reply::digits;
+
+/// A number as `string2ll` reads one: no blanks, no plus sign, no zeros in front.
+#[must_use]
+pub fn integer(text: &[u8]) -> Option<i64> {
+    let (digits, negative) = match text {
+        [b'-', digits @ ..] => (digits, true),
+        digits => (digits, false),
+    };
+    match digits {
+        [b'0'] if !negative => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
+    }
+    let mut value = 0_u64;
+    for digit in digits {
+        // 19 digits are below 2^64.
+        value = value * 10 + u64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+    }
+    if negative { 0_i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
+}
+
+/// A number in characters.
+#[derive(Clone, Copy, Debug)]
+pub struct Digits {
+    text: [u8; 20],
+    start: usize,
+}
+
+impl Digits {
+    /// Those of `value`.
+    #[must_use]
+    pub fn new(value: i64) -> Self {
+        let mut text = [0; 20];
+        let mut start = digits(value.unsigned_abs(), &mut text);
+        if value < 0 {
+            // 19 digits at most, so there is room for the sign.
+            start -= 1;
+            text[start] = b'-';
+        }
+        Self { text, start }
+    }
+
+    /// The characters.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+}
+
+/// Digits behind the point that `INCRBYFLOAT` keeps.
+const PLACES: u32 = 17;
+
+/// Digits before it.
+const WHOLE: u32 = 20;
+
+/// A decimal number with 17 digits behind the point and at most 20 before it.
+///
+/// Redis computes with 80 bits and prints so many digits; so sums of short decimals come out as one
+/// would write them (0.1 + 0.2 is 0.3, not 0.30000000000000004). Decimal arithmetic gives the same
+/// where 80 bits are enough, and is exact where they are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimal(i128);
+
+impl Decimal {
+    /// Reads `12`, `-0.5`, `1.5e3`. `None` if it is not a number, or one of more than 20 digits
+    /// before the point; digits beyond the last place are dropped.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (mantissa, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+            Some(at) => (&text[..at], exponent(&text[at + 1..])?),
+            None => (text, 0),
+        };
+        let (digits, negative) = match mantissa {
+            [b'-', rest @ ..] => (rest, true),
+            [b'+', rest @ ..] => (rest, false),
+            rest => (rest, false),
+        };
+        let point = digits.iter().position(|&byte| byte == b'.').unwrap_or(digits.len());
+        if digits.len() <= usize::from(point < digits.len()) {
+            return None;
+        }
+        // The power of ten of the first digit, counted in places.
+        let mut power = i64::try_from(point).ok()? + exponent + i64::from(PLACES) - 1;
+        let mut value = 0_i128;
+        for (index, &byte) in digits.iter().enumerate() {
+            if index == point {
+                continue;
+            }
+            let digit = i128::from(byte.is_ascii_digit().then(|| byte - b'0')?);
+            if digit > 0 && power >= 0 {
+                let scale = 10_i128.checked_pow(u32::try_from(power).ok()?)?;
+                value = value.checked_add(digit.checked_mul(scale)?)?;
+            }
+            power -= 1;
+        }
+        let limit = 10_i128.pow(WHOLE + PLACES);
+        (value < limit).then_some(Self(if negative { -value } else { value }))
+    }
+
+    /// The sum; `None` if it is too large.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Option<Self> {
+        let sum = self.0.checked_add(other.0)?;
+        (sum.abs() < 10_i128.pow(WHOLE + PLACES)).then_some(Self(sum))
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let one = 10_u128.pow(PLACES);
+        let (whole, mut rest) = (self.0.unsigned_abs() / one, self.0.unsigned_abs() % one);
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{whole}")?;
+        let mut places = PLACES as usize;
+        while rest > 0 && rest % 10 == 0 {
+            rest /= 10;
+            places -= 1;
+        }
+        if rest > 0 { write!(f, ".{rest:0places$}") } else { Ok(()) }
+    }
+}
+
+/// What stands behind an `e`.
+fn exponent(text: &[u8]) -> Option<i64> {
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|power: &i64| power.abs() < 5000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_there_and_back() {
+        for value in [0, 1, -1, 10, 999, i64::MAX, i64::MIN, i64::MAX - 1, i64::MIN + 1] {
+            assert_eq!(integer(value.to_string().as_bytes()), Some(value));
+            assert_eq!(Digits::new(value).as_slice(), value.to_string().as_bytes());
+        }
+        for wrong in
+            ["", "-", "-0", "01", "+1", " 1", "1 ", "9223372036854775808", "-9223372036854775809"]
+        {
+            assert_eq!(integer(wrong.as_bytes()), None, "{wrong}");
+        }
+        assert_eq!(integer(b"99999999999999999999"), None);
+    }
+
+    #[test]
+    fn decimals_read_and_print() {
+        let sum = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|text| Decimal::parse(text.as_bytes()).unwrap());
+            a.plus(b).unwrap().to_string()
+        };
+        assert_eq!(sum("0.1", "0.2"), "0.3");
+        assert_eq!(sum("10.50", "0.1"), "10.6");
+        assert_eq!(sum("5.0e3", "2.0e2"), "5200");
+        assert_eq!(sum("-1.5", "1"), "-0.5");
+        assert_eq!(sum("1", "-1.0"), "0");
+        assert_eq!(sum("0", "1e-17"), "0.00000000000000001");
+        for wrong in ["", ".", "-", "1.2.3", "x", "1e", "1ex", "1e20", " 1"] {
+            assert_eq!(Decimal::parse(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+}
