@@ -431,7 +431,7 @@ impl<S: PageSource> fmt::Debug for SmallAlloc<S> {
 
 /// Tells a memory checker that a block is shorter or longer now.
 #[inline(always)]
-fn tell_length(block: NonNull<u8>, old: usize, new: usize) {
+pub(crate) fn tell_length(block: NonNull<u8>, old: usize, new: usize) {
     let end = block.as_ptr().wrapping_add(old.min(new));
     if new < old {
         poison::forbid(end, old - new);

@@ -5,11 +5,12 @@ use super::home::Home;
 use super::registry::{Slot, with_cache};
 use crate::error::{AllocError, refuse};
 use crate::size_class::SizeClass;
+use crate::small::tell_length;
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Acquire};
-use pool_core::{Global, PageSource};
+use pool_core::{Global, PageSource, poison};
 
 /// A heap of small objects for all threads: any thread allocates, any thread frees.
 ///
@@ -239,10 +240,15 @@ impl<S: PageSource> SharedAlloc<S> {
         let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, false);
         };
-        if let Some(block) = with_cache(slot, |cache| cache.pop(class)) {
-            return Ok(block);
-        }
-        self.refill(slot, class).map_err(|error| AllocError::source(layout, error))
+        let block = match with_cache(slot, |cache| cache.pop(class)) {
+            Some(block) => block,
+            None => {
+                let block = self.refill(slot, class);
+                block.map_err(|error| AllocError::source(layout, error))?
+            }
+        };
+        poison::allow(block.as_ptr(), layout.size());
+        Ok(block)
     }
 
     /// A block as [`allocate`](Self::allocate) gives it, all zeros.
@@ -392,6 +398,7 @@ impl<S: PageSource> SharedAlloc<S> {
             _ => false,
         };
         if stays {
+            tell_length(block, old.size(), new.size());
             return Ok(block);
         }
         // SAFETY: the caller's promise.
@@ -421,7 +428,9 @@ impl<S: PageSource> SharedAlloc<S> {
 #[inline(always)]
 fn take(slot: Slot, layout: Layout) -> Option<NonNull<u8>> {
     let class = SizeClass::of_common(layout)?;
-    with_cache(slot, |cache| cache.pop(class))
+    let block = with_cache(slot, |cache| cache.pop(class))?;
+    poison::allow(block.as_ptr(), layout.size());
+    Some(block)
 }
 
 impl<S: PageSource> fmt::Debug for SharedAlloc<S> {

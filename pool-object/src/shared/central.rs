@@ -20,7 +20,7 @@ use crate::sync::Lock;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use core::ptr::NonNull;
-use pool_core::{PageSource, Run};
+use pool_core::{PageSource, Run, poison};
 
 /// Lists that the depot of a class keeps. Each is half of what a thread's bin may have: 32 KiB at
 /// most, or three blocks.
@@ -361,7 +361,10 @@ impl Central {
             release(run);
         }
         self.large.with(|large| {
-            large.drain().for_each(release);
+            for run in large.drain() {
+                poison::allow(run.ptr().as_ptr(), run.len());
+                release(run);
+            }
             // SAFETY: the table's memory came from this source.
             unsafe { large.release(source) };
         });

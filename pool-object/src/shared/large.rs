@@ -5,7 +5,7 @@ use super::central::Central;
 use crate::error::AllocError;
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use pool_core::{PageError, PageSource, Request};
+use pool_core::{PageError, PageSource, Request, poison};
 
 impl<S: PageSource> SharedAlloc<S> {
     #[cold]
@@ -20,6 +20,7 @@ impl<S: PageSource> SharedAlloc<S> {
         let request = Request { len: request.len.max(1), ..request };
         let run = self.acquire(self.slot(), &entry.central, request).map_err(refused)?;
         let block = run.ptr();
+        poison::forbid(block.as_ptr().wrapping_add(layout.size()), run.len() - layout.size());
         let mut run = Some(run);
         loop {
             entry.central.large.with(|large| {
@@ -29,6 +30,7 @@ impl<S: PageSource> SharedAlloc<S> {
             });
             let Some(waiting) = run.take() else { return Ok(block) };
             if let Err(error) = self.grow_table(&entry.central) {
+                poison::allow(block.as_ptr(), waiting.len());
                 // SAFETY: acquired above, released once.
                 unsafe { self.source.release(waiting) };
                 return Err(refused(error));
@@ -60,6 +62,7 @@ impl<S: PageSource> SharedAlloc<S> {
     pub(super) unsafe fn deallocate_large(&self, block: NonNull<u8>) {
         let Some(entry) = self.existing() else { return };
         if let Some(run) = entry.central.large.with(|large| large.remove(block)) {
+            poison::allow(run.ptr().as_ptr(), run.len());
             // SAFETY: it came from this source, and the caller gives it up.
             unsafe { self.source.release(run) };
         }

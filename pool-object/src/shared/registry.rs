@@ -13,6 +13,7 @@
 use super::cache::Cache;
 use super::central::{Central, single};
 use super::ledger::{Desk, Ledger};
+use crate::magazine::hide;
 use crate::size_class::SizeClass;
 use crate::sync::Lock;
 use core::alloc::Layout;
@@ -24,6 +25,7 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use pool_core::hooks::{ThreadEnd, at_fork};
+use pool_core::poison;
 
 /// Caches that each thread has.
 const CACHES: usize = 8;
@@ -217,6 +219,7 @@ pub(crate) unsafe fn open(
     if !known || !THREAD.with(Thread::is_open) {
         return Err(block);
     }
+    poison::allow(block.as_ptr(), size_of::<Ledger>());
     let ledger: NonNull<Ledger> = block.cast();
     // SAFETY: the block is ours, long enough for a ledger and aligned.
     unsafe { ledger.write(Ledger::new(entry.central.epoch())) };
@@ -291,6 +294,7 @@ fn close(cache: &Cache, central: &Central) {
     let Some(desk) = Desk::of(cache, central) else { return };
     desk.close_all();
     if let Some(block) = cache.close() {
+        hide(block, LEDGER);
         // SAFETY: the ledger's block, which is not used any more; it came from `central`.
         let block = unsafe { single(block) };
         central.give(LEDGER, Some(block), 1, 0);
