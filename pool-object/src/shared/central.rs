@@ -48,6 +48,8 @@ pub(crate) struct Central {
     pub(crate) large: Lock<LargeTable>,
     /// Bytes of all spans.
     held: AtomicUsize,
+    /// Bytes of spans that went back since one was acquired.
+    gone: AtomicUsize,
     /// Bytes of free blocks that threads were allowed to keep.
     granted: AtomicUsize,
     /// How often idle memory was asked back from all threads.
@@ -123,6 +125,9 @@ const QUIET_SPANS: usize = 2;
 /// Bytes of spans that the heap may have before.
 const QUIET_BYTES: usize = 2 << 20;
 
+/// See [`Central::shrinks`].
+const COME_AND_GO: usize = 512 << 10;
+
 impl Central {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -131,6 +136,7 @@ impl Central {
             spare_bytes: AtomicUsize::new(0),
             large: Lock::new(LargeTable::new()),
             held: AtomicUsize::new(0),
+            gone: AtomicUsize::new(0),
             granted: AtomicUsize::new(0),
             epoch: AtomicUsize::new(0),
             limits,
@@ -279,8 +285,16 @@ impl Central {
     /// The run is live, as long and aligned as spans of `class`, and the caller gives it up.
     pub(crate) unsafe fn new_span(&self, run: Run, class: SizeClass) -> Span {
         self.held.fetch_add(run.len(), Relaxed);
+        self.gone.store(0, Relaxed);
         // SAFETY: the caller's promise.
         unsafe { Span::new(run, class) }
+    }
+
+    /// Notes that a span of so many bytes goes back. Whether that makes more than come and go: then
+    /// its memory shall go back to the system at once. Sources keep runs, and a few spans that stay
+    /// would keep whole regions resident.
+    pub(crate) fn shrinks(&self, bytes: usize) -> bool {
+        self.gone.fetch_add(bytes, Relaxed).saturating_add(bytes) > COME_AND_GO
     }
 
     /// Lets a cache keep `bytes` more, if all together may.

@@ -174,7 +174,11 @@ impl<S: PageSource> SharedAlloc<S> {
 
     #[cold]
     pub(super) fn release_beyond(&self, central: &Central, bytes: usize) {
-        while let Some(run) = central.excess(bytes) {
+        while let Some(mut run) = central.excess(bytes) {
+            if central.shrinks(run.len()) {
+                // SAFETY: the run is ours, and nobody uses it.
+                unsafe { self.source.decommit(&mut run) };
+            }
             // SAFETY: spans come from this source; this one is empty and left the heap.
             unsafe { self.source.release(run) };
         }
