@@ -196,7 +196,7 @@ fn a_heap_goes_while_threads_have_caches_of_it() {
         }));
     }
     for round in 0..if cfg!(miri) { 3 } else { 50 } {
-        let kept: Vec<_> = (0..round % 9).map(|_| SharedAlloc::new_in(counted())).collect();
+        let kept: Vec<_> = (0..round % 18).map(|_| SharedAlloc::new_in(counted())).collect();
         let blocks: Vec<_> = kept.iter().map(|heap| Block::new(heap, 100)).collect();
         let heap = Arc::new(SharedAlloc::new_in(counted()));
         senders.iter().for_each(|send| send.send(heap.clone()).unwrap());
@@ -238,7 +238,7 @@ fn heaps_may_move() {
 
 #[test]
 fn more_heaps_than_slots_are_served() {
-    let heaps: Vec<_> = (0..12).map(|_| SharedAlloc::new_in(counted())).collect();
+    let heaps: Vec<_> = (0..20).map(|_| SharedAlloc::new_in(counted())).collect();
     let mut blocks = Vec::new();
     for n in 0..ROUNDS / 10 {
         let heap = &heaps[n % heaps.len()];

@@ -122,6 +122,8 @@ pub(crate) struct Outlook {
 
 /// Spans that a class may have before it is looked for empty ones.
 const QUIET_SPANS: usize = 2;
+/// Blocks of a class that are too few to put back.
+pub(crate) const FEW: usize = 4;
 /// Bytes of spans that the heap may have before.
 const QUIET_BYTES: usize = 2 << 20;
 
@@ -158,6 +160,9 @@ impl Central {
         told: usize,
     ) -> Option<(Chain, Outlook)> {
         self.with(class, |store| {
+            let Outlook { live, quiet, .. } = store.outlook(&self.held);
+            // What is taken now may have to be put back when half of what is live is freed.
+            let most = if quiet { most } else { most.min(live / 2 + FEW) };
             let chain = store.take_from_depot(most).or_else(|| store.take_from_spans(most))?;
             store.cached = store.cached - told + (chain.len - 1);
             self.classes[class.index()].full.store(store.depot_len == DEPOT, Relaxed);
@@ -382,6 +387,17 @@ impl Central {
             // SAFETY: the table's memory came from this source.
             unsafe { large.release(source) };
         });
+    }
+
+    /// Forgets the caches of threads that a forked child does not have: what they hold is lost, and
+    /// counts as live. `told` says what this thread's cache has said of a class, and what it was
+    /// granted in all.
+    #[cfg(not(loom))]
+    pub(crate) fn forget_others(&self, told: impl Fn(SizeClass) -> usize, granted: usize) {
+        for class in SizeClass::all() {
+            self.with(class, |store| store.cached = told(class));
+        }
+        self.granted.store(granted, Relaxed);
     }
 
     /// Locks everything, for a `fork`.

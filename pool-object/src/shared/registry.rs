@@ -28,7 +28,7 @@ use pool_core::hooks::{ThreadEnd, at_fork};
 use pool_core::poison;
 
 /// Caches that each thread has.
-const CACHES: usize = 8;
+const CACHES: usize = 16;
 
 /// A cache's place among those of a thread, by its offset: that of one of the `CACHES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,7 +311,7 @@ fn heed_forks() {
 }
 
 mod fork {
-    use super::{Entry, REGISTRY, State, THREAD, deref};
+    use super::{Desk, Entry, REGISTRY, Relaxed, Slot, State, THREAD, deref, with_cache};
     use core::ptr;
 
     /// The registry first: nobody who waits for it has another lock.
@@ -335,6 +335,13 @@ mod fork {
             let first = if open { ptr::from_ref(thread) } else { ptr::null() };
             // SAFETY: `lock` went in, on this thread or the one that it is a copy of.
             unsafe { (*REGISTRY.value()).threads = first };
+        });
+        for_each_heap(|entry| {
+            let slot = Slot(entry.slot.load(Relaxed));
+            with_cache(slot, |cache| match Desk::of(cache, &entry.central) {
+                Some(desk) => desk.forget_others(),
+                None => entry.central.forget_others(|_| 0, 0),
+            });
         });
         REGISTRY.leave();
     }
