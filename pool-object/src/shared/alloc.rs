@@ -85,6 +85,27 @@ use pool_core::{Global, PageSource, poison};
 /// # Complexity
 /// Allocate and deallocate: O(1), amortised over lists; no search. Dropping: O(spans + large
 /// blocks + threads).
+///
+/// A box keeps its heap from being dropped:
+///
+/// ```compile_fail,E0505
+/// use pool_object::{PoolBox, SharedAlloc};
+/// let heap = SharedAlloc::new();
+/// let boxed = PoolBox::new_in(1, &heap);
+/// drop(heap);
+/// assert_eq!(*boxed, 1);
+/// ```
+///
+/// And a source for one thread keeps the heap from being shared:
+///
+/// ```compile_fail,E0277
+/// use pool_core::Fixed;
+/// use pool_object::SharedAlloc;
+/// let heap: SharedAlloc<Fixed<'static>> = unimplemented!();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| heap.trim());
+/// });
+/// ```
 pub struct SharedAlloc<S: PageSource = Global> {
     /// The offset of the heap's [`Slot`]; that of `Slot::NONE` until it has one. The `Acquire` of each
     /// use reads what the `Release` of [`init`](Self::init) published: a thread that finds a slot
