@@ -12,6 +12,11 @@
 #[allow(dead_code, reason = "the allocators that refuse come next")]
 mod error;
 mod size_class;
+mod table;
 
 pub use error::AllocError;
 pub use size_class::SizeClass;
+pub use table::error::{InsertError, TableError};
+pub use table::iter::{Drain, Iter, IterMut};
+pub use table::key::Key;
+pub use table::slot_table::{SlotTable, VacantEntry};
