@@ -9,12 +9,31 @@
 //! Loki's (`SmallObjAllocator`); the spacing of the classes is jemalloc's.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
 #[allow(dead_code, reason = "the allocators that refuse come next")]
 mod error;
+mod pool;
 mod size_class;
 mod table;
 
 pub use error::AllocError;
+#[cfg(feature = "std")]
+pub use pool::bounded::{BoundedPool, BoundedPooled, OwnedBoundedPooled};
+pub use pool::error::{AttachError, PoolError};
+pub use pool::guard::{Guard, Home};
+#[cfg(feature = "std")]
+pub use pool::handle::{HandlePooled, PoolHandle};
+#[cfg(feature = "alloc")]
+pub use pool::local::RcPooled;
+pub use pool::local::{Pool, Pooled};
+pub use pool::recycle::{ByDefault, Recycle, ResetOn};
+#[cfg(feature = "std")]
+pub use pool::shared::{OwnedPooled, SharedPool, SharedPooled};
+pub use pool::stats::PoolStats;
+#[cfg(feature = "std")]
+pub use pool::waiting::Get;
 pub use size_class::SizeClass;
 pub use table::error::{InsertError, TableError};
 pub use table::iter::{Drain, Iter, IterMut};

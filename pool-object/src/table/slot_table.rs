@@ -57,7 +57,7 @@ pub struct SlotTable<T, S: PageSource = DefaultSource> {
     store: Store<T, S>,
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl<T> SlotTable<T> {
     /// An empty table on the process-wide source; takes no memory yet.
     #[must_use]
@@ -66,7 +66,7 @@ impl<T> SlotTable<T> {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl<T> Default for SlotTable<T> {
     fn default() -> Self {
         Self::new()
