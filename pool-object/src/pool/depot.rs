@@ -1,6 +1,6 @@
 //! `Depot`: what the threads of a pool share, behind its lock. A storage file.
 
-use crate::pool::magazine::{Magazine, ROOM};
+use crate::pool::magazine::{Magazine, Places, ROOM};
 use crate::pool::slots::Slots;
 use crate::pool::stack::Stack;
 use crate::pool::stats::PoolStats;
@@ -108,14 +108,22 @@ impl<T> Depot<T> {
     ///
     /// # Safety
     /// The caller owns the magazine.
-    pub(crate) unsafe fn fill(&mut self, magazine: &Magazine<T>) {
-        let mut places = [None; BATCH];
-        let count = self.idle.pop_many(&mut places);
-        // The one that was on top here goes on top there.
-        for place in places[..count].iter().rev().flatten() {
-            // SAFETY: the caller's promise.
-            unsafe { magazine.push(*place) };
-        }
+    pub(crate) unsafe fn load(&mut self, magazine: &Magazine<T>) {
+        // SAFETY: the caller's promise.
+        unsafe { magazine.load(&self.idle, BATCH) };
+    }
+
+    /// Moves the lowest `count` objects out of a magazine, and returns those that are too many.
+    ///
+    /// # Safety
+    /// The caller owns the magazine.
+    pub(crate) unsafe fn unload(
+        &mut self,
+        magazine: &Magazine<T>,
+        count: usize,
+    ) -> Option<Places<T>> {
+        // SAFETY: the caller's promise.
+        unsafe { magazine.unload(&self.idle, count) }
     }
 
     /// Objects that have rested come to the top; how many.

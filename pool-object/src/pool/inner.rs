@@ -2,7 +2,7 @@
 
 use crate::pool::depot::{BATCH, Depot};
 use crate::pool::error::{AttachError, PoolError};
-use crate::pool::magazine::{Magazine, ROOM};
+use crate::pool::magazine::{Magazine, Places, ROOM};
 use crate::pool::recycle::Recycle;
 use crate::pool::returning::{Shelf, discard, send_out};
 use crate::pool::shared::SharedPool;
@@ -40,7 +40,7 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
     #[inline(always)]
     fn magazine(pool: &SharedPool<T, R, S>) -> Option<&Magazine<T>> {
         #[cfg(not(loom))]
-        let magazine = match thread::known(pool.0.id) {
+        let magazine = match thread::last(pool.0.id) {
             Some(magazine) => magazine,
             None => Self::find_magazine(pool)?,
         };
@@ -49,21 +49,21 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         let magazine = Self::find_magazine(pool)?;
         // SAFETY: leased from this pool, whose identity is its own for ever; it stays where it is
         // while the pool lives, which is borrowed.
-        Some(unsafe { &*magazine.cast::<Magazine<T>>() })
+        Some(unsafe { magazine.cast::<Magazine<T>>().as_ref() })
     }
 
     #[cfg(not(loom))]
-    fn find_magazine(pool: &SharedPool<T, R, S>) -> Option<*const ()> {
+    fn find_magazine(pool: &SharedPool<T, R, S>) -> Option<NonNull<()>> {
         let weak = || {
             let weak: std::sync::Weak<dyn Ends> = std::sync::Arc::downgrade(&pool.0) as _;
             weak
         };
-        let lease = || Some(pool.0.lease().ok()?.as_ptr().cast_const().cast());
+        let lease = || Some(pool.0.lease().ok()?.cast());
         thread::find(pool.0.id, weak, lease)
     }
 
     #[cfg(loom)]
-    fn find_magazine(_: &SharedPool<T, R, S>) -> Option<*const ()> {
+    fn find_magazine(_: &SharedPool<T, R, S>) -> Option<NonNull<()>> {
         None
     }
 
@@ -113,7 +113,7 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
     #[inline(never)]
     unsafe fn restock(&self, magazine: &Magazine<T>) -> Result<NonNull<T>, PoolError> {
         // SAFETY: the caller's promise.
-        unsafe { self.depot().fill(magazine) };
+        unsafe { self.depot().load(magazine) };
         // SAFETY: the caller's promise.
         match unsafe { magazine.pop() } {
             Some(object) => Ok(object),
@@ -193,8 +193,8 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
     #[inline(never)]
     pub(crate) unsafe fn unload(&self, magazine: &Magazine<T>) {
         // SAFETY: the caller's promise.
-        let (places, count) = unsafe { magazine.take_lowest(BATCH) };
-        self.store(self.depot(), places, count);
+        let surplus = unsafe { self.depot().unload(magazine, BATCH) };
+        self.discard_all(surplus);
     }
 
     /// Takes a magazine back, whose objects go to the depot.
@@ -202,27 +202,20 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
     /// # Safety
     /// The caller owns it, and does no more.
     pub(crate) unsafe fn give_up(&self, magazine: &Magazine<T>) {
+        let mut depot = self.depot();
         // SAFETY: the caller's promise.
-        let (places, count) = unsafe { magazine.take_lowest(ROOM) };
-        let depot = self.depot();
+        let surplus = unsafe { depot.unload(magazine, ROOM) };
         magazine.owned.set(false);
-        self.store(depot, places, count);
+        drop(depot);
+        self.discard_all(surplus);
     }
 
-    /// Makes the first `count` objects idle in the depot, and drops those that are too many.
-    fn store(
-        &self,
-        mut depot: MutexGuard<'_, Depot<T>>,
-        mut places: [Option<NonNull<T>>; ROOM],
-        count: usize,
-    ) {
-        for place in &mut places[..count] {
-            if place.is_some_and(|object| depot.push(object)) {
-                *place = None;
-            }
+    /// Drops objects that are out and nobody's.
+    #[inline]
+    fn discard_all(&self, places: Option<Places<T>>) {
+        if let Some(places) = places {
+            Surplus { inner: self, places, next: 0 }.go_on();
         }
-        drop(depot);
-        Surplus { inner: self, places, next: 0 }.go_on();
     }
 
     /// Drops an object, if it is one, that is out and nobody's.
@@ -254,7 +247,7 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
 /// Objects to be dropped, all of them though a destructor panics.
 struct Surplus<'a, T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> {
     inner: &'a Inner<T, R, S>,
-    places: [Option<NonNull<T>>; ROOM],
+    places: Places<T>,
     next: usize,
 }
 
@@ -299,9 +292,9 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<
 }
 
 impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Ends for Inner<T, R, S> {
-    fn end(&self, magazine: *const ()) {
+    fn end(&self, magazine: NonNull<()>) {
         // SAFETY: `thread` passes on what `lease` gave it for this pool, and forgets it.
-        let magazine = unsafe { &*magazine.cast::<Magazine<T>>() };
+        let magazine = unsafe { magazine.cast::<Magazine<T>>().as_ref() };
         // SAFETY: as above.
         unsafe { self.give_up(magazine) };
     }

@@ -1,5 +1,6 @@
 //! `Magazine`: a thread's stock of idle objects. A storage file.
 
+use crate::pool::stack::Stack;
 use crate::pool::sync::{AtomicUsize, Relaxed};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
@@ -81,24 +82,58 @@ impl<T> Magazine<T> {
         true
     }
 
-    /// Takes the lowest `count` places out, or as many as there are: the first of the result.
+    fn first(&self) -> NonNull<NonNull<T>> {
+        NonNull::from(&self.places).cast()
+    }
+
+    /// Fills an empty magazine with up to `count` places, at most `ROOM`, from the top of `stack`.
     ///
     /// # Safety
     /// The caller is the owner.
-    pub(crate) unsafe fn take_lowest(&self, count: usize) -> ([Option<NonNull<T>>; ROOM], usize) {
-        let (len, mut taken) = (self.len(), [None; ROOM]);
+    pub(crate) unsafe fn load(&self, stack: &Stack<T>, count: usize) {
+        if self.len() == 0 {
+            // SAFETY: nobody but the owner looks at places, and there is room for `ROOM`.
+            let count = unsafe { stack.pop_into(self.first(), count.min(ROOM)) };
+            self.len.store(count, Relaxed);
+        }
+    }
+
+    /// Moves the lowest `count` places, or as many as there are, to `stack`. Those that may not
+    /// go there are returned.
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    pub(crate) unsafe fn unload(&self, stack: &Stack<T>, count: usize) -> Option<Places<T>> {
+        let (len, first) = (self.len(), self.first());
         let count = count.min(len);
-        for (number, place) in self.places[..len].iter().enumerate() {
+        // SAFETY: so many initialised places; nobody but the owner looks at them.
+        let moved = unsafe { stack.push_from(first, count) };
+        // SAFETY: so many initialised places.
+        let surplus = (moved < count).then(|| unsafe { self.copy(moved, count) });
+        // SAFETY: at most `ROOM`.
+        let rest = unsafe { first.add(count) };
+        // SAFETY: so many initialised places from there on, and room for them below.
+        unsafe { first.copy_from(rest, len - count) };
+        self.len.store(len - count, Relaxed);
+        surplus
+    }
+
+    /// The places from `begin` to `end`.
+    ///
+    /// # Safety
+    /// The caller is the owner, and they are below `len`.
+    #[cold]
+    unsafe fn copy(&self, begin: usize, end: usize) -> Places<T> {
+        let mut copy = [None; ROOM];
+        for (place, copy) in self.places[begin..end].iter().zip(&mut copy) {
             // SAFETY: nobody but the owner looks at places.
             let place = unsafe { place.get().read() };
-            match taken[..count].get_mut(number) {
-                // SAFETY: below `len`, so initialised.
-                Some(taken) => *taken = Some(unsafe { place.assume_init() }),
-                // SAFETY: nobody but the owner looks at places.
-                None => unsafe { self.places[number - count].get().write(place) },
-            }
+            // SAFETY: below `len`, so initialised.
+            *copy = Some(unsafe { place.assume_init() });
         }
-        self.len.store(len - count, Relaxed);
-        (taken, count)
+        copy
     }
 }
+
+/// Some places.
+pub(crate) type Places<T> = [Option<NonNull<T>>; ROOM];

@@ -39,6 +39,8 @@ struct Vacate<'a, T, P: Shelf<T>> {
 }
 
 impl<T, P: Shelf<T>> Drop for Discard<'_, T, P> {
+    #[cold]
+    #[inline(never)]
     fn drop(&mut self) {
         let _vacate = Vacate { pool: self.pool, place: self.object };
         if needs_drop::<T>() {

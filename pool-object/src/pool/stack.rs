@@ -150,14 +150,33 @@ impl<T> Stack<T> {
         rested
     }
 
-    /// Moves up to `places.len()` places from the top into `places`; how many.
-    pub(crate) fn pop_many(&self, places: &mut [Option<NonNull<T>>]) -> usize {
-        let mut count = 0;
-        while count < places.len() {
-            let Some(place) = self.pop() else { break };
-            places[count] = Some(place);
-            count += 1;
-        }
+    /// Moves up to `count` places from the top to `to`, in the same order; how many.
+    ///
+    /// # Safety
+    /// There is room for so many at `to`, elsewhere.
+    pub(crate) unsafe fn pop_into(&self, to: NonNull<NonNull<T>>, count: usize) -> usize {
+        let count = count.min(self.len());
+        // SAFETY: at most as many as there are, so at least the base.
+        let top = unsafe { self.top.get().sub(count) };
+        // SAFETY: so many initialised places from there on, and room for them elsewhere.
+        unsafe { top.copy_to_nonoverlapping(to, count) };
+        self.top.set(top);
+        self.low.set(self.low.get().min(top));
+        count
+    }
+
+    /// Puts up to `count` places on top, as many as there may be; how many.
+    ///
+    /// # Safety
+    /// So many initialised places are at `from`, elsewhere.
+    pub(crate) unsafe fn push_from(&self, from: NonNull<NonNull<T>>, count: usize) -> usize {
+        let room = self.end.get().addr().get() - self.top.get().addr().get();
+        let count = count.min(room / size_of::<NonNull<T>>());
+        let top = self.top.get();
+        // SAFETY: so many places, and room for them below the end, which is within the run.
+        unsafe { top.copy_from_nonoverlapping(from, count) };
+        // SAFETY: at most the end.
+        self.top.set(unsafe { top.add(count) });
         count
     }
 

@@ -1,19 +1,19 @@
 //! Which magazine of which pool is the calling thread's.
 //!
-//! The way that is taken each time looks into a small table without a destructor, so that it works at
+//! The way that is taken each time looks into small tables without destructors, so that it works at
 //! any moment of the thread's life; behind it stands the list of all pools that the thread has
 //! used, whose destructor gives the magazines back.
 #![forbid(unsafe_code)]
 
 use core::cell::{Cell, RefCell};
-use core::ptr;
+use core::ptr::NonNull;
 use std::sync::{Mutex, PoisonError, Weak};
 use std::vec::Vec;
 
 /// A pool, to the thread that ends.
 pub(crate) trait Ends {
     /// Takes this thread's magazine back, by the pointer that `magazine` was told.
-    fn end(&self, magazine: *const ());
+    fn end(&self, magazine: NonNull<()>);
 }
 
 /// Names a pool for as long as the process runs: never used twice, so that what a table says of a
@@ -31,36 +31,40 @@ impl Id {
         Self(*last)
     }
 
-    #[inline(always)]
     const fn row(self) -> usize {
         self.0 as usize % ROWS
     }
 }
 
-/// Rows of the small table: so many pools made one after the other do not get into each other's way.
+/// Rows of the second table: so many pools made one after the other do not get into each other's
+/// way.
 const ROWS: usize = 8;
 
 /// A pool, and this thread's magazine of it.
-type Row = Cell<(Id, *const ())>;
+type Row = Cell<(Id, NonNull<()>)>;
+
+const NOTHING: (Id, NonNull<()>) = (Id::NONE, NonNull::dangling());
 
 std::thread_local! {
-    static ROW: [Row; ROWS] = const { [const { Cell::new((Id::NONE, ptr::null())) }; ROWS] };
+    /// The pool that was used last: a thread has one pool, as a rule, and asks for it all the time.
+    static LAST: Row = const { Cell::new(NOTHING) };
+    static ROW: [Row; ROWS] = const { [const { Cell::new(NOTHING) }; ROWS] };
     static POOLS: Pools = const { Pools(RefCell::new(Vec::new())) };
 }
 
 struct Entry {
     id: Id,
-    magazine: *const (),
+    magazine: NonNull<()>,
     pool: Weak<dyn Ends>,
 }
 
 /// The pools that this thread has magazines of.
 struct Pools(RefCell<Vec<Entry>>);
 
-/// This thread's magazine of the pool, if the small table has it.
+/// This thread's magazine of the pool, if that is the one that was used last.
 #[inline(always)]
-pub(crate) fn known(id: Id) -> Option<*const ()> {
-    let (found, magazine) = ROW.with(|rows| rows[id.row()].get());
+pub(crate) fn last(id: Id) -> Option<NonNull<()>> {
+    let (found, magazine) = LAST.with(Cell::get);
     (found == id).then_some(magazine)
 }
 
@@ -71,8 +75,13 @@ pub(crate) fn known(id: Id) -> Option<*const ()> {
 pub(crate) fn find(
     id: Id,
     pool: impl FnOnce() -> Weak<dyn Ends>,
-    lease: impl FnOnce() -> Option<*const ()>,
-) -> Option<*const ()> {
+    lease: impl FnOnce() -> Option<NonNull<()>>,
+) -> Option<NonNull<()>> {
+    let (known, magazine) = ROW.with(|rows| rows[id.row()].get());
+    if known == id {
+        LAST.set((id, magazine));
+        return Some(magazine);
+    }
     let found = POOLS.try_with(|pools| {
         let mut entries = pools.0.try_borrow_mut().ok()?;
         if let Some(entry) = entries.iter().find(|entry| entry.id == id) {
@@ -85,6 +94,7 @@ pub(crate) fn find(
     });
     let magazine = found.ok().flatten()?;
     ROW.with(|rows| rows[id.row()].set((id, magazine)));
+    LAST.set((id, magazine));
     Some(magazine)
 }
 
@@ -103,15 +113,18 @@ pub(crate) fn leave(id: Id) {
 impl Entry {
     /// Gives the magazine back. May run destructors of objects that are too many.
     fn end(self) {
-        ROW.with(|rows| {
-            let row = &rows[self.id.row()];
-            if row.get().0 == self.id {
-                row.set((Id::NONE, ptr::null()));
-            }
-        });
+        ROW.with(|rows| forget(&rows[self.id.row()], self.id));
+        LAST.with(|last| forget(last, self.id));
         if let Some(pool) = self.pool.upgrade() {
             pool.end(self.magazine);
         }
+    }
+}
+
+/// Forgets a pool, if it stands here.
+fn forget(row: &Row, id: Id) {
+    if row.get().0 == id {
+        row.set(NOTHING);
     }
 }
 
