@@ -16,7 +16,7 @@ use std::sync::{Arc, MutexGuard};
 struct Hooks<M>(PhantomData<M>);
 impl<M, T> Recycle<T> for Hooks<M> {
     fn create(&self) -> T {
-        unimplemented!("never called")
+        unreachable!("never called")
     }
 }
 

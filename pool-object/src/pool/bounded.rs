@@ -2,9 +2,10 @@
 //! file.
 
 use crate::pool::error::PoolError;
-use crate::pool::guard::{Guard, Home};
+use crate::pool::guard::Guard;
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{Shelf, discard, send_out, take_back};
+use crate::pool::returning::{discard, send_out};
+use crate::pool::rights::{Bare, Right, Rights};
 use crate::pool::slots::Slots;
 use crate::pool::stack::Stack;
 use crate::pool::stats::PoolStats;
@@ -63,19 +64,19 @@ pub struct BoundedPool<T: Send, R: Recycle<T> = ByDefault, S: PageSource = Defau
 }
 
 /// What the lock guards. No foreign code but the page source's runs while it is held.
-struct Inside<T> {
+pub(crate) struct Inside<T> {
     /// Objects out, and rights to one that waiters were granted: at most the limit. There is a
     /// waiter only while they are as many, since every right that is given up goes to the first.
-    out: usize,
-    idle: Stack<T>,
-    slots: Slots<T>,
-    waiters: Waiters,
-    closed: bool,
-    hits: u64,
-    misses: u64,
-    created: u64,
-    dropped: u64,
-    peak: u64,
+    pub(crate) out: usize,
+    pub(crate) idle: Stack<T>,
+    pub(crate) slots: Slots<T>,
+    pub(crate) waiters: Waiters,
+    pub(crate) closed: bool,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) created: u64,
+    pub(crate) dropped: u64,
+    pub(crate) peak: u64,
 }
 
 // SAFETY: it owns the idle objects, which may go where `T` may.
@@ -353,7 +354,7 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         &self.source
     }
 
-    fn inside(&self) -> MutexGuard<'_, Inside<T>> {
+    pub(crate) fn inside(&self) -> MutexGuard<'_, Inside<T>> {
         self.state.lock()
     }
 
@@ -412,7 +413,7 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         Ok(unsafe { Guard::new(object, self) })
     }
 
-    fn place(&self) -> Result<NonNull<T>, PageError> {
+    pub(crate) fn place(&self) -> Result<NonNull<T>, PageError> {
         let mut inside = self.inside();
         let objects = inside.created - inside.dropped + 1;
         // SAFETY: the pool has one source.
@@ -472,115 +473,6 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
             }
             loom::thread::park();
         }
-    }
-}
-
-/// What a ticket needs of a pool, under its lock.
-pub(crate) struct Rights<'a> {
-    pub(crate) out: &'a mut usize,
-    pub(crate) limit: usize,
-    pub(crate) waiters: &'a mut Waiters,
-    pub(crate) closed: bool,
-}
-
-/// A right to an object, given up when it is dropped.
-struct Right<'p, T: Send, R: Recycle<T>, S: PageSource>(&'p BoundedPool<T, R, S>);
-
-impl<T: Send, R: Recycle<T>, S: PageSource> Drop for Right<'_, T, R, S> {
-    fn drop(&mut self) {
-        self.0.give_right();
-    }
-}
-
-impl<'p, T: Send, R: Recycle<T>, S: PageSource> Right<'p, T, R, S> {
-    /// A new object for it.
-    #[cold]
-    fn redeem_new(self) -> Result<BoundedPooled<'p, T, R, S>, PoolError> {
-        let pool = self.0;
-        pool.inside().slots.reserve(&pool.source)?;
-        let value = pool.recycle.create();
-        let object = pool.place()?;
-        pool.inside().misses += 1;
-        // SAFETY: a slot that nobody else has, aligned for `T`.
-        unsafe { object.write(value) };
-        core::mem::forget(self);
-        // SAFETY: written just now, ours alone; the right is the guard's.
-        Ok(unsafe { Guard::new(object, pool) })
-    }
-}
-
-/// The pool, to objects that are not out by a right: idle ones, and such as have a `Right` beside
-/// them.
-struct Bare<'p, T: Send, R: Recycle<T>, S: PageSource>(&'p BoundedPool<T, R, S>);
-
-impl<T: Send, R: Recycle<T>, S: PageSource> Shelf<T> for Bare<'_, T, R, S> {
-    type Recycle = R;
-
-    fn recycle(&self) -> &R {
-        &self.0.recycle
-    }
-
-    unsafe fn shelve(&self, object: NonNull<T>) -> bool {
-        let inside = self.0.inside();
-        !inside.closed && inside.idle.push(object)
-    }
-
-    unsafe fn vacate_dropped(&self, place: NonNull<T>) {
-        let mut inside = self.0.inside();
-        inside.dropped += 1;
-        // SAFETY: a slot of this pool's, without an object, that the caller gives up.
-        unsafe { inside.slots.give(place) };
-    }
-}
-
-/// The pool, to objects that guards have, each with a right.
-impl<T: Send, R: Recycle<T>, S: PageSource> Shelf<T> for BoundedPool<T, R, S> {
-    type Recycle = R;
-
-    fn recycle(&self) -> &R {
-        &self.recycle
-    }
-
-    unsafe fn shelve(&self, object: NonNull<T>) -> bool {
-        // SAFETY: the caller's promise.
-        let shelved = unsafe { Bare(self).shelve(object) };
-        if shelved {
-            self.give_right();
-        }
-        shelved
-    }
-
-    unsafe fn vacate_dropped(&self, place: NonNull<T>) {
-        // SAFETY: the caller's promise.
-        unsafe { Bare(self).vacate_dropped(place) };
-        self.give_right();
-    }
-}
-
-// SAFETY: a pool that is borrowed is neither moved nor dropped, so its slots stay; objects that are
-// out are in no list of its. Its lock lets objects come back on any thread.
-unsafe impl<T: Send, R: Recycle<T>, S: PageSource> Home<T> for &BoundedPool<T, R, S> {
-    unsafe fn put(&self, object: NonNull<T>) {
-        // SAFETY: the caller's promise.
-        unsafe { take_back(*self, object) };
-    }
-
-    unsafe fn vacate(&self, place: NonNull<T>) {
-        // SAFETY: the caller's promise; moved out is as good as dropped.
-        unsafe { self.vacate_dropped(place) };
-    }
-}
-
-// SAFETY: as above, for as long as there is a share.
-unsafe impl<T: Send, R: Recycle<T>, S: PageSource> Home<T> for Arc<BoundedPool<T, R, S>> {
-    unsafe fn put(&self, object: NonNull<T>) {
-        // SAFETY: the caller's promise.
-        unsafe { take_back(&**self, object) };
-    }
-
-    unsafe fn vacate(&self, place: NonNull<T>) {
-        // SAFETY: the caller's promise; moved out is as good as dropped.
-        unsafe { self.vacate_dropped(place) };
     }
 }
 

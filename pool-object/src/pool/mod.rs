@@ -16,6 +16,8 @@ pub(crate) mod magazine;
 pub(crate) mod recycle;
 pub(crate) mod returning;
 #[cfg(feature = "std")]
+pub(crate) mod rights;
+#[cfg(feature = "std")]
 pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod stack;

@@ -150,6 +150,25 @@ impl<T> Stack<T> {
         rested
     }
 
+    /// Gives the run back, and forgets all places.
+    ///
+    /// # Safety
+    /// As `reserve`.
+    pub(crate) unsafe fn release(&self, source: &impl PageSource) {
+        for end in [&self.base, &self.top, &self.low, &self.end] {
+            end.set(NonNull::dangling());
+        }
+        self.capacity.set(0);
+        if let Some(run) = self.run.take() {
+            // SAFETY: acquired from this source, as the caller promises; nothing points there now.
+            unsafe { source.release(run) };
+        }
+    }
+}
+
+/// Many at once, for depots.
+#[cfg(feature = "std")]
+impl<T> Stack<T> {
     /// Moves up to `count` places from the top to `to`, in the same order; how many.
     ///
     /// # Safety
@@ -178,20 +197,5 @@ impl<T> Stack<T> {
         // SAFETY: at most the end.
         self.top.set(unsafe { top.add(count) });
         count
-    }
-
-    /// Gives the run back, and forgets all places.
-    ///
-    /// # Safety
-    /// As `reserve`.
-    pub(crate) unsafe fn release(&self, source: &impl PageSource) {
-        for end in [&self.base, &self.top, &self.low, &self.end] {
-            end.set(NonNull::dangling());
-        }
-        self.capacity.set(0);
-        if let Some(run) = self.run.take() {
-            // SAFETY: acquired from this source, as the caller promises; nothing points there now.
-            unsafe { source.release(run) };
-        }
     }
 }

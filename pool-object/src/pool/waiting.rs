@@ -1,9 +1,10 @@
 //! Waiting for an object of a bounded pool: the ticket that threads and tasks hold, and the future.
 //! A storage file.
 
-use crate::pool::bounded::{BoundedPool, BoundedPooled, Rights};
+use crate::pool::bounded::{BoundedPool, BoundedPooled};
 use crate::pool::error::PoolError;
 use crate::pool::recycle::{ByDefault, Recycle};
+use crate::pool::rights::Rights;
 use crate::pool::waiters::{Node, Party, State};
 use crate::table::DefaultSource;
 use core::cell::UnsafeCell;

@@ -4,7 +4,6 @@ use pool_core::{Failing, Heap, PageSource, Stats};
 use pool_object::{Guard, Pool, Pooled, Recycle, ResetOn};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Op {
@@ -53,21 +52,21 @@ impl World {
 }
 
 /// An object that knows whether it is clean.
-pub struct Object<const PAD: usize> {
+pub struct Object<'w, const PAD: usize> {
     dirty: bool,
     number: u64,
     _pad: [u8; PAD],
-    world: Rc<World>,
+    world: &'w World,
 }
 
-impl<const PAD: usize> Object<PAD> {
-    fn new(world: &Rc<World>) -> Self {
+impl<'w, const PAD: usize> Object<'w, PAD> {
+    fn new(world: &'w World) -> Self {
         world.alive.set(world.alive.get() + 1);
-        Self { dirty: false, number: 7, _pad: [7; PAD], world: world.clone() }
+        Self { dirty: false, number: 7, _pad: [7; PAD], world }
     }
 }
 
-impl<const PAD: usize> Drop for Object<PAD> {
+impl<const PAD: usize> Drop for Object<'_, PAD> {
     fn drop(&mut self) {
         self.world.expect(self.number == 7, "an object is dropped once");
         self.number = 0;
@@ -76,21 +75,21 @@ impl<const PAD: usize> Drop for Object<PAD> {
     }
 }
 
-/// Hooks that panic when they are told to, and use the pool meanwhile through `Rc`s only.
-pub struct Hooks<const GET: bool>(Rc<World>);
+/// Hooks that panic when they are told to.
+pub struct Hooks<'w, const GET: bool>(&'w World);
 
-impl<const PAD: usize, const GET: bool> Recycle<Object<PAD>> for Hooks<GET> {
+impl<'w, const PAD: usize, const GET: bool> Recycle<Object<'w, PAD>> for Hooks<'w, GET> {
     const RESET: ResetOn = if GET { ResetOn::Get } else { ResetOn::Put };
-    fn create(&self) -> Object<PAD> {
+    fn create(&self) -> Object<'w, PAD> {
         self.0.call(0);
-        Object::new(&self.0)
+        Object::new(self.0)
     }
-    fn keep(&self, object: &Object<PAD>) -> bool {
+    fn keep(&self, object: &Object<'w, PAD>) -> bool {
         self.0.expect(object.number == 7, "what comes back is alive");
         self.0.call(1);
         true
     }
-    fn reset(&self, object: &mut Object<PAD>) {
+    fn reset(&self, object: &mut Object<'w, PAD>) {
         self.0.call(2);
         object.dirty = false;
     }
@@ -105,14 +104,15 @@ pub fn source(refuse: Option<u64>) -> Source {
     }
 }
 
-type TestPool<'a, const PAD: usize, const GET: bool> = Pool<Object<PAD>, Hooks<GET>, &'a Source>;
+type TestPool<'a, const PAD: usize, const GET: bool> =
+    Pool<Object<'a, PAD>, Hooks<'a, GET>, &'a Source>;
 type TestGuard<'p, 'a, const PAD: usize, const GET: bool> =
-    Pooled<'p, Object<PAD>, Hooks<GET>, &'a Source>;
+    Pooled<'p, Object<'a, PAD>, Hooks<'a, GET>, &'a Source>;
 
 /// Runs a program; everything that was not forgotten is dropped once, and all memory goes back.
 pub fn run<const PAD: usize, const GET: bool>(source: &Source, program: &[Op]) {
-    let world = Rc::new(World::default());
-    let pool: TestPool<PAD, GET> = Pool::with_in(Hooks(world.clone()), source);
+    let world = World::default();
+    let pool: TestPool<PAD, GET> = Pool::with_in(Hooks(&world), source);
     let (mut held, mut forgotten, mut bound) = (Vec::new(), 0, usize::MAX);
     for &op in program {
         let step = AssertUnwindSafe(|| step(&pool, &world, op, &mut held, &mut forgotten));
@@ -136,7 +136,7 @@ pub fn run<const PAD: usize, const GET: bool>(source: &Source, program: &[Op]) {
 
 fn step<'p, 'a, const PAD: usize, const GET: bool>(
     pool: &'p TestPool<'a, PAD, GET>,
-    world: &Rc<World>,
+    world: &'a World,
     op: Op,
     held: &mut Vec<TestGuard<'p, 'a, PAD, GET>>,
     forgotten: &mut u64,
