@@ -99,6 +99,7 @@ mod global_alloc;
 mod handle;
 mod large;
 mod magazine;
+mod pool;
 #[cfg(feature = "std")]
 mod shared;
 mod size_class;
@@ -108,6 +109,7 @@ mod stats;
 mod store;
 #[cfg(feature = "std")]
 mod sync;
+mod table;
 
 pub use block_alloc::BlockAlloc;
 pub use boxed::{BoxError, PoolBox};
@@ -128,6 +130,26 @@ pub use shared::{SharedAlloc, SharedHeap};
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
 pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};
+
+#[cfg(feature = "std")]
+pub use pool::bounded::{BoundedPool, BoundedPooled, OwnedBoundedPooled};
+pub use pool::error::{AttachError, PoolError};
+pub use pool::guard::{Guard, Home};
+#[cfg(feature = "std")]
+pub use pool::handle::{HandlePooled, PoolHandle};
+#[cfg(feature = "alloc")]
+pub use pool::local::RcPooled;
+pub use pool::local::{Pool, Pooled};
+pub use pool::recycle::{ByDefault, Recycle, ResetOn};
+#[cfg(feature = "std")]
+pub use pool::shared::{OwnedPooled, SharedPool, SharedPooled};
+pub use pool::stats::PoolStats;
+#[cfg(feature = "std")]
+pub use pool::waiting::Get;
+pub use table::error::{InsertError, TableError};
+pub use table::iter::{Drain, Iter, IterMut};
+pub use table::key::Key;
+pub use table::slot_table::{SlotTable, VacantEntry};
 
 /// The example of the crate's first page.
 #[cfg(doctest)]

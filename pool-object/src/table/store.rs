@@ -1,0 +1,535 @@
+//! Slots with tenants and without: the unsafe half of the table. A storage file.
+
+use crate::table::cursor::Cursor;
+use crate::table::directory::Directory;
+use crate::table::error::TableError;
+use crate::table::key::Key;
+use crate::table::page::{Page, RETIRED, Spot};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use pool_core::PageSource;
+
+/// The end of the list of vacant slots.
+const NONE: u32 = u32::MAX;
+/// Fresh slots that are listed at once: few, since linking a slot touches it.
+const BATCH: usize = 8;
+
+/// Marks the way that a stale key takes as unlikely; else the compiler computes the place of the
+/// value first and then asks twice whether there is one.
+#[cold]
+#[inline(always)]
+fn stale() {}
+
+/// Stores that have begun so far.
+static BEGUN: AtomicUsize = AtomicUsize::new(0);
+
+/// Where the generations of a new store begin: in the lower half of what there is, and far from
+/// those of the stores before.
+fn first_generation() -> u32 {
+    let number = BEGUN.fetch_add(1, Ordering::Relaxed) as u32;
+    // Weyl's sequence by the golden ratio: neighbours are far apart.
+    number.wrapping_mul(0x9e37_79b9) >> 1
+}
+
+/// Invariants, which `check` checks:
+/// 1. A slot below `SHAPE.slots` of a page has a tenant, an initialised value, exactly if its generation
+///    is odd, and exactly if its bit is set. `len` counts them.
+/// 2. The vacant slots whose generation is not `RETIRED` are, once each, in the list that begins at
+///    `free` and goes on in the slots' links, or are fresh: in the last page from `fresh` on.
+/// 3. Slots begin at a generation that is even, not `RETIRED`, and above that of every key of an
+///    earlier tenant of this index.
+pub(crate) struct Store<T, S: PageSource> {
+    directory: Directory<T>,
+    /// The first vacant slot's index, or `NONE`.
+    free: u32,
+    /// The first slot of the last page that has never been listed.
+    fresh: usize,
+    len: usize,
+    /// The most that `len` was, or was to be.
+    peak: usize,
+    /// The lower of `peak` and `max`: one comparison sees to both.
+    mark: usize,
+    /// Of pages that the directory has not; `RETIRED` before the first one.
+    first: u32,
+    /// The most slots that may have tenants.
+    max: usize,
+    source: S,
+}
+
+// SAFETY: the store owns its values, pages and source, all of which may go to another thread if `T`
+// and `S` may (source: clause 3). Shared it lends `&T` and `&S`, as `Sync` allows.
+unsafe impl<T: Send, S: PageSource + Send> Send for Store<T, S> {}
+// SAFETY: as above; nothing changes through `&self`.
+unsafe impl<T: Sync, S: PageSource + Sync> Sync for Store<T, S> {}
+
+impl<T, S: PageSource> Store<T, S> {
+    const SLOTS: usize = Page::<T>::SHAPE.slots;
+    const BITS: u32 = Page::<T>::SHAPE.bits;
+    const MASK: usize = Page::<T>::MASK;
+    /// So many pages have indices below `NONE`.
+    const MOST_PAGES: usize = (NONE >> Self::BITS) as usize;
+
+    pub(crate) const fn new(source: S) -> Self {
+        Self {
+            directory: Directory::new(),
+            free: NONE,
+            fresh: Self::SLOTS,
+            len: 0,
+            peak: 0,
+            mark: 0,
+            first: RETIRED,
+            max: usize::MAX,
+            source,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn peak(&self) -> usize {
+        self.peak
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.max = max;
+        self.mark = self.peak.min(max);
+    }
+
+    pub(crate) fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Slots in the pages that there are.
+    pub(crate) fn capacity(&self) -> usize {
+        Self::SLOTS * self.directory.pages().iter().filter(|page| page.is_there()).count()
+    }
+
+    /// Lets new pages begin at this generation, or the even one above.
+    pub(crate) fn set_first(&mut self, first: u32) {
+        self.first = self.first.max(first.saturating_add(1) & !1).max(2);
+    }
+
+    /// The slot of the tenant with this key.
+    #[inline(always)]
+    fn find(&self, key: Key) -> Option<Spot<T>> {
+        let page = self.directory.page(key.index() as usize >> Self::BITS)?;
+        // From all of the key's bits, not the index: saves widening that.
+        let spot = Spot { page, slot: key.to_u64() as usize & Self::MASK };
+        // SAFETY: the number is at most `MASK`, and pages are live while the directory has them.
+        let generation = unsafe { spot.generation() };
+        // Odd, as every key's, if they are equal: so there is a page, and a tenant (1).
+        if generation != key.generation() {
+            stale();
+            return None;
+        }
+        Some(spot)
+    }
+
+    /// The place of the tenant's value.
+    #[inline(always)]
+    fn find_value(&self, key: Key) -> Option<NonNull<T>> {
+        let spot = self.find(key)?;
+        // SAFETY: a tenant's slot is one of a live page.
+        Some(unsafe { spot.value() })
+    }
+
+    #[inline(always)]
+    pub(crate) fn contains(&self, key: Key) -> bool {
+        self.find(key).is_some()
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let value = self.find_value(key)?;
+        // SAFETY: a tenant is an initialised value, shared as `self` is.
+        Some(unsafe { value.as_ref() })
+    }
+
+    #[inline(always)]
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let mut value = self.find_value(key)?;
+        // SAFETY: a tenant is an initialised value, borrowed as `self` is, exclusively.
+        Some(unsafe { value.as_mut() })
+    }
+
+    /// All of them at once; `None` if one is not there or two are the same.
+    pub(crate) fn get_disjoint_mut<const N: usize>(
+        &mut self,
+        keys: [Key; N],
+    ) -> Option<[&mut T; N]> {
+        for (number, key) in keys.iter().enumerate() {
+            if keys[..number].contains(key) || !self.contains(*key) {
+                return None;
+            }
+        }
+        // Equal indices with different generations cannot both be live: so all slots differ.
+        let values = keys.map(|key| self.find_value(key).unwrap_or(NonNull::dangling()));
+        // SAFETY: each is a tenant's place (the loop looked, and nothing has changed since), no two
+        // are the same, and `self` is borrowed exclusively for as long as they are.
+        Some(values.map(|mut value| unsafe { value.as_mut() }))
+    }
+
+    /// The place of the next tenant; nothing is taken yet.
+    #[inline(always)]
+    pub(crate) fn vacant(&mut self) -> Result<Vacant<'_, T, S>, TableError> {
+        if self.len >= self.mark {
+            self.raise_peak()?;
+        }
+        if self.free == NONE {
+            self.list_fresh()?;
+        }
+        // SAFETY: a slot is listed: there was one, or `list_fresh` has listed some.
+        let key = unsafe { self.key_of_vacant() };
+        Ok(Vacant { store: self, key })
+    }
+
+    /// The first listed slot.
+    ///
+    /// # Safety
+    /// There is one.
+    #[inline(always)]
+    unsafe fn first_vacant(&self) -> Spot<T> {
+        debug_assert!(self.free != NONE);
+        // SAFETY: the list holds indices of slots of pages that there are (2).
+        let page = unsafe { self.directory.page_unchecked(self.free as usize >> Self::BITS) };
+        Spot { page, slot: self.free as usize & Self::MASK }
+    }
+
+    /// The key that the first listed slot gives its tenant.
+    ///
+    /// # Safety
+    /// There is one.
+    #[inline(always)]
+    unsafe fn key_of_vacant(&self) -> Key {
+        // SAFETY: the caller's promise.
+        let spot = unsafe { self.first_vacant() };
+        // SAFETY: a listed slot is one of a live page (2).
+        let generation = unsafe { spot.generation() };
+        Key::new(generation, self.free)
+    }
+
+    /// Moves a value into the first listed slot.
+    ///
+    /// # Safety
+    /// There is one, and `key` is what `key_of_vacant` says.
+    #[inline(always)]
+    unsafe fn fill(&mut self, key: Key, value: T) -> &mut T {
+        // SAFETY: the caller's promise.
+        let spot = unsafe { self.first_vacant() };
+        // SAFETY: a listed slot is one of a live page, vacant, and linked (2).
+        self.free = unsafe { spot.next() };
+        self.len += 1;
+        // SAFETY: as above.
+        unsafe { spot.set_live() };
+        // SAFETY: as above; the key's generation is odd, and one above that of the slot.
+        unsafe { spot.set_generation(key.generation()) };
+        // SAFETY: as above.
+        let mut place = unsafe { spot.value() };
+        // SAFETY: a slot without a tenant is free to be written, and aligned for `T`.
+        unsafe { place.write(value) };
+        // SAFETY: written just now, and borrowed as `self` is, exclusively.
+        unsafe { place.as_mut() }
+    }
+
+    /// Takes the tenant out.
+    #[inline(always)]
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
+        let spot = self.find(key)?;
+        // SAFETY: `find` found a tenant there.
+        Some(unsafe { self.vacate(spot, key) })
+    }
+
+    /// Takes the tenant of this slot out.
+    ///
+    /// # Safety
+    /// The slot of this store's has the tenant `key`.
+    #[inline(always)]
+    unsafe fn vacate(&mut self, spot: Spot<T>, key: Key) -> T {
+        // SAFETY: a tenant's slot is one of a live page.
+        let place = unsafe { spot.value() };
+        // SAFETY: a tenant is an initialised value; from here on the slot counts as vacant.
+        let value = unsafe { place.read() };
+        let generation = key.generation().wrapping_add(1);
+        self.len -= 1;
+        // SAFETY: as above.
+        unsafe { spot.clear_live() };
+        // SAFETY: as above. After the last one this is `RETIRED`, which no key has.
+        unsafe { spot.set_generation(generation) };
+        if generation != RETIRED {
+            // SAFETY: as above, and the value was taken out.
+            unsafe { spot.set_next(self.free) };
+            self.free = key.index();
+        }
+        value
+    }
+
+    /// Takes all tenants out, one after another.
+    pub(crate) fn draining(&mut self) -> Draining<'_, T, S> {
+        Draining { cursor: self.cursor(), store: self }
+    }
+
+    /// Takes out those that `wanted` refuses, after it has.
+    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(Key, &mut T) -> bool) {
+        let mut cursor = self.cursor();
+        // SAFETY: slots may be vacated here, but no page is opened or closed.
+        while let Some(place) = unsafe { cursor.next() } {
+            // SAFETY: the cursor comes to each tenant once, and nobody else takes any out.
+            let key = unsafe { place.key() };
+            // SAFETY: a tenant's slot is one of a live page.
+            let mut value = unsafe { place.spot.value() };
+            // SAFETY: as above; borrowed until `wanted` returns, while `self` is, exclusively.
+            if !wanted(key, unsafe { value.as_mut() }) {
+                // SAFETY: as above. The tenant is dropped when it is none any more.
+                drop(unsafe { self.vacate(place.spot, key) });
+            }
+        }
+    }
+
+    /// Where all tenants are, in the order of their slots.
+    #[inline]
+    pub(crate) fn cursor(&self) -> Cursor<T> {
+        Cursor::new(self.directory.pages())
+    }
+
+    /// Makes the peak one higher, if so many values may be.
+    #[cold]
+    #[inline(never)]
+    fn raise_peak(&mut self) -> Result<(), TableError> {
+        if self.len >= self.max {
+            return Err(TableError::Full { live: self.len, limit: self.max });
+        }
+        self.peak = self.peak.max(self.len + 1);
+        self.mark = self.peak.min(self.max);
+        Ok(())
+    }
+
+    /// Lists some slots that have never been, of a new page if need be. After an error nothing
+    /// has changed, and otherwise at least one is listed.
+    #[cold]
+    #[inline(never)]
+    fn list_fresh(&mut self) -> Result<(), TableError> {
+        if self.fresh == Self::SLOTS {
+            self.add_page()?;
+        }
+        if self.free != NONE {
+            return Ok(());
+        }
+        let number = self.directory.len() - 1;
+        let page = self.directory.pages()[number];
+        let end = Self::SLOTS.min(self.fresh + BATCH);
+        // SAFETY: fresh slots are vacant, not listed, and in the last page (2).
+        unsafe { self.list(page, number, self.fresh..end) };
+        self.fresh = end;
+        Ok(())
+    }
+
+    /// Lists these slots of a page, the first one first.
+    ///
+    /// # Safety
+    /// The page with this number is there; the slots have no tenants and are not listed.
+    unsafe fn list(&mut self, page: Page<T>, number: usize, slots: core::ops::Range<usize>) {
+        for slot in slots.rev() {
+            // SAFETY: the caller's promise.
+            unsafe { Spot { page, slot }.set_next(self.free) };
+            self.free = (number << Self::BITS | slot) as u32;
+        }
+    }
+
+    /// One more page: where one was given back, whose slots are listed then, or at the end, where
+    /// they are fresh.
+    fn add_page(&mut self) -> Result<(), TableError> {
+        if let Some(number) = self.gap() {
+            let page = Page::open(&self.source, self.directory.firsts()[number])?;
+            self.directory.set(number, page, RETIRED);
+            // SAFETY: all slots of a new page are vacant and not listed. None counts as fresh,
+            // even if the page is the last: `fresh` is `SLOTS`.
+            unsafe { self.list(page, number, 0..Self::SLOTS) };
+            return Ok(());
+        }
+        if self.directory.len() >= Self::MOST_PAGES {
+            return Err(TableError::Full { live: self.len, limit: Self::MOST_PAGES * Self::SLOTS });
+        }
+        if self.first == RETIRED {
+            self.set_first(first_generation());
+        }
+        // SAFETY: a store has one source for its whole life.
+        unsafe { self.directory.reserve(&self.source) }?;
+        let page = Page::open(&self.source, self.first)?;
+        self.directory.push(page);
+        self.fresh = 0;
+        Ok(())
+    }
+
+    /// The number of a page that was given back and may be had again.
+    fn gap(&self) -> Option<usize> {
+        let entries = self.directory.pages().iter().zip(self.directory.firsts());
+        entries
+            .enumerate()
+            .find(|(_, (page, first))| !page.is_there() && **first != RETIRED)
+            .map(|(number, _)| number)
+    }
+
+    /// Gives back pages without tenants; their bytes.
+    pub(crate) fn shrink(&mut self) -> usize {
+        let (mut bytes, pages) = (0, self.directory.len());
+        for number in 0..pages {
+            let page = self.directory.pages()[number];
+            // SAFETY: the directory's page, if it is there.
+            if !page.is_there() || unsafe { Self::has_tenant(page) } {
+                continue;
+            }
+            // SAFETY: the directory's page.
+            let first = unsafe { Self::highest_generation(page) };
+            self.directory.set(number, Page::absent(), first);
+            // SAFETY: opened with this source, without tenants, and the directory has forgotten it;
+            // its slots leave the list below, before anything looks at that.
+            bytes += unsafe { page.close(&self.source) };
+            if number + 1 == pages {
+                self.fresh = Self::SLOTS;
+            }
+        }
+        self.first = self.directory.forget_last(self.first);
+        self.list_all();
+        // SAFETY: a store has one source for its whole life.
+        bytes + unsafe { self.directory.release_if_empty(&self.source) }
+    }
+
+    /// Lists anew all vacant slots that are not fresh, the first one first.
+    fn list_all(&mut self) {
+        self.free = NONE;
+        for number in (0..self.directory.len()).rev() {
+            let page = self.directory.pages()[number];
+            for slot in (0..self.listable(number)).rev() {
+                // SAFETY: a slot of the directory's page, or of none.
+                let generation = unsafe { Spot { page, slot }.generation() };
+                if generation % 2 == 0 && generation != RETIRED {
+                    // SAFETY: not `RETIRED`, so in a page; even, so vacant; and nothing of this
+                    // page has been listed yet but slots behind it.
+                    unsafe { self.list(page, number, slot..slot + 1) };
+                }
+            }
+        }
+    }
+
+    /// Slots of the page with this number that are not fresh.
+    fn listable(&self, number: usize) -> usize {
+        if number + 1 == self.directory.len() { self.fresh } else { Self::SLOTS }
+    }
+
+    /// Whether a slot of the page has a tenant.
+    ///
+    /// # Safety
+    /// The page is live.
+    unsafe fn has_tenant(page: Page<T>) -> bool {
+        // SAFETY: the numbers are below `SLOTS`.
+        (0..Self::SLOTS).any(|slot| unsafe { Spot { page, slot }.is_live() })
+    }
+
+    /// The highest generation of the page's slots; `RETIRED` if one is.
+    ///
+    /// # Safety
+    /// The page is live.
+    unsafe fn highest_generation(page: Page<T>) -> u32 {
+        // SAFETY: the numbers are below `SLOTS`.
+        let generations = (0..Self::SLOTS).map(|slot| unsafe { Spot { page, slot }.generation() });
+        let (lowest, highest) =
+            generations.fold((u32::MAX, 0), |(low, high), one| (low.min(one), high.max(one)));
+        if lowest == RETIRED { RETIRED } else { highest }
+    }
+
+    /// Looks at every invariant; for tests, in time O(slots).
+    pub(crate) fn check(&self) {
+        let (mut live, mut vacant) = (0, 0);
+        for (number, &page) in self.directory.pages().iter().enumerate() {
+            for slot in (0..=Self::MASK).filter(|_| page.is_there()) {
+                // SAFETY: the number is at most `MASK`, and the page is live.
+                let generation = unsafe { Spot { page, slot }.generation() };
+                // SAFETY: as above.
+                assert_eq!(generation % 2 == 1, unsafe { Spot { page, slot }.is_live() });
+                assert!(slot < Self::SLOTS || generation == RETIRED);
+                let is_vacant = generation % 2 == 0 && generation != RETIRED;
+                live += generation as usize % 2;
+                vacant += usize::from(is_vacant && slot < self.listable(number));
+            }
+        }
+        assert_eq!(live, self.len);
+        self.check_list(vacant);
+    }
+
+    fn check_list(&self, vacant: usize) {
+        let mut free = self.free;
+        for _ in 0..vacant {
+            let page = self.directory.pages()[free as usize >> Self::BITS];
+            let spot = Spot { page, slot: free as usize & Self::MASK };
+            assert!(page.is_there() && spot.slot < Self::SLOTS);
+            // SAFETY: just looked.
+            let generation = unsafe { spot.generation() };
+            assert!(generation % 2 == 0 && generation != RETIRED);
+            // SAFETY: as above; listed slots are linked.
+            free = unsafe { spot.next() };
+        }
+        assert_eq!(free, NONE, "the list has exactly the vacant slots");
+    }
+}
+
+/// A store with a vacant slot listed.
+pub(crate) struct Vacant<'a, T, S: PageSource> {
+    store: &'a mut Store<T, S>,
+    /// What `key_of_vacant` says, for as long as the store is borrowed here.
+    key: Key,
+}
+
+impl<'a, T, S: PageSource> Vacant<'a, T, S> {
+    #[inline(always)]
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    #[inline(always)]
+    pub(crate) fn fill(self, value: T) -> &'a mut T {
+        // SAFETY: `vacant` found a listed slot, and the store has been borrowed since.
+        unsafe { self.store.fill(self.key, value) }
+    }
+}
+
+/// Takes all tenants of a store out.
+pub(crate) struct Draining<'a, T, S: PageSource> {
+    store: &'a mut Store<T, S>,
+    /// Made when the borrow began.
+    cursor: Cursor<T>,
+}
+
+impl<T, S: PageSource> Draining<'_, T, S> {
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<(Key, T)> {
+        // SAFETY: the store is borrowed here, and no page is opened or closed.
+        let place = unsafe { self.cursor.next() }?;
+        // SAFETY: the cursor comes to each tenant once, and only this takes any out.
+        let key = unsafe { place.key() };
+        // SAFETY: as above.
+        let value = unsafe { self.store.vacate(place.spot, key) };
+        Some((key, value))
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.store.len
+    }
+}
+
+impl<T, S: PageSource> Drop for Store<T, S> {
+    /// Gives all memory back. Values that are still there are not dropped: the table does that before.
+    fn drop(&mut self) {
+        for page in self.directory.pages().iter().filter(|page| page.is_there()) {
+            // SAFETY: opened with this source; nobody looks at the directory's copy after this.
+            unsafe { page.close(&self.source) };
+        }
+        // SAFETY: a store has one source for its whole life.
+        unsafe { self.directory.release(&self.source) };
+    }
+}
