@@ -1,4 +1,19 @@
 //! Partial packets and reassembly.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+mod block;
+mod error;
 pub mod frame;
+mod packet;
+mod slots;
+mod touch;
+
+pub use error::{ReadError, Refused};
+pub use packet::{Batch, Conn, PacketRing, PacketRingBuilder, PacketStats, Policy};
+
+/// Where memory comes from unless told otherwise.
+#[cfg(feature = "std")]
+pub type DefaultSource = pool_core::Global;
+/// Where memory comes from unless told otherwise.
+#[cfg(not(feature = "std"))]
+pub type DefaultSource = &'static pool_core::Fixed<'static>;

@@ -1,0 +1,16 @@
+//! The packet ring: one scratch to read into, one store for what is not whole yet.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod chunks;
+mod config;
+mod entries;
+mod records;
+mod ring;
+mod stats;
+mod store;
+
+pub use batch::Batch;
+pub use config::{PacketRingBuilder, Policy};
+pub use ring::{Conn, PacketRing};
+pub use stats::PacketStats;

@@ -1,0 +1,222 @@
+//! `Chunks`: equal pieces of one region, in chains.
+//!
+//! A chain is named by its **last** chunk, whose link leads to the first: so appending, and giving
+//! a whole chain back, take the same time however long it is.
+#![forbid(unsafe_code)]
+
+use super::records::Records;
+use crate::slots::NONE;
+use pool_core::{PageBytes, PageError, PageSource, Request};
+
+/// Bytes of a chunk's link.
+pub(crate) const LINK: usize = 4;
+
+/// All chunks, and which of them are free.
+pub(crate) struct Chunks<S: PageSource> {
+    data: PageBytes<S>,
+    /// For each chunk of a chain the next one, for the last the first; for free ones the next free
+    /// one.
+    next: Records<S, 1>,
+    /// log2 of a chunk's bytes.
+    shift: u32,
+    count: u32,
+    /// Chunks below this were used at least once; those above are free, too.
+    carved: u32,
+    /// The free chunk given back last.
+    free: u32,
+}
+
+impl<S: PageSource + Clone> Chunks<S> {
+    /// `count` chunks of `1 << shift` bytes.
+    pub(crate) fn new(source: &S, shift: u32, count: u32) -> Result<Self, PageError> {
+        let bytes = (count as usize).checked_shl(shift).unwrap_or(usize::MAX);
+        let data = source.clone().pages(Request::new(bytes).zeroed())?.into_bytes();
+        let next = Records::new(source.clone(), count)?;
+        Ok(Self { data, next, shift, count, carved: 0, free: NONE })
+    }
+}
+
+impl<S: PageSource> Chunks<S> {
+    /// Bytes of its pages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len() + self.next.bytes()
+    }
+
+    /// Bytes of a chunk.
+    #[inline(always)]
+    pub(crate) const fn size(&self) -> usize {
+        1 << self.shift
+    }
+
+    /// Chunks for `len` bytes.
+    #[inline(always)]
+    pub(crate) const fn needed(&self, len: usize) -> usize {
+        len.div_ceil(self.size())
+    }
+
+    #[inline(always)]
+    fn chunk(&self, chunk: u32) -> &[u8] {
+        let at = (chunk as usize) << self.shift;
+        &self.data[at..][..self.size()]
+    }
+
+    #[inline(always)]
+    fn chunk_mut(&mut self, chunk: u32) -> &mut [u8] {
+        let (at, size) = ((chunk as usize) << self.shift, self.size());
+        &mut self.data[at..][..size]
+    }
+
+    #[inline(always)]
+    fn next(&self, chunk: u32) -> u32 {
+        self.next.get(chunk, 0)
+    }
+
+    /// A free chunk. The budget knows that there is one.
+    #[inline(always)]
+    fn take(&mut self) -> u32 {
+        let chunk = self.free;
+        if chunk != NONE {
+            self.free = self.next(chunk);
+            return chunk;
+        }
+        debug_assert!(self.carved < self.count, "the budget allows more than there are");
+        let chunk = self.carved;
+        self.carved += 1;
+        chunk
+    }
+
+    /// Stores `bytes`, which are not empty, and returns the chain.
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> u32 {
+        let first = self.take();
+        let (head, rest) = bytes.split_at(bytes.len().min(self.size()));
+        self.chunk_mut(first)[..head.len()].copy_from_slice(head);
+        self.extend(first, first, rest)
+    }
+
+    /// Stores `bytes` behind the chain of `len` bytes, and returns what it is called now.
+    pub(crate) fn append(&mut self, last: u32, len: usize, bytes: &[u8]) -> u32 {
+        let first = self.next(last);
+        let filled = self.tail_len(len);
+        let (here, rest) = bytes.split_at(bytes.len().min(self.size() - filled));
+        self.chunk_mut(last)[filled..][..here.len()].copy_from_slice(here);
+        self.extend(first, last, rest)
+    }
+
+    /// Stores `bytes` in new chunks behind `last`, closes the ring, and returns its last chunk.
+    #[inline]
+    fn extend(&mut self, first: u32, mut last: u32, bytes: &[u8]) -> u32 {
+        for part in bytes.chunks(self.size()) {
+            let chunk = self.take();
+            self.next.set(last, 0, chunk);
+            last = chunk;
+            self.chunk_mut(chunk)[..part.len()].copy_from_slice(part);
+        }
+        self.next.set(last, 0, first);
+        last
+    }
+
+    /// Copies the chain's bytes, as many as `out` has, to `out`.
+    #[inline]
+    pub(crate) fn copy_to(&self, last: u32, out: &mut [u8]) {
+        let mut chunk = last;
+        for part in out.chunks_mut(self.size()) {
+            chunk = self.next(chunk);
+            part.copy_from_slice(&self.chunk(chunk)[..part.len()]);
+        }
+    }
+
+    /// Gives the chain back.
+    #[inline]
+    pub(crate) fn release(&mut self, last: u32) {
+        let first = self.next(last);
+        self.next.set(last, 0, self.free);
+        self.free = first;
+    }
+
+    /// Bytes in the last chunk of a chain of `len` bytes, which is not 0.
+    #[inline(always)]
+    const fn tail_len(&self, len: usize) -> usize {
+        (len - 1) % self.size() + 1
+    }
+
+    /// The bytes of a chain's first chunk.
+    #[inline]
+    pub(crate) fn head(&self, last: u32, len: usize) -> &[u8] {
+        &self.chunk(self.next(last))[..len.min(self.size())]
+    }
+
+    /// The bytes of its last chunk.
+    #[inline]
+    pub(crate) fn tail(&self, last: u32, len: usize) -> &[u8] {
+        &self.chunk(last)[..self.tail_len(len)]
+    }
+
+    /// The chain's first chunk.
+    #[inline(always)]
+    pub(crate) fn first(&self, last: u32) -> u32 {
+        self.next(last)
+    }
+
+    /// A byte in each line of a chunk's first 256 bytes, and the chunk's link, for those who want
+    /// them in a cache.
+    #[inline(always)]
+    pub(crate) fn places(&self, chunk: u32) -> impl Iterator<Item = &u8> {
+        let at = (chunk as usize) << self.shift;
+        let lines = (0..self.size().min(256)).step_by(64);
+        lines.filter_map(move |line| self.data.get(at + line)).chain(self.next.place(chunk))
+    }
+
+    /// The number of free chunks, counted one by one.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn count_free(&self) -> usize {
+        let mut free = (self.count - self.carved) as usize;
+        let mut chunk = self.free;
+        while chunk != NONE {
+            assert!(chunk < self.carved, "a free chunk that was never used");
+            free += 1;
+            assert!(free <= self.count as usize, "a circle of free chunks");
+            chunk = self.next(chunk);
+        }
+        free
+    }
+
+    /// All chunks.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) const fn count(&self) -> usize {
+        self.count as usize
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use pool_core::Heap;
+
+    #[test]
+    fn chains_of_every_length_come_back_as_they_were() {
+        let heap = Heap::new();
+        let mut chunks = Chunks::new(&&heap, 6, 20).unwrap();
+        let bytes: Vec<u8> = (0..400).map(|n| n as u8).collect();
+        for len in [1, 63, 64, 65, 128, 129, 400] {
+            for cut in [1, 64, 65, 127, 399] {
+                let cut = cut.min(len);
+                let other = chunks.put(&bytes[..cut]);
+                let mut chain = chunks.put(&bytes[..cut]);
+                if cut < len {
+                    chain = chunks.append(chain, cut, &bytes[cut..len]);
+                }
+                assert_eq!(chunks.head(chain, len), &bytes[..len.min(64)]);
+                let tail = chunks.tail(chain, len);
+                assert_eq!(tail, &bytes[len - tail.len()..len]);
+                let mut out = vec![0; len];
+                chunks.copy_to(chain, &mut out);
+                assert_eq!(out, bytes[..len]);
+                chunks.release(other);
+                assert_eq!(chunks.count_free(), 20 - chunks.needed(len));
+                chunks.release(chain);
+                assert_eq!(chunks.count_free(), 20);
+            }
+        }
+    }
+}
