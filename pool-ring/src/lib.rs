@@ -6,6 +6,7 @@ mod error;
 pub mod frame;
 mod packet;
 mod slots;
+mod table;
 mod touch;
 
 pub use error::{ReadError, Refused};

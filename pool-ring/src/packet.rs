@@ -5,7 +5,6 @@ mod batch;
 mod chunks;
 mod config;
 mod entries;
-mod records;
 mod ring;
 mod stats;
 mod store;

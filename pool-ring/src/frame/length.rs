@@ -131,7 +131,7 @@ impl LengthPrefix {
     }
 
     /// The value at the front of `field`, and the bytes that it takes.
-    #[inline]
+    #[inline(always)]
     fn value(&self, field: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
         /// Reads an integer in the byte order asked for.
         macro_rules! read {
@@ -158,7 +158,7 @@ impl LengthPrefix {
     }
 
     /// What the header at the front of `bytes` says.
-    #[inline]
+    #[inline(always)]
     fn header(&self, bytes: &[u8]) -> Result<Header, FrameError> {
         let field = bytes.get(self.offset..).unwrap_or(&[]);
         let Some((value, width)) = self.value(field)? else { return Ok(Header::Short) };

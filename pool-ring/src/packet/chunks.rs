@@ -4,21 +4,23 @@
 //! a whole chain back, take the same time however long it is.
 #![forbid(unsafe_code)]
 
-use super::records::Records;
 use crate::slots::NONE;
-use pool_core::{PageBytes, PageError, PageSource, Request};
+use crate::table::Table;
+use pool_core::{PageError, PageSource};
 
 /// Bytes of a chunk's link.
 pub(crate) const LINK: usize = 4;
 
 /// All chunks, and which of them are free.
 pub(crate) struct Chunks<S: PageSource> {
-    data: PageBytes<S>,
+    data: Table<u8, S>,
     /// For each chunk of a chain the next one, for the last the first; for free ones the next free
     /// one.
-    next: Records<S, 1>,
+    next: Table<u32, S>,
     /// log2 of a chunk's bytes.
     shift: u32,
+    /// A chunk's bytes.
+    size: usize,
     count: u32,
     /// Chunks below this were used at least once; those above are free, too.
     carved: u32,
@@ -30,28 +32,28 @@ impl<S: PageSource + Clone> Chunks<S> {
     /// `count` chunks of `1 << shift` bytes.
     pub(crate) fn new(source: &S, shift: u32, count: u32) -> Result<Self, PageError> {
         let bytes = (count as usize).checked_shl(shift).unwrap_or(usize::MAX);
-        let data = source.clone().pages(Request::new(bytes).zeroed())?.into_bytes();
-        let next = Records::new(source.clone(), count)?;
-        Ok(Self { data, next, shift, count, carved: 0, free: NONE })
+        let data = Table::new(source.clone(), bytes)?;
+        let next = Table::new(source.clone(), count as usize)?;
+        Ok(Self { data, next, shift, size: 1 << shift, count, carved: 0, free: NONE })
     }
 }
 
 impl<S: PageSource> Chunks<S> {
     /// Bytes of its pages.
     pub(crate) fn bytes(&self) -> usize {
-        self.data.len() + self.next.bytes()
+        self.data.bytes() + self.next.bytes()
     }
 
     /// Bytes of a chunk.
     #[inline(always)]
     pub(crate) const fn size(&self) -> usize {
-        1 << self.shift
+        self.size
     }
 
     /// Chunks for `len` bytes.
     #[inline(always)]
     pub(crate) const fn needed(&self, len: usize) -> usize {
-        len.div_ceil(self.size())
+        (len + self.size - 1) >> self.shift
     }
 
     #[inline(always)]
@@ -68,7 +70,7 @@ impl<S: PageSource> Chunks<S> {
 
     #[inline(always)]
     fn next(&self, chunk: u32) -> u32 {
-        self.next.get(chunk, 0)
+        self.next[chunk as usize]
     }
 
     /// A free chunk. The budget knows that there is one.
@@ -85,13 +87,24 @@ impl<S: PageSource> Chunks<S> {
         chunk
     }
 
-    /// Stores `bytes`, which are not empty, and returns the chain.
+    /// Stores `bytes`, which are not empty, and returns the chain and its first chunk.
     #[inline]
-    pub(crate) fn put(&mut self, bytes: &[u8]) -> u32 {
+    pub(crate) fn put(&mut self, mut bytes: &[u8]) -> (u32, u32) {
         let first = self.take();
-        let (head, rest) = bytes.split_at(bytes.len().min(self.size()));
-        self.chunk_mut(first)[..head.len()].copy_from_slice(head);
-        self.extend(first, first, rest)
+        let mut chunk = first;
+        while let Some((part, rest)) = bytes.split_at_checked(self.size) {
+            self.chunk_mut(chunk).copy_from_slice(part);
+            if rest.is_empty() {
+                self.next[chunk as usize] = first;
+                return (chunk, first);
+            }
+            let next = self.take();
+            self.next[chunk as usize] = next;
+            (chunk, bytes) = (next, rest);
+        }
+        self.chunk_mut(chunk)[..bytes.len()].copy_from_slice(bytes);
+        self.next[chunk as usize] = first;
+        (chunk, first)
     }
 
     /// Stores `bytes` behind the chain of `len` bytes, and returns what it is called now.
@@ -104,40 +117,42 @@ impl<S: PageSource> Chunks<S> {
     }
 
     /// Stores `bytes` in new chunks behind `last`, closes the ring, and returns its last chunk.
-    #[inline]
     fn extend(&mut self, first: u32, mut last: u32, bytes: &[u8]) -> u32 {
         for part in bytes.chunks(self.size()) {
             let chunk = self.take();
-            self.next.set(last, 0, chunk);
+            self.next[last as usize] = chunk;
             last = chunk;
             self.chunk_mut(chunk)[..part.len()].copy_from_slice(part);
         }
-        self.next.set(last, 0, first);
+        self.next[last as usize] = first;
         last
     }
 
     /// Copies the chain's bytes, as many as `out` has, to `out`.
     #[inline]
-    pub(crate) fn copy_to(&self, last: u32, out: &mut [u8]) {
-        let mut chunk = last;
-        for part in out.chunks_mut(self.size()) {
+    pub(crate) fn copy_to(&self, last: u32, mut out: &mut [u8]) {
+        let mut chunk = self.next(last);
+        while out.len() > self.size {
+            let (part, rest) = out.split_at_mut(self.size);
+            part.copy_from_slice(self.chunk(chunk));
             chunk = self.next(chunk);
-            part.copy_from_slice(&self.chunk(chunk)[..part.len()]);
+            out = rest;
         }
+        out.copy_from_slice(&self.chunk(chunk)[..out.len()]);
     }
 
     /// Gives the chain back.
     #[inline]
     pub(crate) fn release(&mut self, last: u32) {
         let first = self.next(last);
-        self.next.set(last, 0, self.free);
+        self.next[last as usize] = self.free;
         self.free = first;
     }
 
     /// Bytes in the last chunk of a chain of `len` bytes, which is not 0.
     #[inline(always)]
     const fn tail_len(&self, len: usize) -> usize {
-        (len - 1) % self.size() + 1
+        ((len - 1) & (self.size - 1)) + 1
     }
 
     /// The bytes of a chain's first chunk.
@@ -152,19 +167,14 @@ impl<S: PageSource> Chunks<S> {
         &self.chunk(last)[..self.tail_len(len)]
     }
 
-    /// The chain's first chunk.
+    /// Asks for a chunk's first 256 bytes, and its link.
     #[inline(always)]
-    pub(crate) fn first(&self, last: u32) -> u32 {
-        self.next(last)
-    }
-
-    /// A byte in each line of a chunk's first 256 bytes, and the chunk's link, for those who want
-    /// them in a cache.
-    #[inline(always)]
-    pub(crate) fn places(&self, chunk: u32) -> impl Iterator<Item = &u8> {
+    pub(crate) fn prefetch(&self, chunk: u32) {
         let at = (chunk as usize) << self.shift;
-        let lines = (0..self.size().min(256)).step_by(64);
-        lines.filter_map(move |line| self.data.get(at + line)).chain(self.next.place(chunk))
+        for line in (0..self.size().min(256)).step_by(64) {
+            self.data.get(at + line).map(crate::touch::prefetch);
+        }
+        self.next.get(chunk as usize).map(crate::touch::prefetch);
     }
 
     /// The number of free chunks, counted one by one.
@@ -201,8 +211,8 @@ mod tests {
         for len in [1, 63, 64, 65, 128, 129, 400] {
             for cut in [1, 64, 65, 127, 399] {
                 let cut = cut.min(len);
-                let other = chunks.put(&bytes[..cut]);
-                let mut chain = chunks.put(&bytes[..cut]);
+                let (other, _) = chunks.put(&bytes[..cut]);
+                let (mut chain, _) = chunks.put(&bytes[..cut]);
                 if cut < len {
                     chain = chunks.append(chain, cut, &bytes[cut..len]);
                 }

@@ -1,30 +1,12 @@
 //! `Entries`: who has a partial, since when, and in which order they are to go.
 #![forbid(unsafe_code)]
 
-use super::records::Records;
 use crate::slots::NONE;
+use crate::table::{Entry, Table};
 use pool_core::{PageError, PageSource};
 
-/// Words of an entry.
-mod field {
-    /// The name of its chain, `NONE` without, or with the highest bit the number of its block.
-    pub(super) const FORM: usize = 0;
-    /// Bytes of the partial; with the highest bit, nobody has looked whether it has whole frames.
-    pub(super) const LEN: usize = 1;
-    /// The connection, as its owner calls it.
-    pub(super) const TOKEN: usize = 2;
-    /// Tells its owner from others that had this entry; 0 if nobody has it, inverted in notes.
-    pub(super) const GENERATION: usize = 3;
-    /// When the partial began.
-    pub(super) const STAMP: usize = 4;
-    /// The one before it in its list.
-    pub(super) const PREV: usize = 5;
-    /// The one behind it in its list, of the free ones, or of the notes.
-    pub(super) const NEXT: usize = 6;
-}
-
 /// Bytes of an entry.
-pub(crate) const ENTRY: usize = Records::<pool_core::Fixed<'static>, 7>::SIZE;
+pub(crate) const ENTRY: usize = size_of::<Entry>();
 
 /// Lists that entries with partials can be in.
 pub(crate) const LISTS: usize = 63;
@@ -50,7 +32,7 @@ pub(crate) enum Form {
 
 /// The table.
 pub(crate) struct Entries<S: PageSource> {
-    table: Records<S, 7>,
+    table: Table<Entry, S>,
     count: u32,
     /// Entries below this were used at least once.
     carved: u32,
@@ -69,7 +51,7 @@ impl<S: PageSource> Entries<S> {
     /// Room for `count` entries.
     pub(crate) fn new(source: S, count: u32) -> Result<Self, PageError> {
         Ok(Self {
-            table: Records::new(source, count)?,
+            table: Table::new(source, count as usize)?,
             count,
             carved: 0,
             free: NONE,
@@ -93,14 +75,13 @@ impl<S: PageSource> Entries<S> {
     /// Whether this entry is that connection's.
     #[inline(always)]
     pub(crate) fn is(&self, entry: u32, generation: u32, token: u32) -> bool {
-        entry < self.carved
-            && self.table.get(entry, field::GENERATION) == generation
-            && self.table.get(entry, field::TOKEN) == token
+        let entry = self.table.get(entry as usize);
+        entry.is_some_and(|entry| entry.generation == generation && entry.token == token)
     }
 
     #[inline(always)]
     pub(crate) fn form(&self, entry: u32) -> Form {
-        match self.table.get(entry, field::FORM) {
+        match self.table[entry as usize].form {
             NONE => Form::Empty,
             block if block & BLOCK != 0 => Form::Block(block & !BLOCK),
             chain => Form::Chain(chain),
@@ -109,47 +90,47 @@ impl<S: PageSource> Entries<S> {
 
     #[inline(always)]
     pub(crate) fn len(&self, entry: u32) -> usize {
-        (self.table.get(entry, field::LEN) & !UNSEEN) as usize
+        (self.table[entry as usize].len & !UNSEEN) as usize
     }
 
     /// How many of its bytes are known to be no whole frame: all, or none.
     #[inline(always)]
     pub(crate) fn seen(&self, entry: u32) -> usize {
-        let len = self.table.get(entry, field::LEN);
+        let len = self.table[entry as usize].len;
         if len & UNSEEN == 0 { len as usize } else { 0 }
     }
 
     /// Says that nobody has looked whether it has whole frames.
     pub(crate) fn set_unseen(&mut self, entry: u32) {
-        let len = self.table.get(entry, field::LEN);
-        self.table.set(entry, field::LEN, len | UNSEEN);
+        let len = self.table[entry as usize].len;
+        self.table[entry as usize].len = len | UNSEEN;
     }
 
     #[inline(always)]
     pub(crate) fn token(&self, entry: u32) -> u32 {
-        self.table.get(entry, field::TOKEN)
+        self.table[entry as usize].token
     }
 
     #[inline(always)]
     pub(crate) fn stamp(&self, entry: u32) -> u32 {
-        self.table.get(entry, field::STAMP)
+        self.table[entry as usize].stamp
     }
 
     #[inline(always)]
     pub(crate) fn set_stamp(&mut self, entry: u32, stamp: u32) {
-        self.table.set(entry, field::STAMP, stamp);
+        self.table[entry as usize].stamp = stamp;
     }
 
     /// Says where its bytes are, and how many, less than [`MAX_PARTIAL`].
     #[inline(always)]
     pub(crate) fn set_form(&mut self, entry: u32, form: Form, len: usize) {
-        let word = match form {
+        let entry = &mut self.table[entry as usize];
+        entry.form = match form {
             Form::Empty => NONE,
             Form::Chain(last) => last,
             Form::Block(block) => block | BLOCK,
         };
-        self.table.set(entry, field::FORM, word);
-        self.table.set(entry, field::LEN, len as u32);
+        entry.len = len as u32;
     }
 
     /// The entry that [`take`](Self::take) will return. An unreported note makes room if need be;
@@ -176,17 +157,14 @@ impl<S: PageSource> Entries<S> {
     #[inline(always)]
     pub(crate) fn take(&mut self, token: u32, generation: u32, stamp: u32) -> u32 {
         let (entry, _) = self.peek();
+        let place = &mut self.table[entry as usize];
         if self.free == NONE {
             self.carved += 1;
         } else {
-            self.free = self.table.get(entry, field::NEXT);
+            self.free = place.next;
         }
         self.live += 1;
-        self.table.set(entry, field::FORM, NONE);
-        self.table.set(entry, field::LEN, 0);
-        self.table.set(entry, field::TOKEN, token);
-        self.table.set(entry, field::GENERATION, generation);
-        self.table.set(entry, field::STAMP, stamp);
+        *place = Entry { form: NONE, len: 0, token, generation, stamp, prev: NONE, next: NONE };
         entry
     }
 
@@ -199,8 +177,8 @@ impl<S: PageSource> Entries<S> {
 
     #[inline(always)]
     fn put_free(&mut self, entry: u32) {
-        self.table.set(entry, field::GENERATION, 0);
-        self.table.set(entry, field::NEXT, self.free);
+        self.table[entry as usize].generation = 0;
+        self.table[entry as usize].next = self.free;
         self.free = entry;
     }
 
@@ -208,8 +186,8 @@ impl<S: PageSource> Entries<S> {
     pub(crate) fn note(&mut self, entry: u32) {
         self.live -= 1;
         self.noted += 1;
-        let generation = self.table.get(entry, field::GENERATION);
-        self.table.set(entry, field::GENERATION, !generation);
+        let generation = self.table[entry as usize].generation;
+        self.table[entry as usize].generation = !generation;
         self.push(NOTES, entry);
     }
 
@@ -245,13 +223,13 @@ impl<S: PageSource> Entries<S> {
     #[inline(always)]
     pub(crate) fn push(&mut self, list: usize, entry: u32) {
         let (first, last) = self.lists[list];
-        self.table.set(entry, field::PREV, last);
-        self.table.set(entry, field::NEXT, NONE);
+        self.table[entry as usize].prev = last;
+        self.table[entry as usize].next = NONE;
         if first == NONE {
             self.used |= 1 << list;
             self.lists[list] = (entry, entry);
         } else {
-            self.table.set(last, field::NEXT, entry);
+            self.table[last as usize].next = entry;
             self.lists[list].1 = entry;
         }
     }
@@ -259,18 +237,38 @@ impl<S: PageSource> Entries<S> {
     /// Takes an entry out of its list.
     #[inline(always)]
     pub(crate) fn unlink(&mut self, list: usize, entry: u32) {
-        let (prev, next) = (self.table.get(entry, field::PREV), self.next(entry));
+        let (prev, next) = (self.table[entry as usize].prev, self.next(entry));
         match prev {
             NONE => self.lists[list].0 = next,
-            prev => self.table.set(prev, field::NEXT, next),
+            prev => self.table[prev as usize].next = next,
         }
         match next {
             NONE => self.lists[list].1 = prev,
-            next => self.table.set(next, field::PREV, prev),
+            next => self.table[next as usize].prev = prev,
         }
         if self.lists[list].0 == NONE {
             self.used &= !(1 << list);
         }
+    }
+
+    /// Makes an entry the last of its list.
+    #[inline(always)]
+    pub(crate) fn move_to_end(&mut self, list: usize, entry: u32) {
+        let next = self.next(entry);
+        if next == NONE {
+            return;
+        }
+        let prev = self.table[entry as usize].prev;
+        self.table[next as usize].prev = prev;
+        let (first, last) = &mut self.lists[list];
+        match prev {
+            NONE => *first = next,
+            prev => self.table[prev as usize].next = next,
+        }
+        self.table[*last as usize].next = entry;
+        let moved = &mut self.table[entry as usize];
+        (moved.prev, moved.next) = (*last, NONE);
+        *last = entry;
     }
 
     /// The oldest of a list, or `NONE`.
@@ -282,7 +280,7 @@ impl<S: PageSource> Entries<S> {
     /// The one behind it in its list, or `NONE`.
     #[inline(always)]
     pub(crate) fn next(&self, entry: u32) -> u32 {
-        self.table.get(entry, field::NEXT)
+        self.table[entry as usize].next
     }
 
     /// The highest list with entries, at most `below`, which is below [`LISTS`].
@@ -291,10 +289,10 @@ impl<S: PageSource> Entries<S> {
         if used == 0 { None } else { Some(used.ilog2() as usize) }
     }
 
-    /// The entry's first byte, for those who want it in a cache.
+    /// The entry's place, for those who want it in a cache.
     #[inline(always)]
-    pub(crate) fn place(&self, entry: u32) -> Option<&u8> {
-        self.table.place(entry)
+    pub(crate) fn place(&self, entry: u32) -> Option<&Entry> {
+        self.table.get(entry as usize)
     }
 
     /// All entries in lists, list by list.

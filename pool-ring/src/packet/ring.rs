@@ -10,11 +10,12 @@ use crate::DefaultSource;
 use crate::error::{ReadError, Refused};
 use crate::frame::{Decoder, Hint};
 use crate::slots::NONE;
+use crate::table::Table;
 use core::convert::Infallible;
 use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
-use pool_core::{PageBytes, PageError, PageSource, Request};
+use pool_core::{PageError, PageSource};
 
 /// A connection of a [`PacketRing`], to be kept with its socket: 16 bytes, and all there is of a
 /// connection without a partial.
@@ -161,7 +162,7 @@ impl Open {
 /// trickles in: O(n) in all, if its decoder implements [`wait`](Decoder::wait), as all here do.
 pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     /// `gap` bytes for what was kept, then those for what is fresh.
-    pub(super) scratch: PageBytes<S>,
+    pub(super) scratch: Table<u8, S>,
     gap: usize,
     /// Where the fresh bytes end.
     limit: usize,
@@ -193,7 +194,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     pub(super) fn with(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
         let gap = config.large_from.max(1 << config.chunk_shift).next_multiple_of(64);
         let asked = gap.checked_add(config.scratch).unwrap_or(usize::MAX);
-        let scratch = source.clone().pages(Request::new(asked))?.into_bytes();
+        let scratch = Table::<u8, S>::new(source.clone(), asked)?;
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9);
@@ -236,7 +237,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     #[must_use]
     pub fn stats(&self) -> PacketStats {
         let mut stats = self.store.stats();
-        stats.reserved += self.scratch.len();
+        stats.reserved += self.scratch.bytes();
         stats
     }
 
@@ -258,7 +259,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         }
         self.store.entries.place(conn.entry).map(crate::touch::prefetch);
         if conn.chunk != NONE {
-            self.store.chunks.places(conn.chunk).for_each(crate::touch::prefetch);
+            self.store.chunks.prefetch(conn.chunk);
         }
     }
 
@@ -550,11 +551,10 @@ impl<S: PageSource + Clone> PacketRing<S> {
         if !self.open.active {
             return Ok(());
         }
-        let open = self.open;
-        if open.start == open.end || open.failed {
+        if self.open.start == self.open.end || self.open.failed {
             self.open.active = false;
-            if open.has_entry {
-                self.store.drop_entry(open.entry, false);
+            if self.open.has_entry {
+                self.store.drop_entry(self.open.entry, false);
             }
             conn.set_idle();
         } else {
@@ -564,42 +564,48 @@ impl<S: PageSource + Clone> PacketRing<S> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn settle_rest(&mut self, conn: &mut Conn) -> Result<(), Refused> {
         // If it is refused, what `conn` knows of its entry is stale from now on.
-        let entry = self.settle()?;
-        conn.chunk = match self.store.entries.form(entry) {
-            Form::Chain(last) => self.store.chunks.first(last),
-            Form::Empty | Form::Block(_) => NONE,
-        };
+        conn.chunk = self.settle()?;
         Ok(())
     }
 
-    /// Keeps what is left of a batch, which is something.
+    /// Keeps what is left of a batch, which is something. Returns the first chunk, or `NONE`.
     #[inline]
     fn settle(&mut self) -> Result<u32, Refused> {
-        let open = self.open;
         self.open.active = false;
-        let bytes = open.end - open.start;
-        let kept = if !open.has_entry {
-            let rest = &self.scratch[open.start..open.end];
-            self.store.keep_new(open.token, open.generation, rest, open.hint)
-        } else if open.block == NONE {
-            if open.moved {
-                self.store.restamp(open.entry);
-            }
-            let rest = &self.scratch[open.start..open.end];
-            self.store.keep(open.entry, rest, open.hint).map(|()| open.entry)
+        let Open { start, end, entry, has_entry, .. } = self.open;
+        let kept = if self.open.block != NONE {
+            self.settle_block(self.open).map(|()| (entry, NONE))
         } else {
-            self.settle_block(open).map(|()| open.entry)
+            let rest = &self.scratch[start..end];
+            let hint = self.open.hint;
+            if has_entry {
+                if self.open.moved {
+                    self.store.restamp(entry);
+                }
+                self.store.keep(entry, rest, hint).map(|first| (entry, first))
+            } else {
+                self.store.keep_new(self.open.token, self.open.generation, rest, hint)
+            }
         };
-        if let (Ok(entry), true) = (kept, open.seen != bytes) {
-            self.store.entries.set_unseen(entry);
+        match kept {
+            Ok((entry, first)) => {
+                if self.open.seen != end - start {
+                    self.store.entries.set_unseen(entry);
+                }
+                Ok(first)
+            }
+            Err(_) => Err(self.settle_refused()),
         }
-        kept.map_err(|_| {
-            self.store.reject(open.has_entry.then_some(open.entry), open.token, open.generation);
-            Refused { bytes }
-        })
+    }
+
+    #[cold]
+    fn settle_refused(&mut self) -> Refused {
+        let Open { start, end, entry, has_entry, token, generation, .. } = self.open;
+        self.store.reject(has_entry.then_some(entry), token, generation);
+        Refused { bytes: end - start }
     }
 
     #[cold]

@@ -36,6 +36,10 @@ pub(crate) struct Store<S: PageSource + Clone> {
     pub(crate) entries: Entries<S>,
     large: Slots<Large<S>, S>,
     large_from: usize,
+    /// What a chunk costs.
+    unit: usize,
+    /// Whether lists go by cost.
+    by_size: bool,
     policy: Policy,
     /// Milliseconds on the caller's clock, modulo 2^32.
     pub(crate) now: u32,
@@ -68,6 +72,8 @@ impl<S: PageSource + Clone> Store<S> {
             entries: Entries::new(source.clone(), most(per_chunk + ENTRY))?,
             large: Slots::new(source.clone(), most(large_from.max(per_chunk)))?,
             large_from,
+            unit: per_chunk,
+            by_size: policy == Policy::EvictLargest,
             policy,
             now: 0,
             min_age,
@@ -86,7 +92,7 @@ impl<S: PageSource + Clone> Store<S> {
     /// What a partial of `len` bytes in chunks costs.
     #[inline(always)]
     pub(crate) fn cost(&self, len: usize) -> usize {
-        ENTRY + self.chunks.needed(len).max(1) * (self.chunks.size() + LINK)
+        ENTRY + self.chunks.needed(len).max(1) * self.unit
     }
 
     /// What an entry costs. One without bytes counts as one with a chunk: so there are never more
@@ -104,10 +110,10 @@ impl<S: PageSource + Clone> Store<S> {
     /// The list for an entry that costs `cost`.
     #[inline(always)]
     fn list_for(&self, cost: usize) -> usize {
-        if self.policy != Policy::EvictLargest {
+        if !self.by_size {
             return 0;
         }
-        let chunks = cost / (self.chunks.size() + LINK);
+        let chunks = cost / self.unit;
         if chunks <= BLOCK_LISTS {
             return chunks;
         }
@@ -235,23 +241,21 @@ impl<S: PageSource + Clone> Store<S> {
         let new = self.cost_of(entry);
         self.stats.used -= old;
         self.charge(new);
-        let (from, to) = (self.list_for(old), self.list_for(new));
-        if from != to {
-            self.entries.unlink(from, entry);
-            self.entries.push(to, entry);
+        if self.by_size {
+            self.relist(entry, old, new);
         }
     }
 
     /// The partial of this entry begins now.
+    #[inline]
     pub(crate) fn restamp(&mut self, entry: u32) {
-        let list = self.list_for(self.cost_of(entry));
+        let list = if self.by_size { self.list_for(self.cost_of(entry)) } else { 0 };
         self.entries.set_stamp(entry, self.now);
-        self.entries.unlink(list, entry);
-        self.entries.push(list, entry);
+        self.entries.move_to_end(list, entry);
     }
 
     /// Keeps `bytes`, which are not empty, for a connection that has no entry. Returns the entry and
-    /// the chain's first chunk.
+    /// the first chunk, or `NONE`.
     #[inline]
     pub(crate) fn keep_new(
         &mut self,
@@ -259,11 +263,11 @@ impl<S: PageSource + Clone> Store<S> {
         generation: u32,
         bytes: &[u8],
         hint: Hint,
-    ) -> Result<u32, NoRoom> {
+    ) -> Result<(u32, u32), NoRoom> {
         if bytes.len() > self.large_from {
             let entry = self.add(token, generation)?;
             return match self.keep(entry, bytes, hint) {
-                Ok(()) => Ok(entry),
+                Ok(first) => Ok((entry, first)),
                 Err(error) => {
                     self.drop_entry(entry, false);
                     Err(error)
@@ -274,27 +278,46 @@ impl<S: PageSource + Clone> Store<S> {
         self.make_room(cost, cost, NONE)?;
         let entry = self.entries.take(token, generation, self.now);
         self.stats.copied += bytes.len() as u64;
-        let last = self.chunks.put(bytes);
+        let (last, first) = self.chunks.put(bytes);
         self.entries.set_form(entry, Form::Chain(last), bytes.len());
         self.stats.bytes += bytes.len();
         self.charge(cost);
         self.entries.push(self.list_for(cost), entry);
-        Ok(entry)
+        Ok((entry, first))
     }
 
-    /// Keeps `bytes`, which are not empty, in the entry of a connection, which is empty.
+    /// Keeps `bytes`, which are not empty, in the entry of a connection, which is empty. Returns
+    /// the first chunk, or `NONE`.
     #[inline]
-    pub(crate) fn keep(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<(), NoRoom> {
+    pub(crate) fn keep(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<u32, NoRoom> {
         debug_assert_eq!(self.entries.form(entry), Form::Empty);
         if bytes.len() > self.large_from {
-            return self.keep_large(entry, &[bytes], hint);
+            return self.keep_large(entry, &[bytes], hint).map(|()| NONE);
         }
-        let (old, new) = (self.cost(0), self.cost(bytes.len()));
-        self.make_room(new - old, new, entry)?;
+        // An entry without bytes is charged for one chunk.
+        let more = (self.chunks.needed(bytes.len()) - 1) * self.unit;
+        if more > self.stats.budget - self.stats.used {
+            self.evict_for(more, ENTRY + self.unit + more, entry)?;
+        }
         self.stats.copied += bytes.len() as u64;
-        let last = self.chunks.put(bytes);
-        self.set(entry, old, Form::Chain(last), bytes.len());
-        Ok(())
+        self.stats.bytes += bytes.len();
+        let (last, first) = self.chunks.put(bytes);
+        self.entries.set_form(entry, Form::Chain(last), bytes.len());
+        self.charge(more);
+        if self.by_size {
+            self.relist(entry, ENTRY + self.unit, ENTRY + self.unit + more);
+        }
+        Ok(first)
+    }
+
+    /// Moves an entry to the list of its new cost.
+    #[cold]
+    fn relist(&mut self, entry: u32, old: usize, new: usize) {
+        let (from, to) = (self.list_for(old), self.list_for(new));
+        if from != to {
+            self.entries.unlink(from, entry);
+            self.entries.push(to, entry);
+        }
     }
 
     /// Keeps `parts` in a block, for an entry that is empty. If it is refused the entry stays so.
@@ -349,7 +372,7 @@ impl<S: PageSource + Clone> Store<S> {
     /// refused what was kept stays.
     pub(crate) fn append(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<(), NoRoom> {
         let Form::Chain(last) = self.entries.form(entry) else {
-            return self.keep(entry, bytes, hint);
+            return self.keep(entry, bytes, hint).map(drop);
         };
         let len = self.entries.len(entry);
         let total = len + bytes.len();
@@ -417,8 +440,12 @@ impl<S: PageSource + Clone> Store<S> {
         self.stats.joins += 1;
         self.stats.copied += len as u64;
         self.stats.bytes -= len;
-        let old = self.cost(len);
-        self.set(entry, old, Form::Empty, 0);
+        self.entries.set_form(entry, Form::Empty, 0);
+        let less = (self.chunks.needed(len) - 1) * self.unit;
+        self.stats.used -= less;
+        if self.by_size {
+            self.relist(entry, ENTRY + self.unit + less, ENTRY + self.unit);
+        }
         len
     }
 
@@ -500,7 +527,9 @@ impl<S: PageSource + Clone> Store<S> {
         // The old block is charged for no longer, though it lives until its rest is elsewhere.
         self.set(entry, old, Form::Empty, 0);
         match large {
-            Some(large) if !rest.is_empty() => self.keep(entry, large.block.bytes(rest), hint),
+            Some(large) if !rest.is_empty() => {
+                self.keep(entry, large.block.bytes(rest), hint).map(drop)
+            }
             _ => Ok(()),
         }
     }
