@@ -11,13 +11,29 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use pool_core::{PageError, PageKind, PageSource, Pages, Request};
 
+/// Whether the compiler can be told that bytes have changed behind its back; without that, only the
+/// first view of pages that show twice is used.
+const HAS_FENCE: bool = cfg!(all(
+    not(miri),
+    any(
+        target_arch = "x86_64",
+        target_arch = "x86",
+        target_arch = "aarch64",
+        target_arch = "arm",
+        target_arch = "riscv32",
+        target_arch = "riscv64",
+        target_arch = "loongarch64",
+        target_arch = "s390x"
+    )
+));
+
 /// Bytes on pages of a source.
 pub(crate) struct Block<S: PageSource> {
-    /// Nobody else refers to its memory; it is lent by the methods below only.
-    pages: Pages<S>,
-    /// The first byte of `pages`.
+    /// Nobody else refers to its memory; it is lent by the methods below only. `None`: no bytes.
+    pages: Option<Pages<S>>,
+    /// The first byte of `pages`; anything without.
     base: NonNull<u8>,
-    /// Bytes of the ring: `pages.len()`.
+    /// The pages' length; 0 without.
     len: usize,
     /// Bytes from `base` that may be used: `len`, or twice that when the pages show twice.
     span: usize,
@@ -31,6 +47,11 @@ unsafe impl<S: PageSource + Send> Send for Block<S> {}
 unsafe impl<S: PageSource + Sync> Sync for Block<S> {}
 
 impl<S: PageSource> Block<S> {
+    /// A block of no bytes, and without memory.
+    pub(crate) const fn empty() -> Self {
+        Self { pages: None, base: NonNull::dangling(), len: 0, span: 0, init: 0 }
+    }
+
     /// A block of at least `len` bytes.
     pub(crate) fn new(source: S, len: usize) -> Result<Self, PageError> {
         let (run, source) = Pages::new(source, Request::new(len))?.into_raw_parts();
@@ -42,9 +63,9 @@ impl<S: PageSource> Block<S> {
 
     fn from_pages(mut pages: Pages<S>, zeroed: bool) -> Self {
         let (base, len) = (pages.as_mut_ptr(), pages.len());
-        let mirrored = pages.kind() == PageKind::Mirrored;
+        let mirrored = HAS_FENCE && pages.kind() == PageKind::Mirrored;
         let span = if mirrored { 2 * len } else { len };
-        Self { pages, base, len, span, init: if zeroed { len } else { 0 } }
+        Self { pages: Some(pages), base, len, span, init: if zeroed { len } else { 0 } }
     }
 
     /// Its bytes, each counted once.
@@ -71,14 +92,9 @@ impl<S: PageSource> Block<S> {
         self.base
     }
 
-    /// The source that its pages go back to.
-    pub(crate) fn source(&self) -> &S {
-        self.pages.source()
-    }
-
     /// The end of what may be read: all of both views when every byte is initialised.
     #[inline(always)]
-    const fn readable(&self) -> usize {
+    pub(crate) const fn readable(&self) -> usize {
         if self.init == self.len { self.span } else { self.init }
     }
 
@@ -95,6 +111,43 @@ impl<S: PageSource> Block<S> {
         // SAFETY: owned, initialised up to `readable` by the invariant of `init` (the second view
         // shows the same bytes), and not written as long as `&self` lives.
         unsafe { slice.as_ref() }
+    }
+
+    /// `len` bytes from byte `start` on.
+    ///
+    /// # Safety
+    /// They lie within the block, in both views of one that shows twice, and are initialised.
+    #[inline(always)]
+    pub(crate) unsafe fn bytes_unchecked(&self, start: usize, len: usize) -> &[u8] {
+        debug_assert!(start + len <= self.readable());
+        // SAFETY: within the block, by the caller's promise.
+        let start = unsafe { self.base.add(start) };
+        let slice = NonNull::slice_from_raw_parts(start, len);
+        // SAFETY: owned, initialised by the caller's promise, and not written as long as `&self`
+        // lives.
+        unsafe { slice.as_ref() }
+    }
+
+    /// Bytes that can be written behind `tail` while `filled` bytes before it must stay: up to the end
+    /// of the last view, and no byte twice.
+    #[inline(always)]
+    pub(crate) fn spare(&self, tail: usize, filled: usize) -> usize {
+        (self.span - tail).min(self.len - filled)
+    }
+
+    /// `len` bytes from byte `start` on, to be written.
+    ///
+    /// # Safety
+    /// As [`bytes_unchecked`](Self::bytes_unchecked), and no byte is among them twice.
+    #[inline(always)]
+    pub(crate) unsafe fn bytes_mut_unchecked(&mut self, start: usize, len: usize) -> &mut [u8] {
+        debug_assert!(start + len <= self.readable() && len <= self.len);
+        // SAFETY: within the block, by the caller's promise.
+        let start = unsafe { self.base.add(start) };
+        let mut slice = NonNull::slice_from_raw_parts(start, len);
+        // SAFETY: owned, borrowed exclusively, initialised and without twins by the caller's
+        // promise.
+        unsafe { slice.as_mut() }
     }
 
     /// Bytes to be written, initialised or not.
@@ -158,6 +211,18 @@ impl<S: PageSource> Block<S> {
         unsafe { self.assume_init(at + from.len()) };
     }
 
+    /// Makes writes by one view of a byte visible by the other: to be called after writing, before
+    /// reading what was written, and before writing over what was read. It is no instruction. The compiler takes addresses that
+    /// differ for bytes that differ, and may otherwise answer a read with what was there before; in
+    /// its story this is a function that copies all bytes to their twins. Nothing borrowed from
+    /// the block lives across it, because it takes `&mut self`.
+    #[inline(always)]
+    pub(crate) fn fence(&mut self) {
+        if self.is_mirrored() {
+            fence(&mut self.base);
+        }
+    }
+
     /// Moves initialised bytes to the front.
     pub(crate) fn move_to_front(&mut self, range: Range<usize>) {
         let len = range.end - range.start;
@@ -167,6 +232,30 @@ impl<S: PageSource> Block<S> {
         unsafe { self.base.as_ptr().copy_from(from, len) };
     }
 }
+
+macro_rules! fence {
+    ($($arch:literal),*) => {
+        #[inline(always)]
+        fn fence(base: &mut NonNull<u8>) {
+            #[cfg(all(not(miri), any($(target_arch = $arch),*)))]
+            {
+                let mut place = base.as_ptr();
+                // SAFETY: there is no instruction in it: the pointer comes out as it went in. What
+                // it is said to do, to change memory that the pointer leads to, may be said of the
+                // bytes of a block that is borrowed exclusively.
+                unsafe {
+                    core::arch::asm!("/* {0} */", inout(reg) place, options(nostack, preserves_flags));
+                }
+                if let Some(same) = NonNull::new(place) {
+                    *base = same;
+                }
+            }
+            #[cfg(not(all(not(miri), any($(target_arch = $arch),*))))]
+            let _ = base;
+        }
+    };
+}
+fence!("x86_64", "x86", "aarch64", "arm", "riscv32", "riscv64", "loongarch64", "s390x");
 
 impl<S: PageSource> fmt::Debug for Block<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,12 +5,16 @@ mod block;
 mod error;
 pub mod frame;
 mod packet;
+mod ring;
 mod slots;
 mod table;
 mod touch;
 
 pub use error::{ReadError, Refused};
 pub use packet::{Batch, Conn, PacketRing, PacketRingBuilder, PacketStats, Policy};
+#[cfg(feature = "mirror")]
+pub use ring::MirrorOr;
+pub use ring::{ReserveError, RingBuf};
 
 /// Where memory comes from unless told otherwise.
 #[cfg(feature = "std")]
