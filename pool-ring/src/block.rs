@@ -211,6 +211,14 @@ impl<S: PageSource> Block<S> {
         unsafe { self.assume_init(at + from.len()) };
     }
 
+    /// Copies `from` to byte `at`; what lies before it and was never written is zeroed.
+    pub(crate) fn write_at(&mut self, at: usize, from: &[u8]) {
+        if at > self.init {
+            self.zero(at);
+        }
+        self.write(at, from);
+    }
+
     /// Makes writes by one view of a byte visible by the other: to be called after writing, before
     /// reading what was written, and before writing over what was read. It is no instruction. The compiler takes addresses that
     /// differ for bytes that differ, and may otherwise answer a read with what was there before; in

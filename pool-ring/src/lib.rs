@@ -5,6 +5,7 @@ mod block;
 mod error;
 pub mod frame;
 mod packet;
+mod reassembly;
 mod ring;
 mod slots;
 mod table;
@@ -12,6 +13,13 @@ mod touch;
 
 pub use error::{ReadError, Refused};
 pub use packet::{Batch, Conn, PacketRing, PacketRingBuilder, PacketStats, Policy};
+pub use reassembly::{
+    Conflict, Inserted, OverlapPolicy, ReassembleError, Reassembler, ReassemblerBuilder,
+};
+#[cfg(feature = "std")]
+pub use reassembly::{
+    Datagram, DatagramError, DatagramLimits, DatagramReassembler, DatagramStats, Fragment,
+};
 #[cfg(feature = "mirror")]
 pub use ring::MirrorOr;
 pub use ring::{ReserveError, RingBuf};

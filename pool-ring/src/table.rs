@@ -39,6 +39,17 @@ pub(crate) struct Entry {
 // SAFETY: integers.
 unsafe impl Plain for Entry {}
 
+/// Bytes `start..end` of a stream that were received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+// SAFETY: integers.
+unsafe impl Plain for Span {}
+
 /// Records, all zero at first. Memory is taken from the system as they are used, if the source
 /// sells such memory.
 pub(crate) struct Table<T: Plain, S: PageSource> {

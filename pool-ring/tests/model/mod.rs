@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 pub mod packets;
+pub mod segments;
 
 use pool_core::{Failing, Heap, PageSource, Stats};
 
