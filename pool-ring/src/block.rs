@@ -74,6 +74,12 @@ impl<S: PageSource> Block<S> {
         self.len
     }
 
+    /// Bytes from its first one on that can be used: all, or all twice.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn span(&self) -> usize {
+        self.span
+    }
+
     /// Whether its pages show twice.
     #[inline(always)]
     pub(crate) const fn is_mirrored(&self) -> bool {
@@ -243,8 +249,9 @@ impl<S: PageSource> Block<S> {
 
 macro_rules! fence {
     ($($arch:literal),*) => {
+        /// See [`Block::fence`].
         #[inline(always)]
-        fn fence(base: &mut NonNull<u8>) {
+        pub(crate) fn fence(base: &mut NonNull<u8>) {
             #[cfg(all(not(miri), any($(target_arch = $arch),*)))]
             {
                 let mut place = base.as_ptr();

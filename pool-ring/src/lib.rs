@@ -1,6 +1,9 @@
 //! Partial packets and reassembly.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
 mod block;
 mod error;
 pub mod frame;
@@ -8,6 +11,10 @@ mod packet;
 mod reassembly;
 mod ring;
 mod slots;
+#[cfg(feature = "alloc")]
+pub mod spsc;
+#[cfg(feature = "alloc")]
+mod sync;
 mod table;
 mod touch;
 

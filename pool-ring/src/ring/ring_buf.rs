@@ -195,6 +195,22 @@ impl<S: PageSource + Clone> RingBuf<S> {
         self.consume(self.len);
     }
 
+    /// Two halves for two threads, with what is filled in between; see [`spsc`](crate::spsc).
+    ///
+    /// ```
+    /// use pool_ring::RingBuf;
+    /// let mut ring = RingBuf::with_capacity(4096);
+    /// ring.push(b"before");
+    /// let (mut producer, mut consumer) = ring.split();
+    /// assert_eq!(producer.write(b" and after"), 10);
+    /// assert_eq!(consumer.read(), b"before and after");
+    /// ```
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub fn split(self) -> (crate::spsc::Producer<S>, crate::spsc::Consumer<S>) {
+        crate::spsc::halves(self.block, self.head, self.len)
+    }
+
     /// Where the spare bytes begin, and how many can be had without moving anything.
     #[inline(always)]
     fn spare(&self) -> (usize, usize) {
