@@ -5,4 +5,5 @@ if ! has_package pool-core-loom; then
     note "loom: skipped, there is no package pool-core-loom"
     exit 0
 fi
-RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom cargo test -p pool-core-loom --release
+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
+    cargo test -p pool-core-loom -p pool-ring-loom --release

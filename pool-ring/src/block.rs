@@ -30,8 +30,8 @@ const HAS_FENCE: bool = cfg!(all(
 /// Bytes on pages of a source.
 pub(crate) struct Block<S: PageSource> {
     /// Nobody else refers to its memory; it is lent by the methods below only. `None`: no bytes.
-    pages: Option<Pages<S>>,
-    /// The first byte of `pages`; anything without.
+    _pages: Option<Pages<S>>,
+    /// The first byte of `_pages`; anything without.
     base: NonNull<u8>,
     /// The pages' length; 0 without.
     len: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Block<S: PageSource> {
     init: usize,
 }
 
-// SAFETY: `base` points to what `pages` owns alone and moves together with it.
+// SAFETY: `base` points to what `_pages` owns alone and moves together with it.
 unsafe impl<S: PageSource + Send> Send for Block<S> {}
 // SAFETY: through `&Block` bytes are only read, and `Pages<S>` is `Sync` if `S` is.
 unsafe impl<S: PageSource + Sync> Sync for Block<S> {}
@@ -49,7 +49,7 @@ unsafe impl<S: PageSource + Sync> Sync for Block<S> {}
 impl<S: PageSource> Block<S> {
     /// A block of no bytes, and without memory.
     pub(crate) const fn empty() -> Self {
-        Self { pages: None, base: NonNull::dangling(), len: 0, span: 0, init: 0 }
+        Self { _pages: None, base: NonNull::dangling(), len: 0, span: 0, init: 0 }
     }
 
     /// A block of at least `len` bytes.
@@ -65,7 +65,7 @@ impl<S: PageSource> Block<S> {
         let (base, len) = (pages.as_mut_ptr(), pages.len());
         let mirrored = HAS_FENCE && pages.kind() == PageKind::Mirrored;
         let span = if mirrored { 2 * len } else { len };
-        Self { pages: Some(pages), base, len, span, init: if zeroed { len } else { 0 } }
+        Self { _pages: Some(pages), base, len, span, init: if zeroed { len } else { 0 } }
     }
 
     /// Its bytes, each counted once.
@@ -145,6 +145,7 @@ impl<S: PageSource> Block<S> {
     ///
     /// # Safety
     /// As [`bytes_unchecked`](Self::bytes_unchecked), and no byte is among them twice.
+    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) unsafe fn bytes_mut_unchecked(&mut self, start: usize, len: usize) -> &mut [u8] {
         debug_assert!(start + len <= self.readable() && len <= self.len);

@@ -4,6 +4,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+mod adapters;
 mod block;
 mod error;
 pub mod frame;
@@ -18,6 +19,10 @@ mod sync;
 mod table;
 mod touch;
 
+#[cfg(feature = "bytes")]
+pub use adapters::bytes::BytesPool;
+#[cfg(feature = "tokio")]
+pub use adapters::tokio::{Codec, RecvError, recv_frames};
 pub use error::{ReadError, Refused};
 pub use packet::{Batch, Conn, PacketRing, PacketRingBuilder, PacketStats, Policy};
 pub use reassembly::{

@@ -51,7 +51,7 @@ struct Padded<T>(T);
 struct Shared<S: PageSource> {
     /// The bytes. `[head, tail)` belongs to the consumer, everything else to the producer; only
     /// they make slices of it, each of its own part.
-    block: Block<S>,
+    _block: Block<S>,
     track: Track,
     /// Bytes written so far, skipped ones included; stored by the producer alone.
     tail: Padded<AtomicUsize>,
@@ -96,7 +96,7 @@ pub(crate) fn halves<S: PageSource>(
     let len = len.min(block.readable().saturating_sub(start));
     let shared = Arc::new(Shared {
         track: Track::new(n),
-        block,
+        _block: block,
         tail: Padded(AtomicUsize::new(len)),
         head: Padded(AtomicUsize::new(0)),
         skip: AtomicUsize::new(usize::MAX),

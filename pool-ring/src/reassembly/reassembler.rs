@@ -540,6 +540,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
     }
 
     /// Whether all bytes up to `end` are there, in a datagram.
+    #[cfg(feature = "std")]
     pub(super) fn is_whole(&self, end: u64) -> bool {
         let mut covered = self.front;
         for span in self.spans.all() {
@@ -552,19 +553,15 @@ impl<S: PageSource + Clone> Reassembler<S> {
     }
 
     /// Where the last piece ends.
+    #[cfg(feature = "std")]
     pub(super) fn last_end(&self) -> u64 {
         self.spans.all().last().map_or(self.next(), |span| span.end)
     }
 
     /// The first `len` bytes, of a datagram that is whole.
+    #[cfg(feature = "std")]
     pub(super) fn datagram(&self, len: usize) -> &[u8] {
         self.block.bytes(self.head..self.head + len)
-    }
-
-    /// Forgets everything, and keeps the pages.
-    pub(super) fn clear(&mut self) {
-        self.spans.clear();
-        (self.head, self.len, self.front) = (0, 0, self.config.start);
     }
 
     /// The invariants.

@@ -41,10 +41,6 @@ impl<S: PageSource> Spans<S> {
         }
     }
 
-    pub(crate) const fn clear(&mut self) {
-        self.len = 0;
-    }
-
     pub(crate) fn all(&self) -> &[Span] {
         match &self.table {
             Some(table) => &table[..self.len],

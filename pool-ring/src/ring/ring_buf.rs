@@ -234,6 +234,12 @@ impl<S: PageSource + Clone> RingBuf<S> {
         }
     }
 
+    /// Brings all spare bytes into one piece.
+    #[cfg(feature = "bytes")]
+    pub(crate) fn make_contiguous(&mut self) {
+        self.compact_for(usize::MAX);
+    }
+
     /// Makes sure that at least `more` bytes can be written: by moving what there is to the front, or else
     /// by more pages, at least twice as many.
     ///
@@ -322,8 +328,9 @@ impl<S: PageSource + Clone> RingBuf<S> {
 
     /// The spare bytes, at least `least` if there are that many, zeroed where nothing was ever written, and at most so many
     /// more than were ever written: what a safe `Read` may be given.
+    #[cfg(feature = "std")]
     #[inline(always)]
-    pub(super) fn initialised_spare(&mut self, least: usize) -> &mut [u8] {
+    pub(crate) fn initialised_spare(&mut self, least: usize) -> &mut [u8] {
         let (tail, spare) = self.spare();
         let ready = spare.min(self.block.readable() - tail);
         if ready >= least {
@@ -334,6 +341,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
         self.initialise_spare(least)
     }
 
+    #[cfg(feature = "std")]
     #[cold]
     fn initialise_spare(&mut self, least: usize) -> &mut [u8] {
         self.compact_for(least);
@@ -346,8 +354,9 @@ impl<S: PageSource + Clone> RingBuf<S> {
 
     /// Says that the first `n` bytes of `initialised_spare` have been written. More than that cannot
     /// be said: what is not initialised is not counted.
+    #[cfg(feature = "std")]
     #[inline(always)]
-    pub(super) fn written(&mut self, n: usize) {
+    pub(crate) fn written(&mut self, n: usize) {
         let (tail, spare) = self.spare();
         self.block.fence();
         self.len += n.min(spare).min(self.block.readable() - tail);
@@ -424,6 +433,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
 }
 
 /// What is zeroed at most for one read.
+#[cfg(feature = "std")]
 const FRESH: usize = 16 << 10;
 
 impl<S: PageSource + Clone> fmt::Debug for RingBuf<S> {
