@@ -67,7 +67,7 @@ pub struct Kept<'a> {
 /// Finds frames at the front of a stream.
 ///
 /// A decoder keeps nothing of a stream from call to call, so one serves all connections of a
-/// protocol. Implementations are not trusted for memory safety: what they answer is checked.
+/// protocol. Implementations are not trusted: what they answer is checked.
 ///
 /// ```
 /// use pool_ring::frame::{Decoded, Decoder, Hint};

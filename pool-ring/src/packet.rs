@@ -4,12 +4,15 @@
 mod batch;
 mod chunks;
 mod config;
+mod conn;
 mod entries;
 mod ring;
+mod settle;
 mod stats;
 mod store;
 
 pub use batch::Batch;
 pub use config::{PacketRingBuilder, Policy};
-pub use ring::{Conn, PacketRing};
+pub use conn::Conn;
+pub use ring::PacketRing;
 pub use stats::PacketStats;

@@ -266,7 +266,7 @@ fn the_oldest_is_refused_itself_when_it_grows_too_far() {
     assert_eq!(ring.evicted().collect::<Vec<_>>(), [0]);
     // A younger one that grows pushes the oldest out.
     assert!(put(&mut ring, &mut conns[2], &[b'x'; 500]));
-    assert!(put(&mut ring, &mut conns[0], b"stale") == false);
+    assert!(!put(&mut ring, &mut conns[0], b"stale"));
     ring.close(&mut conns[0]);
     assert_eq!((ring.stats().evictions, ring.stats().rejected), (0, 1));
 }

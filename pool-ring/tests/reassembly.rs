@@ -91,7 +91,8 @@ fn the_classic_vector() {
 #[test]
 fn surrounding_segments() {
     let heap = Heap::new();
-    let vectors: [(&[(u64, &[u8])], [&str; 7]); 4] = [
+    type Vector<'v> = (&'v [(u64, &'v [u8])], [&'v str; 7]);
+    let vectors: [Vector<'_>; 4] = [
         // First, Last, Bsd, BsdRight, Linux, Windows, Solaris
         (&[(3, b"oo"), (2, b"nnnn")], ["noon", "nnnn", "nnnn", "noon", "nnnn", "nnnn", "nnnn"]),
         (&[(3, b"oo"), (2, b"nnn")], ["noo", "nnn", "nnn", "noo", "nnn", "noo", "nnn"]),
@@ -116,7 +117,7 @@ fn differing_bytes_are_refused_if_so_wished() {
     let mut stream = ReassemblerBuilder::new().policy(OverlapPolicy::Reject).build_in(&heap);
     stream.insert(4, b"true", T0).unwrap();
     assert_eq!(stream.insert(2, b"__trUe", T0), Err(ReassembleError::Conflicting { offset: 6 }));
-    assert_eq!(stream.pieces().collect::<Vec<_>>(), [4..8]);
+    assert!(stream.pieces().eq(std::iter::once(4..8)));
     let same = stream.insert(2, b"__true", T0).unwrap();
     assert_eq!((same.accepted, same.duplicate, same.conflicting), (2, 4, 0));
     stream.insert(0, b"__", T0).unwrap();

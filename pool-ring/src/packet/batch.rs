@@ -1,7 +1,8 @@
 //! `Batch`: the frames of one read.
 #![forbid(unsafe_code)]
 
-use super::ring::{Conn, PacketRing};
+use super::conn::Conn;
+use super::ring::PacketRing;
 use crate::error::Refused;
 use crate::frame::{Decoded, Decoder};
 use crate::slots::NONE;

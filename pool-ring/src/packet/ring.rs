@@ -3,100 +3,19 @@
 
 use super::batch::Batch;
 use super::config::PacketRingBuilder;
+use super::conn::{Conn, IDLE, Open};
 use super::entries::Form;
 use super::stats::PacketStats;
 use super::store::{NoRoom, Store, millis};
 use crate::DefaultSource;
 use crate::error::{ReadError, Refused};
-use crate::frame::{Decoder, Hint};
+use crate::frame::Decoder;
 use crate::slots::NONE;
 use crate::table::Table;
 use core::convert::Infallible;
 use core::fmt;
-use core::marker::PhantomData;
 use core::time::Duration;
 use pool_core::{PageError, PageSource};
-
-/// A connection of a [`PacketRing`], to be kept with its socket: 16 bytes, and all there is of a
-/// connection without a partial.
-///
-/// It belongs to the ring that opened it and to that ring's thread. Dropping it frees nothing: give it
-/// to [`PacketRing::close`].
-#[derive(Debug)]
-#[must_use = "a partial stays in the ring until the connection is closed"]
-pub struct Conn {
-    token: u32,
-    /// The entry of its partial, or `IDLE`.
-    entry: u32,
-    /// What that entry must say for the partial to be still there.
-    generation: u32,
-    /// The first chunk of the partial, for `prefetch`.
-    chunk: u32,
-    _of_one_thread: PhantomData<*const ()>,
-}
-
-/// `Conn::entry` of those without a partial.
-const IDLE: u32 = NONE;
-
-impl Conn {
-    /// What the connection is called in reports of evictions.
-    #[must_use]
-    pub const fn token(&self) -> u32 {
-        self.token
-    }
-
-    /// Whether it has nothing in the ring. Not so while there is a partial, or one was lost.
-    #[must_use]
-    pub const fn is_idle(&self) -> bool {
-        self.entry == IDLE
-    }
-
-    #[inline(always)]
-    pub(super) fn set_idle(&mut self) {
-        self.entry = IDLE;
-    }
-}
-
-/// What has been read and not been settled: a batch, open or forgotten.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Open {
-    pub(super) active: bool,
-    /// Not yet taken: these bytes of the scratch, or of the block.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// How many of them are known to be no whole frame.
-    pub(super) seen: usize,
-    /// `NONE` for the scratch.
-    pub(super) block: u32,
-    /// What the decoder said of the frame at `start`.
-    pub(super) hint: Hint,
-    /// A frame was taken: what is left belongs to another.
-    pub(super) moved: bool,
-    /// The decoder has given the stream up.
-    pub(super) failed: bool,
-    /// The connection has had this entry before; otherwise it is promised to it.
-    pub(super) has_entry: bool,
-    pub(super) entry: u32,
-    pub(super) generation: u32,
-    pub(super) token: u32,
-}
-
-impl Open {
-    const NO: Self = Self {
-        active: false,
-        start: 0,
-        end: 0,
-        seen: 0,
-        block: NONE,
-        hint: Hint::Unknown,
-        moved: false,
-        failed: false,
-        has_entry: false,
-        entry: NONE,
-        generation: 0,
-        token: 0,
-    };
-}
 
 /// Reads the sockets of one worker, lends whole frames, and keeps what is left over until the rest of
 /// it comes.
@@ -193,7 +112,7 @@ impl PacketRing<DefaultSource> {
 impl<S: PageSource + Clone> PacketRing<S> {
     pub(super) fn with(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
         let gap = config.large_from.max(1 << config.chunk_shift).next_multiple_of(64);
-        let asked = gap.checked_add(config.scratch).unwrap_or(usize::MAX);
+        let asked = gap.saturating_add(config.scratch);
         let scratch = Table::<u8, S>::new(source.clone(), asked)?;
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
@@ -204,7 +123,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// A new connection, called `token` in reports of evictions: its index in the table of
     /// connections, say.
     pub fn open(&mut self, token: u32) -> Conn {
-        Conn { token, entry: IDLE, generation: 0, chunk: NONE, _of_one_thread: PhantomData }
+        Conn::new(token)
     }
 
     /// Frees what a connection has in the ring, a report about it included. It can be used again, for another stream.
@@ -516,110 +435,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
         ReadError::NoRoom { asked: error.asked, used, budget }
     }
 
-    /// Settles a batch that was forgotten.
-    #[inline(always)]
-    fn settle_forgotten(&mut self) {
-        if self.open.active {
-            self.settle_without_conn();
-        }
-    }
-
-    /// Its connection cannot be told, but finds everything under the entry it knows: so that exists
-    /// even if nothing is left.
-    #[cold]
-    fn settle_without_conn(&mut self) {
-        let open = self.open;
-        if !open.has_entry && (open.failed || open.start == open.end) {
-            self.open.active = false;
-            // If there is no room for it, the connection is told that it was evicted.
-            if self.store.add(open.token, open.generation).is_err() {
-                self.store.reject(None, open.token, open.generation);
-            }
-        } else if open.failed || open.start == open.end {
-            self.open.active = false;
-            self.store.empty(open.entry, open.block);
-        } else {
-            // A refusal is noted, and the connection's handle is stale then.
-            let _ = self.settle();
-        }
-        self.check();
-    }
-
-    /// Ends a batch: keeps what is left of it.
-    #[inline(always)]
-    pub(super) fn settle_for(&mut self, conn: &mut Conn) -> Result<(), Refused> {
-        if !self.open.active {
-            return Ok(());
-        }
-        if self.open.start == self.open.end || self.open.failed {
-            self.open.active = false;
-            if self.open.has_entry {
-                self.store.drop_entry(self.open.entry, false);
-            }
-            conn.set_idle();
-        } else {
-            self.settle_rest(conn)?;
-        }
-        self.check();
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn settle_rest(&mut self, conn: &mut Conn) -> Result<(), Refused> {
-        // If it is refused, what `conn` knows of its entry is stale from now on.
-        conn.chunk = self.settle()?;
-        Ok(())
-    }
-
-    /// Keeps what is left of a batch, which is something. Returns the first chunk, or `NONE`.
-    #[inline]
-    fn settle(&mut self) -> Result<u32, Refused> {
-        self.open.active = false;
-        let Open { start, end, entry, has_entry, .. } = self.open;
-        let kept = if self.open.block != NONE {
-            self.settle_block(self.open).map(|()| (entry, NONE))
-        } else {
-            let rest = &self.scratch[start..end];
-            let hint = self.open.hint;
-            if has_entry {
-                if self.open.moved {
-                    self.store.restamp(entry);
-                }
-                self.store.keep(entry, rest, hint).map(|first| (entry, first))
-            } else {
-                self.store.keep_new(self.open.token, self.open.generation, rest, hint)
-            }
-        };
-        match kept {
-            Ok((entry, first)) => {
-                if self.open.seen != end - start {
-                    self.store.entries.set_unseen(entry);
-                }
-                Ok(first)
-            }
-            Err(_) => Err(self.settle_refused()),
-        }
-    }
-
-    #[cold]
-    fn settle_refused(&mut self) -> Refused {
-        let Open { start, end, entry, has_entry, token, generation, .. } = self.open;
-        self.store.reject(has_entry.then_some(entry), token, generation);
-        Refused { bytes: end - start }
-    }
-
-    #[cold]
-    fn settle_block(&mut self, open: Open) -> Result<(), NoRoom> {
-        if !open.moved {
-            return self.store.block_more(open.entry, open.block, open.hint);
-        }
-        self.store.restamp(open.entry);
-        self.store.block_rest(open.entry, open.block, open.start..open.end, open.hint)
-    }
-
     /// The invariants of the store, in tests with few connections after every change.
     #[inline(always)]
-    fn check(&self) {
+    pub(super) fn check(&self) {
         #[cfg(any(test, debug_assertions))]
         if !self.open.active && self.store.entries.count() <= 300 {
             self.store.check();

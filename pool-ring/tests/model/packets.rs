@@ -111,7 +111,7 @@ pub fn run(source: &Source, protocol: Protocol, policy: Policy, chunks: usize, o
         Protocol::Varint => go(source, protocol, policy, chunks, ops, LengthPrefix::varint(MAX)),
         Protocol::Lines => go(source, protocol, policy, chunks, ops, Lines::new(MAX)),
         Protocol::Delimiter => {
-            go(source, protocol, policy, chunks, ops, Delimiter::new(b"<>", MAX))
+            go(source, protocol, policy, chunks, ops, Delimiter::new(b"<>", MAX));
         }
         Protocol::Fixed => go(source, protocol, policy, chunks, ops, FixedLen::new(37)),
     }

@@ -43,9 +43,9 @@ fn new_counts(policy: OverlapPolicy, old: &Range<u64>, new: &Range<u64>) -> bool
     match policy {
         OverlapPolicy::First | OverlapPolicy::Reject => false,
         OverlapPolicy::Last => true,
-        OverlapPolicy::Bsd => !(old.start <= new.start),
-        OverlapPolicy::BsdRight => !(old.start > new.start),
-        OverlapPolicy::Linux => !(old.start < new.start),
+        OverlapPolicy::Bsd => new.start < old.start,
+        OverlapPolicy::BsdRight => new.start >= old.start,
+        OverlapPolicy::Linux => new.start <= old.start,
         OverlapPolicy::Windows => new.start < old.start && old.end < new.end,
         OverlapPolicy::Solaris => new.start < old.start && old.end <= new.end,
     }
