@@ -6,6 +6,7 @@ use crate::DefaultSource;
 use crate::block::Block;
 use crate::table::Span;
 use core::fmt;
+use core::ops::Range;
 use core::time::Duration;
 use pool_core::{PageError, PageSource};
 use thiserror::Error;
@@ -260,7 +261,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
     }
 
     /// What has come behind gaps, in order.
-    pub fn pieces(&self) -> impl Iterator<Item = core::ops::Range<u64>> + '_ {
+    pub fn pieces(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.spans.all().iter().map(|span| span.start..span.end)
     }
 
@@ -383,17 +384,19 @@ impl<S: PageSource + Clone> Reassembler<S> {
         }
         let cut = |span: Span| &bytes[(span.start - offset) as usize..(span.end - offset) as usize];
         let fresh = Span { start: whole.start.max(next), end: whole.end };
-        let (present, conflicting) = self.compare(whole, fresh, cut(whole), report)?;
+        let near = self.spans.near(fresh);
+        let (present, conflicting) =
+            self.compare(whole, fresh, near.clone(), cut(whole), report)?;
         let beyond = (end - whole.end) as usize;
         let accepted = (whole.end - whole.start) as usize - present;
         // Where borders count, a mere duplicate may move some.
         let changes = accepted > 0 || conflicting > 0 || !self.config.policy.merges();
         if fresh.start < fresh.end && changes {
             if !at_front {
-                self.may_note(fresh, now)?;
+                self.may_note(fresh, near.clone(), now)?;
             }
             self.make_room((fresh.end - self.front) as usize)?;
-            self.put(fresh, at_front, cut, now);
+            self.put(fresh, near, at_front, cut, now);
         }
         self.check();
         Ok(Inserted { accepted, duplicate: bytes.len() - accepted - beyond, conflicting, beyond })
@@ -411,15 +414,15 @@ impl<S: PageSource + Clone> Reassembler<S> {
         &self,
         whole: Span,
         fresh: Span,
+        near: Range<usize>,
         bytes: &[u8],
         report: &mut dyn FnMut(Conflict<'_>),
     ) -> Result<(usize, usize), ReassembleError> {
         let policy = self.config.policy;
         let readable = Span { start: self.front, end: self.next() };
         let readable = (self.len > 0).then_some((readable, false));
-        let behind = &self.spans.all()[self.spans.first_behind(whole.start)..];
-        let behind = behind.iter().take_while(|span| span.start < whole.end);
-        let behind = behind.map(|&span| (span, policy.replaces(span, fresh)));
+        let behind = &self.spans.all()[near];
+        let behind = behind.iter().map(|&span| (span, policy.replaces(span, fresh)));
         let (mut present, mut conflicting) = (0, 0);
         for (old, replaced) in readable.into_iter().chain(behind) {
             let (start, end) = (old.start.max(whole.start), old.end.min(whole.end));
@@ -443,12 +446,17 @@ impl<S: PageSource + Clone> Reassembler<S> {
     }
 
     /// Whether a piece behind a gap may be noted.
-    fn may_note(&mut self, span: Span, now: Duration) -> Result<(), ReassembleError> {
+    fn may_note(
+        &mut self,
+        span: Span,
+        near: Range<usize>,
+        now: Duration,
+    ) -> Result<(), ReassembleError> {
         let (age, limit) = (self.gap_age(now), self.config.max_age);
         if age > limit {
             return Err(ReassembleError::Expired { front: self.next(), age, limit });
         }
-        let asked = self.spans.count_with(span, self.config.policy);
+        let asked = self.spans.count_with(span, near, self.config.policy);
         let limit = self.config.max_gaps;
         if asked > limit {
             return Err(ReassembleError::TooManyGaps { asked, limit });
@@ -515,6 +523,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
     fn put<'b>(
         &mut self,
         fresh: Span,
+        near: Range<usize>,
         at_front: bool,
         cut: impl Fn(Span) -> &'b [u8],
         now: Duration,
@@ -526,13 +535,13 @@ impl<S: PageSource + Clone> Reassembler<S> {
         };
         let had_gap = !self.spans.all().is_empty();
         if at_front {
-            self.spans.pieces(fresh, policy, &mut write);
+            self.spans.pieces(fresh, near, policy, &mut write);
             let end = self.spans.absorb(fresh.end);
             self.len = (end - self.front) as usize;
             // Another gap is the first one now.
             self.gap_since = now;
         } else {
-            self.spans.add(fresh, policy, write);
+            self.spans.add(fresh, near, policy, write);
             if !had_gap {
                 self.gap_since = now;
             }

@@ -2,6 +2,7 @@
 
 use super::policy::OverlapPolicy;
 use crate::table::{Span, Table};
+use core::ops::Range;
 use pool_core::{PageError, PageSource};
 
 /// Disjoint spans in order. No memory before the first one.
@@ -48,16 +49,6 @@ impl<S: PageSource> Spans<S> {
         }
     }
 
-    /// The first span that ends behind `at`.
-    #[inline]
-    pub(crate) fn first_behind(&self, at: u64) -> usize {
-        // Mostly segments come behind all others.
-        match self.all().last() {
-            Some(last) if last.end > at => self.all().partition_point(|span| span.end <= at),
-            _ => self.len,
-        }
-    }
-
     fn insert(&mut self, index: usize, span: Span) {
         if let Some(table) = &mut self.table {
             table.copy_within(index..self.len, index + 1);
@@ -94,18 +85,29 @@ impl<S: PageSource> Spans<S> {
         end
     }
 
-    /// How many spans there would be with `new`.
-    pub(crate) fn count_with(&self, new: Span, policy: OverlapPolicy) -> usize {
+    /// Which spans `new` touches or overlaps.
+    #[inline]
+    pub(crate) fn near(&self, new: Span) -> Range<usize> {
+        let all = self.all();
+        match all.last() {
+            // Mostly segments come behind all others.
+            Some(last) if last.end >= new.start => {
+                let from = all.partition_point(|span| span.end < new.start);
+                let count = all[from..].iter().take_while(|span| span.start <= new.end).count();
+                from..from + count
+            }
+            _ => all.len()..all.len(),
+        }
+    }
+
+    /// How many spans there would be with `new`, which is `near` these.
+    pub(crate) fn count_with(&self, new: Span, near: Range<usize>, policy: OverlapPolicy) -> usize {
         if policy.merges() {
-            let (from, to) = self.touching(new);
-            return self.len + 1 - (to - from);
+            return self.len + 1 - near.len();
         }
         let mut count = self.len;
         let mut cursor = new.start;
-        for &old in &self.all()[self.first_behind(new.start)..] {
-            if old.start >= new.end {
-                break;
-            }
+        for &old in overlapping(&self.all()[near], new) {
             if policy.replaces(old, new) {
                 count += usize::from(old.start < new.start) + usize::from(old.end > new.end);
                 count -= 1;
@@ -117,36 +119,46 @@ impl<S: PageSource> Spans<S> {
         count + usize::from(cursor < new.end)
     }
 
-    /// The spans that `new` touches or overlaps.
-    fn touching(&self, new: Span) -> (usize, usize) {
-        let all = self.all();
-        let from = match all.last() {
-            Some(last) if last.end >= new.start => all.partition_point(|span| span.end < new.start),
-            _ => self.len,
-        };
-        let to = from + all[from..].partition_point(|span| span.start <= new.end);
-        (from, to)
+    /// Adds `new`, for which there is room and which is `near` these, and calls `write` for what of it
+    /// replaces or fills.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        new: Span,
+        near: Range<usize>,
+        policy: OverlapPolicy,
+        mut write: impl FnMut(Span),
+    ) {
+        if !policy.merges() {
+            return self.add_apart(new, near.start, policy, write);
+        }
+        self.pieces(new, near.clone(), policy, &mut write);
+        let around = &self.all()[near.clone()];
+        match (around.first(), around.last()) {
+            (Some(first), Some(last)) => {
+                let (start, end) = (first.start.min(new.start), last.end.max(new.end));
+                self.set(near.start, Span { start, end });
+                if near.len() > 1 {
+                    self.remove(near.start + 1, near.end);
+                }
+            }
+            _ => self.insert(near.start, new),
+        }
     }
 
-    /// Adds `new`, for which there is room, and calls `write` for what of it replaces or fills.
-    pub(crate) fn add(&mut self, new: Span, policy: OverlapPolicy, mut write: impl FnMut(Span)) {
-        if policy.merges() {
-            self.pieces(new, policy, &mut write);
-            let (from, to) = self.touching(new);
-            if from == to {
-                self.insert(from, new);
-            } else {
-                let (first, last) = (self.all()[from], self.all()[to - 1]);
-                let start = first.start.min(new.start);
-                self.set(from, Span { start, end: last.end.max(new.end) });
-                self.remove(from + 1, to);
-            }
-            return;
-        }
-        let mut index = self.first_behind(new.start);
+    /// The same where borders count, so that what remains of each segment is noted apart.
+    fn add_apart(
+        &mut self,
+        new: Span,
+        mut index: usize,
+        policy: OverlapPolicy,
+        mut write: impl FnMut(Span),
+    ) {
         let mut cursor = new.start;
         while let Some(&old) = self.all().get(index).filter(|old| old.start < new.end) {
-            if policy.replaces(old, new) {
+            if old.end <= new.start {
+                index += 1;
+            } else if policy.replaces(old, new) {
                 let right = Span { start: new.end, end: old.end };
                 let right = (old.end > new.end).then_some(right);
                 if old.start < new.start {
@@ -180,13 +192,17 @@ impl<S: PageSource> Spans<S> {
         }
     }
 
-    /// Calls `write` for what of `new` replaces or fills, and changes nothing.
-    pub(crate) fn pieces(&self, new: Span, policy: OverlapPolicy, write: &mut impl FnMut(Span)) {
+    /// Calls `write` for what of `new`, which is `near` these, replaces or fills, and changes nothing.
+    #[inline]
+    pub(crate) fn pieces(
+        &self,
+        new: Span,
+        near: Range<usize>,
+        policy: OverlapPolicy,
+        write: &mut impl FnMut(Span),
+    ) {
         let mut cursor = new.start;
-        for &old in &self.all()[self.first_behind(new.start)..] {
-            if old.start >= new.end {
-                break;
-            }
+        for &old in overlapping(&self.all()[near], new) {
             if !policy.replaces(old, new) {
                 if cursor < old.start {
                     write(Span { start: cursor, end: old.start });
@@ -198,4 +214,9 @@ impl<S: PageSource> Spans<S> {
             write(Span { start: cursor, end: new.end });
         }
     }
+}
+
+/// Those of `near` spans that do more than touch `new`.
+fn overlapping(near: &[Span], new: Span) -> impl Iterator<Item = &Span> {
+    near.iter().filter(move |old| old.start < new.end && old.end > new.start)
 }
