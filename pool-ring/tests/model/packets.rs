@@ -106,7 +106,8 @@ pub struct Model<'s, D> {
 pub fn run(source: &Source, protocol: Protocol, policy: Policy, chunks: usize, ops: &[Op]) {
     let prefix = LengthPrefix::u16(MAX);
     match protocol {
-        Protocol::Prefix | Protocol::Garbage => go(source, protocol, policy, chunks, ops, prefix),
+        Protocol::Prefix => go(source, protocol, policy, chunks, ops, Strict(prefix)),
+        Protocol::Garbage => go(source, protocol, policy, chunks, ops, prefix),
         Protocol::Unhelpful => go(source, protocol, policy, chunks, ops, Unhelpful(prefix)),
         Protocol::Varint => go(source, protocol, policy, chunks, ops, LengthPrefix::varint(MAX)),
         Protocol::Lines => go(source, protocol, policy, chunks, ops, Lines::new(MAX)),
@@ -329,7 +330,8 @@ where
 }
 
 /// `wait` is never asked about what was not looked at.
-pub struct Strict(pub LengthPrefix);
+#[derive(Clone, Copy)]
+struct Strict(LengthPrefix);
 
 impl Decoder for Strict {
     type Frame<'a> = &'a [u8];
