@@ -153,9 +153,11 @@ mod tests {
                 (0..len).map(|bit| b'a' + (bits >> bit & 1) as u8).collect::<Vec<u8>>()
             })
         };
-        for delimiter in (1..=3).flat_map(words) {
+        // Miri takes a smaller alphabet of lengths.
+        let (longest, text) = if cfg!(miri) { (2, 4) } else { (3, 7) };
+        for delimiter in (1..=longest).flat_map(words) {
             let mut codec = Delimiter::new(&delimiter, 100);
-            for text in (1..=7).flat_map(words) {
+            for text in (1..=text).flat_map(words) {
                 let naive = text.windows(delimiter.len()).position(|part| part == delimiter);
                 let whole = codec.decode(&text).unwrap();
                 let expected = match naive {

@@ -39,6 +39,9 @@ pub struct LengthPrefix {
     max: usize,
 }
 
+/// Offset, width and adjustment beyond this are not what any protocol has, and are computed with care.
+const USUAL: i64 = 1 << 32;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Width {
     U8,
@@ -162,23 +165,32 @@ impl LengthPrefix {
     fn header(&self, bytes: &[u8]) -> Result<Header, FrameError> {
         let field = bytes.get(self.offset..).unwrap_or(&[]);
         let Some((value, width)) = self.value(field)? else { return Ok(Header::Short) };
-        let header = self.offset.saturating_add(width);
-        let body = match self.adjust {
-            0 => Some(value),
-            adjust => value.checked_add_signed(adjust),
-        };
-        // More than u64::MAX is as much too large as u64::MAX, less than 0 is no length.
-        let body = match body {
-            Some(body) => body,
-            None if self.adjust > 0 => u64::MAX,
-            None => return Err(FrameError::BadLength),
-        };
-        let total = body.saturating_add(header as u64);
-        if total > self.max as u64 {
-            return Err(FrameError::TooLarge { len: total, max: self.max });
+        // At most the length of `bytes`, so this cannot overflow.
+        let header = self.offset + width;
+        let body = (value as i64).wrapping_add(self.adjust);
+        let usual = value < USUAL as u64 && self.adjust < USUAL && body >= 0;
+        let total = (header as u64).wrapping_add(body as u64);
+        if usual && total <= self.max as u64 {
+            // At most `max`, which is a usize, and at least the width.
+            return Ok(Header::Whole { header, total: total as usize });
         }
-        // At most `max`, which is a usize, and at least the width.
-        Ok(Header::Whole { header, total: total as usize })
+        self.unusual(header, value)
+    }
+
+    /// The same for any value and adjustment.
+    #[cold]
+    fn unusual(&self, header: usize, value: u64) -> Result<Header, FrameError> {
+        let total = i128::from(value) + i128::from(self.adjust) + header as i128;
+        if total < header as i128 {
+            return Err(FrameError::BadLength);
+        }
+        match usize::try_from(total) {
+            Ok(total) if total <= self.max => Ok(Header::Whole { header, total }),
+            _ => {
+                let len = u64::try_from(total).unwrap_or(u64::MAX);
+                Err(FrameError::TooLarge { len, max: self.max })
+            }
+        }
     }
 
     /// The length field for `payload` bytes behind the header, and its width.

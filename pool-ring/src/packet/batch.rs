@@ -64,7 +64,7 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
         let seen = core::mem::take(&mut open.seen);
         match self.decoder.decode_after(bytes, seen) {
             Ok(Decoded::Frame { frame, consumed }) => {
-                open.start += consumed.clamp(1, bytes.len());
+                open.start += consumed.max(1).min(bytes.len());
                 open.moved = true;
                 Ok(Some(frame))
             }

@@ -88,7 +88,7 @@ impl<S: PageSource> Chunks<S> {
     }
 
     /// Stores `bytes`, which are not empty, and returns the chain and its first chunk.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&mut self, mut bytes: &[u8]) -> (u32, u32) {
         let first = self.take();
         let mut chunk = first;
@@ -129,7 +129,7 @@ impl<S: PageSource> Chunks<S> {
     }
 
     /// Copies the chain's bytes, as many as `out` has, to `out`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_to(&self, last: u32, mut out: &mut [u8]) {
         let mut chunk = self.next(last);
         while out.len() > self.size {
@@ -142,7 +142,7 @@ impl<S: PageSource> Chunks<S> {
     }
 
     /// Gives the chain back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&mut self, last: u32) {
         let first = self.next(last);
         self.next[last as usize] = self.free;
@@ -156,13 +156,13 @@ impl<S: PageSource> Chunks<S> {
     }
 
     /// The bytes of a chain's first chunk.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn head(&self, last: u32, len: usize) -> &[u8] {
         &self.chunk(self.next(last))[..len.min(self.size())]
     }
 
     /// The bytes of its last chunk.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tail(&self, last: u32, len: usize) -> &[u8] {
         &self.chunk(last)[..self.tail_len(len)]
     }

@@ -247,7 +247,7 @@ impl<S: PageSource + Clone> Store<S> {
     }
 
     /// The partial of this entry begins now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn restamp(&mut self, entry: u32) {
         let list = if self.by_size { self.list_for(self.cost_of(entry)) } else { 0 };
         self.entries.set_stamp(entry, self.now);
@@ -288,7 +288,7 @@ impl<S: PageSource + Clone> Store<S> {
 
     /// Keeps `bytes`, which are not empty, in the entry of a connection, which is empty. Returns
     /// the first chunk, or `NONE`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn keep(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<u32, NoRoom> {
         debug_assert_eq!(self.entries.form(entry), Form::Empty);
         if bytes.len() > self.large_from {
@@ -424,14 +424,14 @@ impl<S: PageSource + Clone> Store<S> {
     }
 
     /// What is kept in a chain, as far as it can be seen without copying.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn kept(&self, entry: u32, last: u32) -> Kept<'_> {
         let len = self.entries.len(entry);
         Kept { head: self.chunks.head(last, len), tail: self.chunks.tail(last, len), len }
     }
 
     /// Moves the bytes of a chain to the end of `gap`, which is long enough, and leaves the entry empty.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn join(&mut self, entry: u32, last: u32, gap: &mut [u8]) -> usize {
         let len = self.entries.len(entry);
         let start = gap.len() - len;

@@ -413,7 +413,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
         match decoder.decode_after(filled, core::mem::take(&mut self.seen)) {
             Ok(Decoded::Frame { frame, consumed }) => {
                 // As `take`, while the frame is borrowed.
-                let n = consumed.clamp(1, filled.len());
+                let n = consumed.max(1).min(filled.len());
                 self.head += n;
                 self.len -= n;
                 if self.len == 0 {
