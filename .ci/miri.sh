@@ -27,4 +27,4 @@ done
 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
     cargo +nightly miri test -p pool-arena --lib --test cleanups --test scopes --test sealed
 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" cargo +nightly miri test -p pool-ring \
-    --lib --test packet --test packet_random --test ring_buf --test reassembly --test spsc
+    --lib --test packet_random --test ring_buf --test reassembly --test spsc
