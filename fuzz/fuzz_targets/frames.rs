@@ -13,6 +13,9 @@ where
 {
     let (mut rest, mut whole) = (bytes, Vec::new());
     let end = loop {
+        if rest.is_empty() {
+            break Ok(0);
+        }
         match decoder.decode(rest) {
             Ok(Decoded::Frame { frame, consumed }) => {
                 assert!(consumed > 0 && consumed <= rest.len());
