@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every interleaving of the models of what threads share.
 source "$(dirname "$0")/lib.sh"
-for package in pool-core-loom pool-arena-loom pool-object-loom; do
+for package in pool-core-loom pool-arena-loom pool-object-loom pool-object-loom-pools pool-ring-loom; do
     if ! has_package $package; then
         note "loom: skipped, there is no package $package"
         continue

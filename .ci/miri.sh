@@ -29,3 +29,5 @@ MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
     --test sealed --test sync_arena
 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
     cargo +nightly miri test -p pool-object --test small --test boxes --test random
+MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" cargo +nightly miri test -p pool-ring \
+    --lib --test packet_random --test ring_buf --test reassembly --test spsc

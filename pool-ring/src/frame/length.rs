@@ -1,0 +1,388 @@
+//! `LengthPrefix`: frames that say how long they are.
+
+use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, room};
+
+/// Frames with their length in a header.
+///
+/// ```text
+///   ◄─ offset ─►◄─ width ─►◄──── value + adjustment ────►
+///   ┌──────────┬──────────┬──────────────────────────────┐
+///   │          │  value   │                              │   at most `max` bytes in all
+///   └──────────┴──────────┴──────────────────────────────┘
+///   ◄────── skip ────────►◄─────────── frame ────────────►
+/// ```
+///
+/// The parameters are those of Netty's `LengthFieldBasedFrameDecoder`. The width is 1, 2, 3, 4 or 8 bytes,
+/// big-endian unless said otherwise, or a varint (LEB128, as Protocol Buffers have it). By default
+/// the value counts what follows the length field, and the frame is that.
+///
+/// ```
+/// use pool_ring::frame::{Decoded, Decoder, FrameError, Hint, LengthPrefix};
+/// let mut frames = LengthPrefix::u16(1024);
+/// assert_eq!(frames.decode(b"\x00\x02ok and more"), Ok(Decoded::Frame { frame: &b"ok"[..], consumed: 4 }));
+/// assert_eq!(frames.decode(b"\x00\x02o"), Ok(Decoded::NeedMore(Hint::Total(4))));
+/// assert_eq!(frames.decode(b"\xff\xff"), Err(FrameError::TooLarge { len: 65537, max: 1024 }));
+///
+/// // A type byte, then a little-endian length that counts the whole frame; hand out all of it.
+/// let mut whole = LengthPrefix::u32(1024).little_endian().offset(1).adjust(-5).skip(0);
+/// let bytes = b"T\x07\0\0\0ok";
+/// assert_eq!(whole.decode(bytes), Ok(Decoded::Frame { frame: &bytes[..], consumed: 7 }));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LengthPrefix {
+    offset: usize,
+    width: Width,
+    little: bool,
+    adjust: i64,
+    /// `None`: the header.
+    skip: Option<usize>,
+    max: usize,
+}
+
+/// Offset, width and adjustment beyond this are not what any protocol has, and are computed with care.
+const USUAL: i64 = 1 << 32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    U8,
+    U16,
+    U24,
+    U32,
+    U64,
+    Varint,
+}
+
+/// What a header says.
+enum Header {
+    /// It is not whole yet.
+    Short,
+    /// The frame has `total` bytes, `header` of them up to the end of the length field.
+    Whole { header: usize, total: usize },
+}
+
+impl LengthPrefix {
+    const fn new(width: Width, max: usize) -> Self {
+        Self { offset: 0, width, little: false, adjust: 0, skip: None, max }
+    }
+
+    /// A length of one byte. Whole frames have at most `max` bytes.
+    #[must_use]
+    pub const fn u8(max: usize) -> Self {
+        Self::new(Width::U8, max)
+    }
+
+    /// A length of two bytes. Whole frames have at most `max` bytes.
+    #[must_use]
+    pub const fn u16(max: usize) -> Self {
+        Self::new(Width::U16, max)
+    }
+
+    /// A length of three bytes. Whole frames have at most `max` bytes.
+    #[must_use]
+    pub const fn u24(max: usize) -> Self {
+        Self::new(Width::U24, max)
+    }
+
+    /// A length of four bytes. Whole frames have at most `max` bytes.
+    #[must_use]
+    pub const fn u32(max: usize) -> Self {
+        Self::new(Width::U32, max)
+    }
+
+    /// A length of eight bytes. Whole frames have at most `max` bytes.
+    #[must_use]
+    pub const fn u64(max: usize) -> Self {
+        Self::new(Width::U64, max)
+    }
+
+    /// A length of one to ten bytes, seven bits in each, the lowest first, the eighth bit set in all
+    /// but the last (LEB128). Whole frames have at most `max` bytes.
+    #[must_use]
+    pub const fn varint(max: usize) -> Self {
+        Self::new(Width::Varint, max)
+    }
+
+    /// The same with the length's lowest byte first.
+    #[must_use]
+    pub const fn little_endian(self) -> Self {
+        Self { little: true, ..self }
+    }
+
+    /// The same with `bytes` before the length field.
+    #[must_use]
+    pub const fn offset(self, bytes: usize) -> Self {
+        Self { offset: bytes, ..self }
+    }
+
+    /// The same with `bytes` added to the value: how much more, or less, follows the length field.
+    #[must_use]
+    pub const fn adjust(self, bytes: i64) -> Self {
+        Self { adjust: bytes, ..self }
+    }
+
+    /// The same with `bytes` at the front of the frame that the user does not get; by default what
+    /// stands before and in the length field.
+    #[must_use]
+    pub const fn skip(self, bytes: usize) -> Self {
+        Self { skip: Some(bytes), ..self }
+    }
+
+    /// The most bytes that a whole frame may have.
+    #[must_use]
+    pub const fn max_frame(&self) -> usize {
+        self.max
+    }
+
+    /// The value at the front of `field`, and the bytes that it takes.
+    #[inline(always)]
+    fn value(&self, field: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
+        /// Reads an integer in the byte order asked for.
+        macro_rules! read {
+            ($int:ty) => {
+                field.first_chunk().map(|&bytes| {
+                    let big = <$int>::from_be_bytes(bytes);
+                    let value = if self.little { big.swap_bytes() } else { big };
+                    (u64::from(value), size_of::<$int>())
+                })
+            };
+        }
+        Ok(match self.width {
+            Width::U8 => read!(u8),
+            Width::U16 => read!(u16),
+            Width::U24 => field.first_chunk().map(|&[a, b, c]| {
+                let value = [0, a, b, c];
+                let value = if self.little { [0, c, b, a] } else { value };
+                (u64::from(u32::from_be_bytes(value)), 3)
+            }),
+            Width::U32 => read!(u32),
+            Width::U64 => read!(u64),
+            Width::Varint => varint(field)?,
+        })
+    }
+
+    /// What the header at the front of `bytes` says.
+    #[inline(always)]
+    fn header(&self, bytes: &[u8]) -> Result<Header, FrameError> {
+        let field = bytes.get(self.offset..).unwrap_or(&[]);
+        let Some((value, width)) = self.value(field)? else { return Ok(Header::Short) };
+        // At most the length of `bytes`, so this cannot overflow.
+        let header = self.offset + width;
+        let body = (value as i64).wrapping_add(self.adjust);
+        let usual = value < USUAL as u64 && self.adjust < USUAL && body >= 0;
+        let total = (header as u64).wrapping_add(body as u64);
+        if usual && total <= self.max as u64 {
+            // At most `max`, which is a usize, and at least the width.
+            return Ok(Header::Whole { header, total: total as usize });
+        }
+        self.unusual(header, value)
+    }
+
+    /// The same for any value and adjustment.
+    #[cold]
+    fn unusual(&self, header: usize, value: u64) -> Result<Header, FrameError> {
+        let total = i128::from(value) + i128::from(self.adjust) + header as i128;
+        if total < header as i128 {
+            return Err(FrameError::BadLength);
+        }
+        match usize::try_from(total) {
+            Ok(total) if total <= self.max => Ok(Header::Whole { header, total }),
+            _ => {
+                let len = u64::try_from(total).unwrap_or(u64::MAX);
+                Err(FrameError::TooLarge { len, max: self.max })
+            }
+        }
+    }
+
+    /// The length field for `payload` bytes behind the header, and its width.
+    fn field(&self, payload: usize) -> Result<([u8; 10], usize), FrameError> {
+        let value = i128::from(payload as u64) - i128::from(self.adjust);
+        let value = u64::try_from(value).map_err(|_| FrameError::BadLength)?;
+        let (mut field, width) = match self.width {
+            Width::Varint => return Ok(varint_of(value)),
+            Width::U8 => ([0; 10], 1),
+            Width::U16 => ([0; 10], 2),
+            Width::U24 => ([0; 10], 3),
+            Width::U32 => ([0; 10], 4),
+            Width::U64 => ([0; 10], 8),
+        };
+        if width < 8 && value >> (8 * width) != 0 {
+            let max = (1 << (8 * width)) - 1;
+            return Err(FrameError::TooLarge { len: value, max });
+        }
+        let big = value.to_be_bytes();
+        field[..width].copy_from_slice(&big[8 - width..]);
+        if self.little {
+            field[..width].reverse();
+        }
+        Ok((field, width))
+    }
+}
+
+/// A LEB128 number of at most 64 bits.
+fn varint(field: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
+    let mut value = 0;
+    for (index, &byte) in field.iter().take(10).enumerate() {
+        let bits = u64::from(byte & 0x7f);
+        if index == 9 && byte > 1 {
+            return Err(FrameError::BadLength);
+        }
+        value |= bits << (7 * index);
+        if byte < 0x80 {
+            return Ok(Some((value, index + 1)));
+        }
+    }
+    Ok(None)
+}
+
+fn varint_of(mut value: u64) -> ([u8; 10], usize) {
+    let mut field = [0; 10];
+    let mut width = 0;
+    loop {
+        field[width] = value as u8 & 0x7f;
+        value >>= 7;
+        width += 1;
+        if value == 0 {
+            return (field, width);
+        }
+        field[width - 1] |= 0x80;
+    }
+}
+
+impl Decoder for LengthPrefix {
+    type Frame<'a> = &'a [u8];
+    type Error = FrameError;
+
+    #[inline]
+    fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, FrameError> {
+        let (header, total) = match self.header(bytes)? {
+            Header::Short => return Ok(Decoded::NeedMore(Hint::Unknown)),
+            Header::Whole { header, total } => (header, total),
+        };
+        Ok(match bytes.get(..total) {
+            Some(whole) => {
+                let skip = self.skip.unwrap_or(header);
+                Decoded::Frame { frame: whole.get(skip..).unwrap_or(&[]), consumed: total }
+            }
+            None => Decoded::NeedMore(Hint::Total(total)),
+        })
+    }
+
+    #[inline]
+    fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
+        match self.header(kept.head) {
+            Ok(Header::Whole { total, .. }) if kept.len.saturating_add(fresh.len()) < total => {
+                Some(Hint::Total(total))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Bytes before the length field are sent as zeros; the payload is what follows it.
+impl Encoder for LengthPrefix {
+    fn encoded_len(&self, payload: &[u8]) -> Result<usize, FrameError> {
+        let (_, width) = self.field(payload.len())?;
+        let len = self.offset.saturating_add(width).saturating_add(payload.len());
+        if len > self.max {
+            return Err(FrameError::TooLarge { len: len as u64, max: self.max });
+        }
+        Ok(len)
+    }
+
+    fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, FrameError> {
+        let len = self.encoded_len(payload)?;
+        let (field, width) = self.field(payload.len())?;
+        let (before, rest) = room(out, len)?.split_at_mut(self.offset);
+        let (length, body) = rest.split_at_mut(width);
+        before.fill(0);
+        length.copy_from_slice(&field[..width]);
+        body.copy_from_slice(payload);
+        Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(max: usize) -> impl Iterator<Item = LengthPrefix> {
+        let widths: [fn(usize) -> LengthPrefix; 6] = [
+            LengthPrefix::u8,
+            LengthPrefix::u16,
+            LengthPrefix::u24,
+            LengthPrefix::u32,
+            LengthPrefix::u64,
+            LengthPrefix::varint,
+        ];
+        widths.into_iter().flat_map(move |new| {
+            [new(max), new(max).little_endian(), new(max).offset(3), new(max).offset(1).adjust(-1)]
+        })
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_and_every_shorter_front_wants_more() {
+        let payload: Vec<u8> = (0..=255).collect();
+        for mut codec in all(1000) {
+            for len in [0, 1, 2, 127, 128, 200, 254] {
+                let mut out = [0xaa; 300];
+                let total = codec.encode(&payload[..len], &mut out).unwrap();
+                assert_eq!(codec.encoded_len(&payload[..len]), Ok(total));
+                let decoded = codec.decode(&out).unwrap();
+                assert_eq!(decoded, Decoded::Frame { frame: &payload[..len], consumed: total });
+                for cut in 0..total {
+                    match codec.decode(&out[..cut]).unwrap() {
+                        Decoded::NeedMore(Hint::Total(all)) => assert_eq!(all, total),
+                        Decoded::NeedMore(Hint::Unknown) => assert!(cut < 13),
+                        frame => panic!("{codec:?} {cut} {frame:?}"),
+                    }
+                }
+                let short = FrameError::NoRoom { len: total, room: total - 1 };
+                assert_eq!(codec.encode(&payload[..len], &mut out[..total - 1]), Err(short));
+            }
+        }
+    }
+
+    #[test]
+    fn hostile_lengths_are_refused_at_once() {
+        for mut codec in all(100) {
+            let max = codec.decode(&[0xff; 9]);
+            assert!(matches!(
+                max,
+                Err(FrameError::TooLarge { max: 100, .. }) | Ok(Decoded::NeedMore(Hint::Unknown))
+            ));
+            assert!(codec.decode(&[0xff; 32]).is_err());
+        }
+        let mut adjusted = LengthPrefix::u64(usize::MAX).adjust(i64::MAX);
+        assert!(matches!(
+            adjusted.decode(&[0xff; 8]),
+            Err(FrameError::TooLarge { len: u64::MAX, .. })
+                | Ok(Decoded::NeedMore(Hint::Total(usize::MAX)))
+        ));
+        assert_eq!(LengthPrefix::u8(9).adjust(-2).decode(&[1, 2, 3]), Err(FrameError::BadLength));
+        let mut far = LengthPrefix::u8(usize::MAX).offset(usize::MAX);
+        assert_eq!(far.decode(&[0; 9]), Ok(Decoded::NeedMore(Hint::Unknown)));
+    }
+
+    #[test]
+    fn varints_have_at_most_64_bits() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let (field, width) = varint_of(value);
+            assert_eq!(varint(&field[..width]), Ok(Some((value, width))));
+            assert_eq!(varint(&field[..width - 1]), Ok(None));
+        }
+        assert_eq!(
+            varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]),
+            Err(FrameError::BadLength)
+        );
+    }
+
+    #[test]
+    fn waiting_is_exact() {
+        let mut codec = LengthPrefix::u16(100);
+        let kept = |head| Kept { head, tail: head, len: head.len() };
+        assert_eq!(codec.wait(kept(&[0]), &[]), None);
+        assert_eq!(codec.wait(kept(&[0, 5, 1]), &[2, 3, 4]), Some(Hint::Total(7)));
+        assert_eq!(codec.wait(kept(&[0, 5, 1]), &[2, 3, 4, 5]), None);
+        assert_eq!(codec.wait(kept(&[9, 5, 1]), &[]), None, "errors are for decode");
+    }
+}

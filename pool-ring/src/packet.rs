@@ -1,0 +1,18 @@
+//! The packet ring: one scratch to read into, one store for what is not whole yet.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod chunks;
+mod config;
+mod conn;
+mod entries;
+mod ring;
+mod settle;
+mod stats;
+mod store;
+
+pub use batch::Batch;
+pub use config::{PacketRingBuilder, Policy};
+pub use conn::Conn;
+pub use ring::PacketRing;
+pub use stats::PacketStats;

@@ -1,0 +1,452 @@
+//! `PacketRing`: reads of all connections through one scratch.
+#![forbid(unsafe_code)]
+
+use super::batch::Batch;
+use super::config::PacketRingBuilder;
+use super::conn::{Conn, IDLE, Open};
+use super::entries::Form;
+use super::stats::PacketStats;
+use super::store::{NoRoom, Store, millis};
+use crate::DefaultSource;
+use crate::error::{ReadError, Refused};
+use crate::frame::Decoder;
+use crate::slots::NONE;
+use crate::table::Table;
+use core::convert::Infallible;
+use core::fmt;
+use core::time::Duration;
+use pool_core::{PageError, PageSource};
+
+/// Reads the sockets of one worker, lends whole frames, and keeps what is left over until the rest of
+/// it comes.
+///
+/// All reads go into one scratch that stays in the processor's caches. A connection's partial, if it has
+/// one, is copied before the fresh bytes, so frames are always contiguous; only what is no whole frame is
+/// stored afterwards. A connection that has sent whole frames holds **no memory** at all.
+///
+/// ```
+/// use pool_ring::frame::Lines;
+/// use pool_ring::PacketRing;
+///
+/// let mut ring = PacketRing::try_new()?;
+/// let mut lines = Lines::new(1024);
+/// let (mut anna, mut ben) = (ring.open(0), ring.open(1));
+///
+/// let mut batch = ring.feed(&mut anna, &mut lines, &mut &b"hello\r\nwor"[..]).unwrap();
+/// assert_eq!(batch.next().unwrap(), Some(&b"hello"[..]));
+/// assert_eq!(batch.next().unwrap(), None);
+/// drop(batch); // "wor" is kept
+///
+/// drop(ring.feed(&mut ben, &mut lines, &mut &b"quit\n"[..]).unwrap()); // not looked at: kept
+/// let mut batch = ring.feed(&mut anna, &mut lines, &mut &b"ld\r\n"[..]).unwrap();
+/// assert_eq!(batch.next().unwrap(), Some(&b"world"[..]));
+/// drop(batch);
+/// assert!(anna.is_idle());
+/// ring.close(&mut anna);
+/// ring.close(&mut ben);
+/// # Ok::<(), pool_core::PageError>(())
+/// ```
+///
+/// # Memory
+///
+/// ```text
+///            ┌──────── gap ────────┬───────────── scratch ──────────────┐
+///  one ring  │        partial copy │ fresh bytes                        │  read, decoded, and free again
+///            └─────────────────────┴────────────────────────────────────┘
+///            ┌─────┬─────┬─────┬─────┬─────┬──
+///    store   │chunk│chunk│chunk│chunk│ ... │    equal chunks, linked: 4 bytes each beside them
+///            └─────┴─────┴─────┴─────┴─────┴──
+///            entries of 28 bytes, only for connections with a partial; blocks for large partials
+/// ```
+///
+/// A partial of n bytes costs `28 + ceil(n / 256) × 260` bytes of the budget, with chunks of 256; a large
+/// one, 28 and its block. The budget is never passed, and nobody is evicted for what would fit: see [`cost`](Self::cost). The
+/// design is that of cloudwu's `mread`, one ring for all connections, with O(1) for what takes a walk
+/// there.
+///
+/// # Frames larger than the scratch
+///
+/// A partial of more than [`large_from`](PacketRingBuilder::large_from) bytes gets a contiguous block, of the announced length
+/// or else growing twofold. What comes next is read into it and decoded in place, so that bytes of an announced
+/// frame are copied at most once more after that. A length that is announced but has not arrived
+/// reserves nothing: below `large_from` a partial has as many chunks as bytes, and a block is charged to the budget.
+///
+/// # Forgotten batches, panics
+///
+/// What was read and where it was read up to stands in the ring: a batch that is forgotten
+/// ([`core::mem::forget`]) is settled by the next call. A panic while a frame is handled costs that frame.
+///
+/// # Complexity
+/// A read: O(bytes) and O(1) beside that, evictions O(1) each and no more than chunks needed. A frame of n bytes that
+/// trickles in: O(n) in all, if its decoder implements [`wait`](Decoder::wait), as all here do.
+pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
+    /// `gap` bytes for what was kept, then those for what is fresh.
+    pub(super) scratch: Table<u8, S>,
+    gap: usize,
+    /// Where the fresh bytes end.
+    limit: usize,
+    pub(super) open: Open,
+    pub(super) store: Store<S>,
+    /// The generation given last.
+    serial: u32,
+}
+
+#[cfg(feature = "std")]
+impl PacketRing {
+    /// A ring with the defaults of [`PacketRingBuilder`] over the process-wide source.
+    ///
+    /// # Errors
+    /// What the source says.
+    pub fn try_new() -> Result<Self, PageError> {
+        PacketRingBuilder::new().try_build()
+    }
+}
+
+impl PacketRing<DefaultSource> {
+    /// Options for a ring.
+    pub const fn builder() -> PacketRingBuilder {
+        PacketRingBuilder::new()
+    }
+}
+
+impl<S: PageSource + Clone> PacketRing<S> {
+    pub(super) fn with(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
+        let gap = config.large_from.max(1 << config.chunk_shift).next_multiple_of(64);
+        let asked = gap.saturating_add(config.scratch);
+        let scratch = Table::<u8, S>::new(source.clone(), asked)?;
+        let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
+        // So that a connection of another ring is not likely to be taken for one of this.
+        let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9);
+        Ok(Self { scratch, gap, limit: asked, open: Open::NO, store, serial })
+    }
+
+    /// A new connection, called `token` in reports of evictions: its index in the table of
+    /// connections, say.
+    pub fn open(&mut self, token: u32) -> Conn {
+        Conn::new(token)
+    }
+
+    /// Frees what a connection has in the ring, a report about it included. It can be used again, for another stream.
+    pub fn close(&mut self, conn: &mut Conn) {
+        self.settle_forgotten();
+        match self.lookup(conn) {
+            Ok(None) => {}
+            Ok(Some(entry)) => self.store.drop_entry(entry, false),
+            Err(_) => self.store.entries.withdraw_note(conn.entry, conn.generation, conn.token),
+        }
+        conn.entry = IDLE;
+        self.check();
+    }
+
+    /// Tells the time, as passed since some moment of the caller's choice: ages are measured on this
+    /// clock, in milliseconds. Ages of more than 24 days are not told
+    /// from small ones.
+    pub fn set_now(&mut self, now: Duration) {
+        self.store.now = millis(now);
+    }
+
+    /// What a partial of `len` bytes costs of the budget, in bytes, up to `large_from`; beyond, it is
+    /// 28 bytes and what the source gives for the announced length, or for twice `len`.
+    #[must_use]
+    pub fn cost(&self, len: usize) -> usize {
+        self.store.cost(len)
+    }
+
+    /// Figures.
+    #[must_use]
+    pub fn stats(&self) -> PacketStats {
+        let mut stats = self.store.stats();
+        stats.reserved += self.scratch.bytes();
+        stats
+    }
+
+    /// Bytes of a connection's partial; 0 if it has none, or has lost it.
+    #[must_use]
+    pub fn partial_len(&self, conn: &Conn) -> usize {
+        match self.lookup(conn) {
+            Ok(Some(entry)) => self.store.entries.len(entry),
+            _ => 0,
+        }
+    }
+
+    /// Brings what [`read_from`](Self::read_from) will look at into the processor's cache. Worth calling for the
+    /// next connections of a long list of ready ones; without a partial it does nothing.
+    #[inline]
+    pub fn prefetch(&self, conn: &Conn) {
+        if conn.entry == IDLE {
+            return;
+        }
+        self.store.entries.place(conn.entry).map(crate::touch::prefetch);
+        if conn.chunk != NONE {
+            self.store.chunks.prefetch(conn.chunk);
+        }
+    }
+
+    /// Takes the reports of connections whose partial was evicted, or was refused: those are to be closed.
+    /// Call it after each round of reads; reports that are not taken are lost when their memory is needed.
+    ///
+    /// ```
+    /// use pool_ring::{PacketRing, Policy, ReadError, frame::Lines};
+    /// use core::time::Duration;
+    /// let policy = Policy::EvictOldest { min_age: Duration::ZERO };
+    /// let mut ring = PacketRing::builder().budget(600).policy(policy).try_build()?;
+    /// let mut lines = Lines::new(100);
+    /// let mut conns: Vec<_> = (0..3).map(|token| ring.open(token)).collect();
+    /// for conn in &mut conns {
+    ///     let _ = ring.feed(conn, &mut lines, &mut &b"half a li"[..]).unwrap();
+    /// }
+    /// assert_eq!(ring.evicted().collect::<Vec<_>>(), [0]); // two of 288 bytes fit
+    /// let error = ring.feed(&mut conns[0], &mut lines, &mut &b"ne\n"[..]).unwrap_err();
+    /// assert_eq!(error, ReadError::Evicted);
+    /// ring.close(&mut conns[0]);
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
+    pub fn evicted(&mut self) -> impl Iterator<Item = u32> + '_ {
+        self.settle_forgotten();
+        core::iter::from_fn(|| self.store.entries.next_note())
+    }
+
+    /// The connections whose partial began before `deadline` (on the clock of [`set_now`](Self::set_now)) and is
+    /// still not whole, however many bytes have come since: the slow loris. Oldest first, unless the policy
+    /// is [`EvictLargest`](crate::Policy::EvictLargest).
+    ///
+    /// # Complexity
+    /// O(what is returned); with `EvictLargest` O(partials).
+    pub fn older_than(&self, deadline: Duration) -> impl Iterator<Item = u32> + '_ {
+        self.store.older_than(millis(deadline))
+    }
+
+    /// Reads once from `source` and lends what came, together with what was kept, frame by frame.
+    ///
+    /// A stale `conn` is told [`ReadError::Evicted`] before anything is read; if reading would block,
+    /// nothing was copied. A batch may have no frame. Call it until it would block.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    ///
+    /// ```
+    /// # use pool_ring::{PacketRing, ReadError, frame::LengthPrefix};
+    /// # fn handle(_: &[u8]) {}
+    /// fn readable(
+    ///     ring: &mut PacketRing,
+    ///     conn: &mut pool_ring::Conn,
+    ///     socket: &mut std::net::TcpStream, // not blocking
+    /// ) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let mut decoder = LengthPrefix::u32(1 << 20);
+    ///     loop {
+    ///         let mut batch = match ring.read_from(conn, &mut decoder, socket) {
+    ///             Err(error) if error.is_would_block() => return Ok(()),
+    ///             batch => batch?,
+    ///         };
+    ///         while let Some(frame) = batch.next()? {
+    ///             handle(frame);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[cfg(feature = "std")]
+    #[inline]
+    pub fn read_from<'r, D: Decoder, R: std::io::Read + ?Sized>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+        source: &mut R,
+    ) -> Result<Batch<'r, D, S>, ReadError<std::io::Error>> {
+        self.fill(conn, decoder, |room| {
+            loop {
+                match source.read(room) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    result => return result,
+                }
+            }
+        })
+    }
+
+    /// The same for bytes that are in memory: takes as many from the front of `bytes` as a read would
+    /// bring, and moves the slice behind them. An empty slice is no end
+    /// of the stream: then the batch has what was kept, such as frames that were not taken from an earlier one.
+    ///
+    /// # Errors
+    /// [`ReadError::Evicted`], [`ReadError::NoRoom`].
+    #[inline]
+    pub fn feed<'r, D: Decoder>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+        bytes: &mut &[u8],
+    ) -> Result<Batch<'r, D, S>, ReadError<Infallible>> {
+        if bytes.is_empty() {
+            return self.again(conn, decoder);
+        }
+        self.fill(conn, decoder, |room| {
+            let (now, later) = bytes.split_at(bytes.len().min(room.len()));
+            room[..now.len()].copy_from_slice(now);
+            *bytes = later;
+            Ok(now.len())
+        })
+    }
+
+    /// Reads by `read`, which gets a place and returns how much of it has been filled.
+    #[inline(always)]
+    fn fill<'r, D: Decoder, E>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        self.settle_forgotten();
+        let entry = self.lookup(conn).map_err(|_| ReadError::Evicted)?;
+        let form = entry.map_or(Form::Empty, |entry| self.store.entries.form(entry));
+        if let (Some(entry), Form::Block(block)) = (entry, form) {
+            return self.fill_block(conn, decoder, entry, block, read);
+        }
+        let room = &mut self.scratch[self.gap..self.limit];
+        let len = read(room).map_err(ReadError::Io)?.min(self.limit - self.gap);
+        if len == 0 {
+            return Err(self.ended(conn));
+        }
+        let (mut start, mut seen) = (self.gap, 0);
+        if let (Some(entry), Form::Chain(last)) = (entry, form) {
+            let fresh = &self.scratch[self.gap..][..len];
+            seen = self.store.entries.seen(entry);
+            let wait =
+                if seen == 0 { None } else { decoder.wait(self.store.kept(entry, last), fresh) };
+            if let Some(hint) = wait {
+                (self.open.start, self.open.end) = (0, 0);
+                return match self.store.append(entry, fresh, hint) {
+                    Ok(()) => Ok(Batch::new(self, conn, decoder, len)),
+                    Err(error) => Err(self.no_room(conn, entry, error)),
+                };
+            }
+            start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
+        }
+        self.begin(conn, entry, start, self.gap + len, seen);
+        Ok(Batch::new(self, conn, decoder, len))
+    }
+
+    /// A batch of what was kept.
+    #[cold]
+    fn again<'r, D: Decoder, E>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        self.settle_forgotten();
+        (self.open.start, self.open.end) = (0, 0);
+        let Some(entry) = self.lookup(conn).map_err(|_| ReadError::Evicted)? else {
+            return Ok(Batch::new(self, conn, decoder, 0));
+        };
+        let (len, seen) = (self.store.entries.len(entry), self.store.entries.seen(entry));
+        match self.store.entries.form(entry) {
+            Form::Empty => {}
+            Form::Chain(last) => {
+                self.store.join(entry, last, &mut self.scratch[..self.gap]);
+                self.begin(conn, Some(entry), self.gap - len, self.gap, seen);
+            }
+            Form::Block(block) => {
+                self.begin(conn, Some(entry), 0, len, seen);
+                self.open.block = block;
+            }
+        }
+        Ok(Batch::new(self, conn, decoder, 0))
+    }
+
+    /// Reads into the block of a large partial.
+    #[cold]
+    fn fill_block<'r, D: Decoder, E>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+        entry: u32,
+        block: u32,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        let (had, seen) = (self.store.entries.len(entry), self.store.entries.seen(entry));
+        let room = self.store.block_room(block, had, self.limit - self.gap);
+        let most = room.len();
+        let len = read(room).map_err(ReadError::Io)?.min(most);
+        if len == 0 {
+            return Err(self.ended(conn));
+        }
+        self.store.block_filled(entry, len);
+        self.begin(conn, Some(entry), 0, had + len, seen);
+        self.open.block = block;
+        Ok(Batch::new(self, conn, decoder, len))
+    }
+
+    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame. If the
+    /// connection has no entry one is promised to it, so that it finds its bytes again if the batch
+    /// is forgotten.
+    #[inline(always)]
+    fn begin(
+        &mut self,
+        conn: &mut Conn,
+        entry: Option<u32>,
+        start: usize,
+        end: usize,
+        seen: usize,
+    ) {
+        if entry.is_none() {
+            let (promised, lost) = self.store.entries.peek();
+            self.store.stats.unreported += u64::from(lost);
+            self.serial = self.serial.wrapping_add(1).max(1);
+            conn.entry = promised;
+            conn.generation = self.serial;
+            conn.chunk = NONE;
+        }
+        self.open = Open {
+            active: true,
+            start,
+            end,
+            seen,
+            has_entry: entry.is_some(),
+            entry: conn.entry,
+            generation: conn.generation,
+            token: conn.token,
+            ..Open::NO
+        };
+    }
+
+    /// The connection's entry, or that its partial is lost.
+    #[inline(always)]
+    fn lookup(&self, conn: &Conn) -> Result<Option<u32>, Refused> {
+        if conn.entry == IDLE {
+            Ok(None)
+        } else if self.store.entries.is(conn.entry, conn.generation, conn.token) {
+            Ok(Some(conn.entry))
+        } else {
+            Err(Refused { bytes: 0 })
+        }
+    }
+
+    #[cold]
+    fn ended<E>(&mut self, conn: &mut Conn) -> ReadError<E> {
+        let partial = self.partial_len(conn);
+        self.close(conn);
+        ReadError::Ended { partial }
+    }
+
+    /// What a connection has is lost, as there is no room for more.
+    #[cold]
+    fn no_room<E>(&mut self, conn: &Conn, entry: u32, error: NoRoom) -> ReadError<E> {
+        self.store.reject(Some(entry), conn.token, conn.generation);
+        self.check();
+        let PacketStats { used, budget, .. } = self.store.stats;
+        ReadError::NoRoom { asked: error.asked, used, budget }
+    }
+
+    /// The invariants of the store, in tests with few connections after every change.
+    #[inline(always)]
+    pub(super) fn check(&self) {
+        #[cfg(any(test, debug_assertions))]
+        if !self.open.active && self.store.entries.count() <= 300 {
+            self.store.check();
+        }
+    }
+}
+
+impl<S: PageSource + Clone> fmt::Debug for PacketRing<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PacketRing").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,112 @@
+//! What becomes of the rest of a batch.
+#![forbid(unsafe_code)]
+
+use super::conn::{Conn, Open};
+use super::ring::PacketRing;
+use super::store::NoRoom;
+use crate::error::Refused;
+use crate::slots::NONE;
+use pool_core::PageSource;
+
+impl<S: PageSource + Clone> PacketRing<S> {
+    /// Settles a batch that was forgotten.
+    #[inline(always)]
+    pub(super) fn settle_forgotten(&mut self) {
+        if self.open.active {
+            self.settle_without_conn();
+        }
+    }
+
+    /// Its connection cannot be told, but finds everything under the entry it knows: so that exists
+    /// even if nothing is left.
+    #[cold]
+    fn settle_without_conn(&mut self) {
+        let open = self.open;
+        if !open.has_entry && (open.failed || open.start == open.end) {
+            self.open.active = false;
+            // If there is no room for it, the connection is told that it was evicted.
+            if self.store.add(open.token, open.generation).is_err() {
+                self.store.reject(None, open.token, open.generation);
+            }
+        } else if open.failed || open.start == open.end {
+            self.open.active = false;
+            self.store.empty(open.entry, open.block);
+        } else {
+            // A refusal is noted, and the connection's handle is stale then.
+            let _ = self.settle();
+        }
+        self.check();
+    }
+
+    /// Ends a batch: keeps what is left of it.
+    #[inline(always)]
+    pub(super) fn settle_for(&mut self, conn: &mut Conn) -> Result<(), Refused> {
+        if !self.open.active {
+            return Ok(());
+        }
+        if self.open.start == self.open.end || self.open.failed {
+            self.open.active = false;
+            if self.open.has_entry {
+                self.store.drop_entry(self.open.entry, false);
+            }
+            conn.set_idle();
+        } else {
+            self.settle_rest(conn)?;
+        }
+        self.check();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn settle_rest(&mut self, conn: &mut Conn) -> Result<(), Refused> {
+        // If it is refused, what `conn` knows of its entry is stale from now on.
+        conn.chunk = self.settle()?;
+        Ok(())
+    }
+
+    /// Keeps what is left of a batch, which is something. Returns the first chunk, or `NONE`.
+    #[inline]
+    fn settle(&mut self) -> Result<u32, Refused> {
+        self.open.active = false;
+        let Open { start, end, entry, has_entry, .. } = self.open;
+        let kept = if self.open.block != NONE {
+            self.settle_block(self.open).map(|()| (entry, NONE))
+        } else {
+            let rest = &self.scratch[start..end];
+            let hint = self.open.hint;
+            if has_entry {
+                if self.open.moved {
+                    self.store.restamp(entry);
+                }
+                self.store.keep(entry, rest, hint).map(|first| (entry, first))
+            } else {
+                self.store.keep_new(self.open.token, self.open.generation, rest, hint)
+            }
+        };
+        match kept {
+            Ok((entry, first)) => {
+                if self.open.seen != end - start {
+                    self.store.entries.set_unseen(entry);
+                }
+                Ok(first)
+            }
+            Err(_) => Err(self.settle_refused()),
+        }
+    }
+
+    #[cold]
+    fn settle_refused(&mut self) -> Refused {
+        let Open { start, end, entry, has_entry, token, generation, .. } = self.open;
+        self.store.reject(has_entry.then_some(entry), token, generation);
+        Refused { bytes: end - start }
+    }
+
+    #[cold]
+    fn settle_block(&mut self, open: Open) -> Result<(), NoRoom> {
+        if !open.moved {
+            return self.store.block_more(open.entry, open.block, open.hint);
+        }
+        self.store.restamp(open.entry);
+        self.store.block_rest(open.entry, open.block, open.start..open.end, open.hint)
+    }
+}

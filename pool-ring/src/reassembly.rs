@@ -1,0 +1,15 @@
+//! Streams and datagrams whose pieces come in any order.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "std")]
+mod datagram;
+mod policy;
+mod reassembler;
+mod spans;
+
+#[cfg(feature = "std")]
+pub use datagram::{
+    Datagram, DatagramError, DatagramLimits, DatagramReassembler, DatagramStats, Fragment,
+};
+pub use policy::OverlapPolicy;
+pub use reassembler::{Conflict, Inserted, ReassembleError, Reassembler, ReassemblerBuilder};

@@ -1,0 +1,222 @@
+//! `Spans`: which bytes have come, in order and disjoint, without the bytes.
+
+use super::policy::OverlapPolicy;
+use crate::table::{Span, Table};
+use core::ops::Range;
+use pool_core::{PageError, PageSource};
+
+/// Disjoint spans in order. No memory before the first one.
+pub(crate) struct Spans<S: PageSource> {
+    table: Option<Table<Span, S>>,
+    len: usize,
+}
+
+impl<S: PageSource> Spans<S> {
+    pub(crate) const fn new() -> Self {
+        Self { table: None, len: 0 }
+    }
+
+    /// Bytes of its pages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.table.as_ref().map_or(0, Table::bytes)
+    }
+
+    /// Makes room for `most` spans, and for what is there for a moment while some change.
+    pub(crate) fn reserve(&mut self, source: S, most: usize) -> Result<(), PageError> {
+        if self.table.is_none() {
+            self.table = Some(Table::new(source, Self::room(most))?);
+        }
+        Ok(())
+    }
+
+    /// Records for `most` spans: a segment that overlaps all adds one between each two, and one on
+    /// either side, before others go.
+    pub(crate) const fn room(most: usize) -> usize {
+        most.saturating_mul(2).saturating_add(4)
+    }
+
+    /// Gives the memory back if it holds nothing.
+    pub(crate) fn shrink(&mut self) {
+        if self.len == 0 {
+            self.table = None;
+        }
+    }
+
+    pub(crate) fn all(&self) -> &[Span] {
+        match &self.table {
+            Some(table) => &table[..self.len],
+            None => &[],
+        }
+    }
+
+    fn insert(&mut self, index: usize, span: Span) {
+        if let Some(table) = &mut self.table {
+            table.copy_within(index..self.len, index + 1);
+            table[index] = span;
+            self.len += 1;
+        }
+    }
+
+    fn remove(&mut self, from: usize, to: usize) {
+        if let Some(table) = &mut self.table {
+            table.copy_within(to..self.len, from);
+            self.len -= to - from;
+        }
+    }
+
+    fn set(&mut self, index: usize, span: Span) {
+        if let Some(table) = &mut self.table {
+            table[index] = span;
+        }
+    }
+
+    /// Removes the spans that begin no later than `end`, and those that touch them, from the first on; returns
+    /// where what they cover together ends.
+    pub(crate) fn absorb(&mut self, mut end: u64) -> u64 {
+        let touching = self.all().iter().take_while(|span| {
+            let touches = span.start <= end;
+            end = if touches { end.max(span.end) } else { end };
+            touches
+        });
+        let count = touching.count();
+        if count > 0 {
+            self.remove(0, count);
+        }
+        end
+    }
+
+    /// Which spans `new` touches or overlaps.
+    #[inline]
+    pub(crate) fn near(&self, new: Span) -> Range<usize> {
+        let all = self.all();
+        match all.last() {
+            // Mostly segments come behind all others.
+            Some(last) if last.end >= new.start => {
+                let from = all.partition_point(|span| span.end < new.start);
+                let count = all[from..].iter().take_while(|span| span.start <= new.end).count();
+                from..from + count
+            }
+            _ => all.len()..all.len(),
+        }
+    }
+
+    /// How many spans there would be with `new`, which is `near` these.
+    pub(crate) fn count_with(&self, new: Span, near: Range<usize>, policy: OverlapPolicy) -> usize {
+        if policy.merges() {
+            return self.len + 1 - near.len();
+        }
+        let mut count = self.len;
+        let mut cursor = new.start;
+        for &old in overlapping(&self.all()[near], new) {
+            if policy.replaces(old, new) {
+                count += usize::from(old.start < new.start) + usize::from(old.end > new.end);
+                count -= 1;
+            } else {
+                count += usize::from(cursor < old.start);
+                cursor = old.end;
+            }
+        }
+        count + usize::from(cursor < new.end)
+    }
+
+    /// Adds `new`, for which there is room and which is `near` these, and calls `write` for what of it
+    /// replaces or fills.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        new: Span,
+        near: Range<usize>,
+        policy: OverlapPolicy,
+        mut write: impl FnMut(Span),
+    ) {
+        if !policy.merges() {
+            return self.add_apart(new, near.start, policy, write);
+        }
+        self.pieces(new, near.clone(), policy, &mut write);
+        let around = &self.all()[near.clone()];
+        match (around.first(), around.last()) {
+            (Some(first), Some(last)) => {
+                let (start, end) = (first.start.min(new.start), last.end.max(new.end));
+                self.set(near.start, Span { start, end });
+                if near.len() > 1 {
+                    self.remove(near.start + 1, near.end);
+                }
+            }
+            _ => self.insert(near.start, new),
+        }
+    }
+
+    /// The same where borders count, so that what remains of each segment is noted apart.
+    fn add_apart(
+        &mut self,
+        new: Span,
+        mut index: usize,
+        policy: OverlapPolicy,
+        mut write: impl FnMut(Span),
+    ) {
+        let mut cursor = new.start;
+        while let Some(&old) = self.all().get(index).filter(|old| old.start < new.end) {
+            if old.end <= new.start {
+                index += 1;
+            } else if policy.replaces(old, new) {
+                let right = Span { start: new.end, end: old.end };
+                let right = (old.end > new.end).then_some(right);
+                if old.start < new.start {
+                    self.set(index, Span { start: old.start, end: new.start });
+                    index += 1;
+                    right.into_iter().for_each(|right| self.insert(index, right));
+                } else if let Some(right) = right {
+                    self.set(index, right);
+                } else {
+                    self.remove(index, index + 1);
+                    continue;
+                }
+                if right.is_some() {
+                    break;
+                }
+            } else {
+                if cursor < old.start {
+                    let piece = Span { start: cursor, end: old.start };
+                    write(piece);
+                    self.insert(index, piece);
+                    index += 1;
+                }
+                cursor = old.end;
+                index += 1;
+            }
+        }
+        if cursor < new.end {
+            let piece = Span { start: cursor, end: new.end };
+            write(piece);
+            self.insert(index, piece);
+        }
+    }
+
+    /// Calls `write` for what of `new`, which is `near` these, replaces or fills, and changes nothing.
+    #[inline]
+    pub(crate) fn pieces(
+        &self,
+        new: Span,
+        near: Range<usize>,
+        policy: OverlapPolicy,
+        write: &mut impl FnMut(Span),
+    ) {
+        let mut cursor = new.start;
+        for &old in overlapping(&self.all()[near], new) {
+            if !policy.replaces(old, new) {
+                if cursor < old.start {
+                    write(Span { start: cursor, end: old.start });
+                }
+                cursor = old.end;
+            }
+        }
+        if cursor < new.end {
+            write(Span { start: cursor, end: new.end });
+        }
+    }
+}
+
+/// Those of `near` spans that do more than touch `new`.
+fn overlapping(near: &[Span], new: Span) -> impl Iterator<Item = &Span> {
+    near.iter().filter(move |old| old.start < new.end && old.end > new.start)
+}

@@ -1,0 +1,447 @@
+//! `RingBuf`: the bytes of one connection, in one slice.
+
+use crate::DefaultSource;
+use crate::block::Block;
+use crate::frame::{Decoded, Decoder};
+use core::fmt;
+use core::mem::MaybeUninit;
+use pool_core::{PageError, PageSource};
+use thiserror::Error;
+
+/// Bytes that come in at one end and go out at the other, always as **one** slice.
+///
+/// ```
+/// use pool_ring::RingBuf;
+/// let mut ring = RingBuf::with_capacity(4096);
+/// ring.extend_from_slice(b"hello world")?;
+/// assert_eq!(ring.peek(), b"hello world");
+/// ring.consume(6);
+/// assert_eq!(ring.peek(), b"world");
+/// # Ok::<(), pool_ring::ReserveError>(())
+/// ```
+///
+/// There are two kinds, with one interface; the pages that the source gives decide:
+///
+/// ```text
+///   linear        ┌──────┬────────────────┬────────┐  when the spare end is too short, the filled
+///   (default)     │ gone │     filled     │ spare  │  bytes move to the front; mostly there are
+///                 └──────┴────────────────┴────────┘  none: an empty ring starts at the front again
+///
+///   mirrored      ┌───────┬───────────┬────┐┌ ─ ─ ─ ┬ ─ ─ ─ ─ ─ ┬ ─ ─ ┐
+///   (over         │ lled  │   spare   │ fi ││  lled      the same       nothing ever moves
+///    `Mirror`)    └───────┴───────────┴────┘└ ─ ─ ─ ┴ ─ ─ ─ ─ ─ ┴ ─ ─ ┘
+///                                      ◄── filled ──►
+/// ```
+///
+/// Linear rings are as fast as mirrored ones at 64 KiB, and cost no mappings; mirrored ones win
+/// where rings are small beside what is in them. Over `MirrorOr` (feature `mirror`) a ring is mirrored
+/// if the system allows it; [`is_mirrored`](Self::is_mirrored) says what was got. Both hold bytes, never a `T`.
+///
+/// A ring with capacity 0 holds no memory; pages come with [`try_reserve`](Self::try_reserve) and go with
+/// [`shrink_to`](Self::shrink_to). It never grows by itself.
+///
+/// # Complexity
+/// Everything O(1) and O(bytes copied); a linear ring moves each byte once more at most for each time that
+/// the spare end is used up.
+pub struct RingBuf<S: PageSource + Clone = DefaultSource> {
+    block: Block<S>,
+    /// Where the filled bytes begin; 0 if there are none, and below the block's length.
+    head: usize,
+    /// Bytes filled; they are initialised and lie within the block: within its length if that is
+    /// linear, else within both views, and are at most its length.
+    len: usize,
+    /// How many of these a decoder has seen to be no whole frame.
+    seen: usize,
+    source: S,
+}
+
+/// Why a ring has no more room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ReserveError {
+    /// More than `isize::MAX` bytes in all.
+    #[error("{asked} more bytes than the {len} that are filled cannot be")]
+    TooLarge {
+        /// Bytes of room asked for.
+        asked: usize,
+        /// Bytes that are filled.
+        len: usize,
+    },
+    /// The page source beneath refused.
+    #[error("the ring's page source refused: {0}")]
+    Source(#[source] PageError),
+}
+
+#[cfg(feature = "std")]
+impl RingBuf {
+    /// A ring over the process-wide source, without memory.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::new_in(pool_core::Global)
+    }
+
+    /// A ring over the process-wide source with room for at least `bytes`.
+    ///
+    /// # Panics
+    /// If there is no memory.
+    #[must_use]
+    #[track_caller]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self::try_with_capacity(bytes).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A ring over the process-wide source with room for at least `bytes`.
+    ///
+    /// # Errors
+    /// What the source says.
+    pub fn try_with_capacity(bytes: usize) -> Result<Self, ReserveError> {
+        Self::try_with_capacity_in(bytes, pool_core::Global)
+    }
+}
+
+#[cfg(feature = "std")]
+impl Default for RingBuf {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: PageSource + Clone> RingBuf<S> {
+    /// A ring over `source`, a handle, without memory.
+    pub const fn new_in(source: S) -> Self {
+        Self { block: Block::empty(), head: 0, len: 0, seen: 0, source }
+    }
+
+    /// A ring over `source` with room for at least `bytes`.
+    ///
+    /// # Errors
+    /// What the source says.
+    pub fn try_with_capacity_in(bytes: usize, source: S) -> Result<Self, ReserveError> {
+        let mut ring = Self::new_in(source);
+        ring.try_reserve(bytes)?;
+        Ok(ring)
+    }
+
+    /// Bytes that can be in it at once.
+    #[inline]
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.block.len()
+    }
+
+    /// Bytes in it.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether its pages are mapped twice, so that bytes are never moved.
+    #[must_use]
+    pub fn is_mirrored(&self) -> bool {
+        self.block.is_mirrored()
+    }
+
+    /// The source that its pages come from.
+    #[must_use]
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// All bytes in it, the oldest first.
+    #[inline]
+    #[must_use]
+    pub fn peek(&self) -> &[u8] {
+        // SAFETY: the filled bytes lie within the block and are initialised, by the invariant of
+        // `len`.
+        unsafe { self.block.bytes_unchecked(self.head, self.len) }
+    }
+
+    /// Takes `n` bytes out.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    #[inline]
+    #[track_caller]
+    pub fn consume(&mut self, n: usize) {
+        assert!(n <= self.len, "{n} bytes consumed of {}", self.len);
+        self.take(n);
+        // What begins now is another frame.
+        self.seen = 0;
+    }
+
+    /// Takes `n` bytes out, which are there.
+    #[inline(always)]
+    fn take(&mut self, n: usize) {
+        self.head += n;
+        self.len -= n;
+        // The front is where the caches are warm. Without this a linear ring would have to move.
+        if self.len == 0 {
+            self.head = 0;
+        } else if self.head >= self.block.len() {
+            // In the second view, that is.
+            self.head -= self.block.len();
+        }
+    }
+
+    /// Takes all bytes out.
+    pub fn clear(&mut self) {
+        self.consume(self.len);
+    }
+
+    /// Two halves for two threads, with what is filled in between; see [`spsc`](crate::spsc).
+    ///
+    /// ```
+    /// use pool_ring::RingBuf;
+    /// let mut ring = RingBuf::with_capacity(4096);
+    /// ring.push(b"before");
+    /// let (mut producer, mut consumer) = ring.split();
+    /// assert_eq!(producer.write(b" and after"), 10);
+    /// assert_eq!(consumer.read(), b"before and after");
+    /// ```
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub fn split(self) -> (crate::spsc::Producer<S>, crate::spsc::Consumer<S>) {
+        crate::spsc::halves(self.block, self.head, self.len)
+    }
+
+    /// Where the spare bytes begin, and how many can be had without moving anything.
+    #[inline(always)]
+    fn spare(&self) -> (usize, usize) {
+        let tail = self.head + self.len;
+        (tail, self.block.spare(tail, self.len))
+    }
+
+    /// Makes room: at least `least` spare bytes in one piece, if there are that many anywhere.
+    #[inline(always)]
+    fn compact_for(&mut self, least: usize) {
+        if self.spare().1 < least && self.head > 0 {
+            self.compact();
+        }
+    }
+
+    #[cold]
+    fn compact(&mut self) {
+        if !self.block.is_mirrored() {
+            self.block.move_to_front(self.head..self.head + self.len);
+            self.head = 0;
+        }
+    }
+
+    /// Brings all spare bytes into one piece.
+    #[cfg(feature = "bytes")]
+    pub(crate) fn make_contiguous(&mut self) {
+        self.compact_for(usize::MAX);
+    }
+
+    /// Makes sure that at least `more` bytes can be written: by moving what there is to the front, or else
+    /// by more pages, at least twice as many.
+    ///
+    /// # Errors
+    /// [`ReserveError`]; the ring is as it was then.
+    pub fn try_reserve(&mut self, more: usize) -> Result<(), ReserveError> {
+        self.compact_for(more);
+        if self.spare().1 >= more {
+            return Ok(());
+        }
+        let error = ReserveError::TooLarge { asked: more, len: self.len };
+        let least = self.len.checked_add(more).ok_or(error)?;
+        if least > isize::MAX as usize {
+            return Err(error);
+        }
+        let asked = least.max(self.capacity().saturating_mul(2));
+        match self.move_to(asked) {
+            Err(_) if asked > least => self.move_to(least),
+            result => result,
+        }
+    }
+
+    /// Gives pages back: the capacity becomes the least that the source has for `bytes` and what is
+    /// filled, and none if both are 0.
+    ///
+    /// # Errors
+    /// The smaller run could not be had; the ring is as it was.
+    pub fn shrink_to(&mut self, bytes: usize) -> Result<(), ReserveError> {
+        let least = self.len.max(bytes);
+        if least == 0 {
+            (self.block, self.head) = (Block::empty(), 0);
+        } else if least < self.capacity() {
+            self.move_to(least)?;
+        }
+        Ok(())
+    }
+
+    /// Moves what there is to another block, if that is of another length.
+    #[cold]
+    fn move_to(&mut self, bytes: usize) -> Result<(), ReserveError> {
+        let mut block = Block::new(self.source.clone(), bytes).map_err(ReserveError::Source)?;
+        if block.len() != self.capacity() {
+            block.write(0, self.peek());
+            block.fence();
+            (self.block, self.head) = (block, 0);
+        }
+        Ok(())
+    }
+
+    /// The spare bytes, initialised or not: what can be written without moving anything. More may be had by
+    /// [`try_reserve`](Self::try_reserve).
+    #[inline]
+    #[must_use]
+    pub fn spare_capacity_mut(&mut self) -> &mut [MaybeUninit<u8>] {
+        let (tail, spare) = self.spare();
+        self.block.fence();
+        self.block.uninit_mut(tail..tail + spare)
+    }
+
+    /// Says that the first `n` spare bytes have been written.
+    ///
+    /// ```
+    /// # use pool_ring::RingBuf;
+    /// let mut ring = RingBuf::with_capacity(64);
+    /// ring.spare_capacity_mut()[0].write(b'x');
+    /// // SAFETY: one byte was written.
+    /// unsafe { ring.advance(1) };
+    /// assert_eq!(ring.peek(), b"x");
+    /// ```
+    ///
+    /// # Panics
+    /// If there are not so many spare bytes.
+    ///
+    /// # Safety
+    /// They are initialised.
+    #[inline]
+    pub unsafe fn advance(&mut self, n: usize) {
+        let (tail, spare) = self.spare();
+        assert!(n <= spare, "{n} bytes written of {spare}");
+        // SAFETY: all below `tail` were initialised, for a ring is filled from byte 0 on, and the
+        // `n` behind it are by the caller's promise.
+        unsafe { self.block.assume_init(tail + n) };
+        self.block.fence();
+        self.len += n;
+    }
+
+    /// The spare bytes, at least `least` if there are that many, zeroed where nothing was ever written, and at most so many
+    /// more than were ever written: what a safe `Read` may be given.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn initialised_spare(&mut self, least: usize) -> &mut [u8] {
+        let (tail, spare) = self.spare();
+        let ready = spare.min(self.block.readable() - tail);
+        if ready >= least {
+            self.block.fence();
+            // SAFETY: spare, initialised up to `readable`, and no more than the block has.
+            return unsafe { self.block.bytes_mut_unchecked(tail, ready) };
+        }
+        self.initialise_spare(least)
+    }
+
+    #[cfg(feature = "std")]
+    #[cold]
+    fn initialise_spare(&mut self, least: usize) -> &mut [u8] {
+        self.compact_for(least);
+        let (tail, spare) = self.spare();
+        self.block.fence();
+        let init = self.block.readable();
+        let end = if init.saturating_sub(tail) >= least { init } else { tail + FRESH };
+        self.block.zeroed_mut(tail..end.min(tail + spare))
+    }
+
+    /// Says that the first `n` bytes of `initialised_spare` have been written. More than that cannot
+    /// be said: what is not initialised is not counted.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn written(&mut self, n: usize) {
+        let (tail, spare) = self.spare();
+        self.block.fence();
+        self.len += n.min(spare).min(self.block.readable() - tail);
+    }
+
+    /// Copies as many of `bytes` in as there is room for, and returns how many.
+    pub fn push(&mut self, bytes: &[u8]) -> usize {
+        self.compact_for(bytes.len());
+        let (tail, spare) = self.spare();
+        let n = bytes.len().min(spare);
+        self.block.fence();
+        self.block.write(tail, &bytes[..n]);
+        self.block.fence();
+        self.len += n;
+        n
+    }
+
+    /// Copies all of `bytes` in, and makes room for them if need be.
+    ///
+    /// # Errors
+    /// There is no room; nothing was copied.
+    pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), ReserveError> {
+        self.try_reserve(bytes.len())?;
+        self.push(bytes);
+        Ok(())
+    }
+
+    /// Takes one frame out and lends it, if there is a whole one. A search that found nothing resumes where it stopped.
+    ///
+    /// ```
+    /// use pool_ring::{RingBuf, frame::Lines};
+    /// let mut ring = RingBuf::with_capacity(64);
+    /// ring.extend_from_slice(b"one\ntw")?;
+    /// let mut lines = Lines::new(80);
+    /// assert_eq!(ring.decode(&mut lines), Ok(Some(&b"one"[..])));
+    /// assert_eq!(ring.decode(&mut lines), Ok(None));
+    /// ring.extend_from_slice(b"o\n")?;
+    /// assert_eq!(ring.decode(&mut lines), Ok(Some(&b"two"[..])));
+    /// # Ok::<(), pool_ring::ReserveError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The decoder's; nothing was taken.
+    #[inline]
+    pub fn decode<D: Decoder>(
+        &mut self,
+        decoder: &mut D,
+    ) -> Result<Option<D::Frame<'_>>, D::Error> {
+        if self.seen == self.len {
+            return Ok(None);
+        }
+        // SAFETY: as in `peek`.
+        let filled = unsafe { self.block.bytes_unchecked(self.head, self.len) };
+        match decoder.decode_after(filled, core::mem::take(&mut self.seen)) {
+            Ok(Decoded::Frame { frame, consumed }) => {
+                // As `take`, while the frame is borrowed.
+                let n = consumed.max(1).min(filled.len());
+                self.head += n;
+                self.len -= n;
+                if self.len == 0 {
+                    self.head = 0;
+                } else if self.head >= self.block.len() {
+                    self.head -= self.block.len();
+                }
+                Ok(Some(frame))
+            }
+            Ok(Decoded::NeedMore(_)) => {
+                self.seen = self.len;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What is zeroed at most for one read.
+#[cfg(feature = "std")]
+const FRESH: usize = 16 << 10;
+
+impl<S: PageSource + Clone> fmt::Debug for RingBuf<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RingBuf")
+            .field("len", &self.len)
+            .field("capacity", &self.capacity())
+            .field("mirrored", &self.is_mirrored())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,424 @@
+//! What a `PacketRing` promises, one by one.
+
+use pool_core::{Failing, Heap, PageSource};
+use pool_ring::frame::{Delimiter, LengthPrefix, Lines};
+use pool_ring::{Batch, Conn, PacketRing, PacketRingBuilder, Policy, ReadError};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+const NOW: Policy = Policy::EvictOldest { min_age: Duration::ZERO };
+
+type Ring<'h> = PacketRing<&'h Heap>;
+
+fn lines() -> Lines {
+    Lines::new(1 << 20)
+}
+
+/// Feeds bytes that are no whole line.
+fn put(ring: &mut Ring<'_>, conn: &mut Conn, bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    let mut codec = lines();
+    while !rest.is_empty() {
+        let Ok(mut batch) = ring.feed(conn, &mut codec, &mut rest) else { return false };
+        assert_eq!(batch.next(), Ok(None));
+        if batch.finish().is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+fn frames<D>(mut batch: Batch<'_, D, &Heap>) -> Vec<Vec<u8>>
+where
+    D: for<'a> pool_ring::frame::Decoder<Frame<'a> = &'a [u8]>,
+    D::Error: std::fmt::Debug,
+{
+    let mut all = Vec::new();
+    while let Some(frame) = batch.next().unwrap() {
+        all.push(frame.to_vec());
+    }
+    all
+}
+
+#[test]
+fn the_first_eviction_is_where_the_formula_says() {
+    let heap = Heap::new();
+    for (chunk, len) in [(256, 1usize), (256, 256), (256, 257), (64, 1000), (128, 700)] {
+        for policy in [NOW, Policy::EvictLargest, Policy::Reject] {
+            let cost = 28 + len.div_ceil(chunk) * (chunk + 4);
+            for spare in [0, cost - 1] {
+                let builder = PacketRingBuilder::new().chunk(chunk).policy(policy);
+                let mut ring = builder.budget(50 * cost + spare).try_build_in(&heap).unwrap();
+                assert_eq!(ring.cost(len), cost);
+                let mut conns: Vec<_> = (0..51).map(|token| ring.open(token)).collect();
+                for conn in &mut conns[..50] {
+                    assert!(put(&mut ring, conn, &vec![b'x'; len]));
+                }
+                let stats = ring.stats();
+                assert_eq!((stats.used, stats.partials), (50 * cost, 50));
+                assert_eq!((stats.evictions, stats.rejected), (0, 0));
+                let kept = put(&mut ring, &mut conns[50], &vec![b'x'; len]);
+                let stats = ring.stats();
+                assert_eq!(kept, policy != Policy::Reject);
+                assert_eq!((stats.evictions, stats.rejected), (kept.into(), (!kept).into()));
+                let reported: Vec<_> = ring.evicted().collect();
+                assert_eq!(reported, [if kept { 0 } else { 50 }]);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_idle_connection_costs_nothing() {
+    let heap = Heap::new();
+    let mut ring = PacketRingBuilder::new().try_build_in(&heap).unwrap();
+    let reserved = ring.stats().reserved;
+    let mut conns: Vec<_> = (0..10_000).map(|token| ring.open(token)).collect();
+    let mut codec = LengthPrefix::u16(1000);
+    for conn in &mut conns {
+        drop(ring.feed(conn, &mut codec, &mut &b"\x00\x05he"[..]).unwrap());
+    }
+    let stats = ring.stats();
+    assert_eq!((stats.partials, stats.bytes), (10_000, 40_000));
+    assert_eq!(stats.used, 10_000 * (28 + 260));
+    for conn in &mut conns {
+        let batch = ring.feed(conn, &mut codec, &mut &b"llo"[..]).unwrap();
+        assert_eq!(frames(batch), [b"hello"]);
+        assert!(conn.is_idle());
+    }
+    let stats = ring.stats();
+    assert_eq!((stats.partials, stats.bytes, stats.used), (0, 0, 0));
+    assert_eq!(stats.reserved, reserved);
+    assert!(size_of::<Conn>() <= 16);
+}
+
+/// Lends its bytes in pieces, then would block.
+struct Pieces(VecDeque<Vec<u8>>);
+
+impl Read for Pieces {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let Some(piece) = self.0.front_mut() else { return Err(ErrorKind::WouldBlock.into()) };
+        let len = piece.len().min(room.len());
+        room[..len].copy_from_slice(&piece[..len]);
+        piece.drain(..len);
+        if piece.is_empty() {
+            self.0.pop_front();
+        }
+        Ok(len)
+    }
+}
+
+#[test]
+fn reads_that_would_block_copy_nothing_and_ends_say_what_is_missing() {
+    let heap = Heap::new();
+    let mut ring = PacketRingBuilder::new().try_build_in(&heap).unwrap();
+    let mut conn = ring.open(7);
+    let mut codec = lines();
+    let mut source = Pieces([b"half".to_vec()].into());
+    assert!(frames(ring.read_from(&mut conn, &mut codec, &mut source).unwrap()).is_empty());
+    let before = ring.stats();
+    let error = ring.read_from(&mut conn, &mut codec, &mut source).unwrap_err();
+    assert!(error.is_would_block());
+    assert_eq!(ring.stats(), before);
+    let error = ring.read_from(&mut conn, &mut codec, &mut io::empty()).unwrap_err();
+    assert!(matches!(error, ReadError::Ended { partial: 4 }));
+    assert!(conn.is_idle() && ring.stats().used == 0);
+}
+
+/// Announced or not, small or large: what trickles in is copied a constant number of times.
+#[test]
+fn trickling_is_linear() {
+    let heap = Heap::new();
+    for len in [500usize, 10_000, 100_000, 1_000_000] {
+        let step = len / 250;
+        let builder = PacketRingBuilder::new().budget(8 << 20);
+        let mut frame = (len as u32 - 5).to_be_bytes().to_vec();
+        frame.resize(len - 1, b'x');
+        frame.push(b'\n');
+
+        let mut ring = builder.try_build_in(&heap).unwrap();
+        let mut conn = ring.open(0);
+        let mut codec = LengthPrefix::u32(len).adjust(1);
+        let mut found = 0;
+        for mut piece in frame.chunks(step) {
+            while !piece.is_empty() {
+                let mut batch = ring.feed(&mut conn, &mut codec, &mut piece).unwrap();
+                while let Some(frame) = batch.next().unwrap() {
+                    assert_eq!(frame.len(), len - 4);
+                    found += 1;
+                }
+            }
+        }
+        assert_eq!(found, 1);
+        // Small: in and out. Large: into chunks up to 16 KiB, and those once more into the block.
+        let most = if len <= 16 << 10 { 2 * len } else { 2 * (16 << 10) + step };
+        assert!(ring.stats().copied <= most as u64, "{len}: {}", ring.stats().copied);
+
+        let mut ring = builder.try_build_in(&heap).unwrap();
+        let mut conn = ring.open(0);
+        let mut codec = Delimiter::new(b"x\n", len);
+        let mut found = 0;
+        for mut piece in frame.chunks(step) {
+            while !piece.is_empty() {
+                let mut batch = ring.feed(&mut conn, &mut codec, &mut piece).unwrap();
+                while let Some(frame) = batch.next().unwrap() {
+                    assert_eq!(frame.len(), len - 2);
+                    found += 1;
+                }
+            }
+        }
+        assert_eq!(found, 1);
+        assert!(ring.stats().copied <= 3 * len as u64, "{len}: {}", ring.stats().copied);
+    }
+}
+
+#[test]
+fn an_announcement_reserves_nothing() {
+    let heap = Heap::new();
+    let builder = PacketRingBuilder::new().budget(1 << 20).policy(NOW);
+    let mut ring = builder.try_build_in(&heap).unwrap();
+    let reserved = ring.stats().reserved;
+    // Refused by the decoder before anything is kept.
+    let (mut conn, mut codec) = (ring.open(0), LengthPrefix::u32(1 << 19));
+    let mut batch = ring.feed(&mut conn, &mut codec, &mut &b"\xff\xff\xff\xff"[..]).unwrap();
+    assert!(batch.next().is_err());
+    drop(batch);
+    assert!(conn.is_idle());
+    // Allowed by the decoder: 4 bytes have come, one chunk is used.
+    let mut conns: Vec<_> = (0..1000).map(|token| ring.open(token)).collect();
+    let mut codec = LengthPrefix::u32(1 << 19);
+    for conn in &mut conns {
+        let mut batch = ring.feed(conn, &mut codec, &mut &b"\x00\x07\xff\xf0"[..]).unwrap();
+        assert_eq!(batch.next(), Ok(None));
+    }
+    let stats = ring.stats();
+    assert_eq!((stats.used, stats.evictions), (1000 * 288, 0));
+    assert_eq!(stats.reserved, reserved);
+    // A frame that no budget can hold is refused, and nobody had to go.
+    let mut codec = LengthPrefix::u32(usize::MAX);
+    let mut conn = ring.open(5000);
+    let piece = [&b"\xff\xff\xff\xf0"[..], &[0; 20_000]].concat();
+    let batch = ring.feed(&mut conn, &mut codec, &mut &piece[..]).unwrap();
+    let mut batch = batch;
+    assert_eq!(batch.next(), Ok(None));
+    assert!(batch.finish().is_err());
+    assert_eq!((ring.stats().evictions, ring.stats().rejected), (0, 1));
+    assert_eq!(ring.evicted().collect::<Vec<_>>(), [5000]);
+}
+
+#[test]
+fn the_minimum_age_protects_the_young() {
+    let heap = Heap::new();
+    let policy = Policy::EvictOldest { min_age: Duration::from_secs(5) };
+    let mut ring =
+        PacketRingBuilder::new().budget(3 * 288).policy(policy).try_build_in(&heap).unwrap();
+    let mut conns: Vec<_> = (0..5).map(|token| ring.open(token)).collect();
+    for (second, conn) in conns[..3].iter_mut().enumerate() {
+        ring.set_now(Duration::from_secs(second as u64));
+        assert!(put(&mut ring, conn, b"partial"));
+    }
+    // More of the same line makes it no younger.
+    assert!(put(&mut ring, &mut conns[0], b" still"));
+    assert!(!put(&mut ring, &mut conns[3], b"partial"));
+    assert_eq!(ring.evicted().collect::<Vec<_>>(), [3]);
+    let old =
+        |ring: &Ring<'_>, second| ring.older_than(Duration::from_secs(second)).collect::<Vec<_>>();
+    assert_eq!((old(&ring, 0), old(&ring, 1), old(&ring, 9)), (vec![], vec![0], vec![0, 1, 2]));
+    ring.set_now(Duration::from_secs(5));
+    assert!(put(&mut ring, &mut conns[4], b"partial"));
+    assert_eq!(ring.evicted().collect::<Vec<_>>(), [0]);
+    assert_eq!(old(&ring, 9), [1, 2, 4]);
+}
+
+#[test]
+fn the_largest_goes_first_but_not_for_a_larger_one() {
+    let heap = Heap::new();
+    let builder = PacketRingBuilder::new().policy(Policy::EvictLargest);
+    let mut ring = builder.budget(288 + 548 + 808).try_build_in(&heap).unwrap();
+    let mut conns: Vec<_> = (0..6).map(|token| ring.open(token)).collect();
+    assert!(put(&mut ring, &mut conns[0], &[b'x'; 200]));
+    assert!(put(&mut ring, &mut conns[1], &[b'x'; 700]));
+    assert!(put(&mut ring, &mut conns[2], &[b'x'; 400]));
+    assert!(put(&mut ring, &mut conns[3], &[b'x'; 100]));
+    assert_eq!(ring.evicted().collect::<Vec<_>>(), [1]);
+    // Now 1, 2 and 1 chunks. Five chunks are more than anybody has.
+    assert!(!put(&mut ring, &mut conns[4], &[b'x'; 1200]));
+    assert_eq!(ring.evicted().collect::<Vec<_>>(), [4]);
+    // The own entry is the largest: nobody else goes for it, and it is refused.
+    assert!(put(&mut ring, &mut conns[2], &[b'x'; 300]));
+    assert!(!put(&mut ring, &mut conns[2], &[b'x'; 900]));
+    assert_eq!(ring.evicted().collect::<Vec<_>>(), [2]);
+    assert_eq!(ring.stats().partials, 2);
+}
+
+#[test]
+fn the_oldest_is_refused_itself_when_it_grows_too_far() {
+    let heap = Heap::new();
+    let mut ring =
+        PacketRingBuilder::new().budget(3 * 288).policy(NOW).try_build_in(&heap).unwrap();
+    let mut conns: Vec<_> = (0..3).map(|token| ring.open(token)).collect();
+    for conn in &mut conns {
+        assert!(put(&mut ring, conn, b"partial"));
+    }
+    assert!(!put(&mut ring, &mut conns[0], &[b'x'; 300]));
+    assert_eq!(ring.evicted().collect::<Vec<_>>(), [0]);
+    // A younger one that grows pushes the oldest out.
+    assert!(put(&mut ring, &mut conns[2], &[b'x'; 500]));
+    assert!(!put(&mut ring, &mut conns[0], b"stale"));
+    ring.close(&mut conns[0]);
+    assert_eq!((ring.stats().evictions, ring.stats().rejected), (0, 1));
+}
+
+#[test]
+fn evictions_are_no_more_than_chunks_needed() {
+    let heap = Heap::new();
+    let mut ring =
+        PacketRingBuilder::new().budget(600 * 288).policy(NOW).try_build_in(&heap).unwrap();
+    let mut conns: Vec<_> = (0..2000).map(|token| ring.open(token)).collect();
+    let mut random = 1u32;
+    for conn in &mut conns {
+        random = random.wrapping_mul(747796405).wrapping_add(2891336453);
+        let len = (random >> 16) as usize % 3000 + 1;
+        let before = ring.stats().evictions;
+        assert!(put(&mut ring, conn, &vec![b'x'; len]));
+        assert!(ring.stats().evictions - before <= len.div_ceil(256) as u64);
+    }
+    assert!(ring.stats().evictions > 1000);
+    // Nobody has taken the reports; there is room for no more than the table has.
+    let reported = ring.evicted().count() as u64;
+    assert_eq!(reported + ring.stats().unreported, ring.stats().evictions);
+}
+
+#[test]
+fn a_forgotten_batch_loses_nothing() {
+    let heap = Heap::new();
+    let mut ring = PacketRingBuilder::new().try_build_in(&heap).unwrap();
+    let (mut anna, mut ben) = (ring.open(0), ring.open(1));
+    let mut codec = lines();
+    for _ in 0..3 {
+        let mut batch = ring.feed(&mut anna, &mut codec, &mut &b"one\ntwo\nthr"[..]).unwrap();
+        assert_eq!(batch.next().unwrap(), Some(&b"one"[..]));
+        std::mem::forget(batch);
+        let batch = ring.feed(&mut ben, &mut codec, &mut &b"other\n"[..]).unwrap();
+        std::mem::forget(batch);
+        let batch = ring.feed(&mut anna, &mut codec, &mut &b"ee\n"[..]).unwrap();
+        assert_eq!(frames(batch), [&b"two"[..], b"three"]);
+        let batch = ring.feed(&mut ben, &mut codec, &mut &b""[..]).unwrap();
+        assert_eq!(frames(batch), [b"other"]);
+    }
+    // Forgotten with nothing left over: the connection is as good as before.
+    let mut batch = ring.feed(&mut anna, &mut codec, &mut &b"all\n"[..]).unwrap();
+    assert_eq!(batch.next().unwrap(), Some(&b"all"[..]));
+    std::mem::forget(batch);
+    let batch = ring.feed(&mut anna, &mut codec, &mut &b"again\n"[..]).unwrap();
+    assert_eq!(frames(batch), [b"again"]);
+    assert_eq!(ring.stats().partials, 0);
+}
+
+#[test]
+fn a_panic_costs_the_frame_that_was_handled() {
+    let heap = Heap::new();
+    let mut ring = PacketRingBuilder::new().try_build_in(&heap).unwrap();
+    let mut conn = ring.open(0);
+    let mut codec = lines();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let mut batch = ring.feed(&mut conn, &mut codec, &mut &b"bad\ngood\nha"[..]).unwrap();
+        let _frame = batch.next().unwrap();
+        std::panic::resume_unwind(Box::new("handler"));
+    }));
+    assert!(result.is_err());
+    let batch = ring.feed(&mut conn, &mut codec, &mut &b"lf\n"[..]).unwrap();
+    assert_eq!(frames(batch), [&b"good"[..], b"half"]);
+}
+
+#[test]
+fn a_source_that_panics_changes_nothing() {
+    struct Bad;
+    impl Read for Bad {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            std::panic::resume_unwind(Box::new("source"));
+        }
+    }
+    let heap = Heap::new();
+    let mut ring = PacketRingBuilder::new().try_build_in(&heap).unwrap();
+    let mut conn = ring.open(0);
+    assert!(put(&mut ring, &mut conn, b"kept"));
+    let mut codec = lines();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let _ = ring.read_from(&mut conn, &mut codec, &mut Bad);
+    }));
+    assert!(result.is_err());
+    let batch = ring.feed(&mut conn, &mut codec, &mut &b"\n"[..]).unwrap();
+    assert_eq!(frames(batch), [b"kept"]);
+}
+
+#[test]
+fn stale_and_foreign_connections_are_told_before_anything_is_read() {
+    let heap = Heap::new();
+    let build = || PacketRingBuilder::new().budget(300).policy(NOW).try_build_in(&heap).unwrap();
+    let (mut ring, mut other) = (build(), build());
+    let (mut anna, mut ben) = (ring.open(0), ring.open(1));
+    assert!(put(&mut ring, &mut anna, b"secret"));
+    assert!(put(&mut ring, &mut ben, b"pushes it out"));
+    let mut codec = lines();
+    let mut source = Pieces([b"never read".to_vec()].into());
+    for _ in 0..2 {
+        let error = ring.read_from(&mut anna, &mut codec, &mut source).unwrap_err();
+        assert!(matches!(error, ReadError::Evicted));
+    }
+    assert_eq!(source.0.len(), 1);
+    let mut carl = other.open(1);
+    assert!(put(&mut other, &mut carl, b"elsewhere"));
+    assert_eq!(ring.feed(&mut carl, &mut codec, &mut &b"x"[..]).unwrap_err(), ReadError::Evicted);
+    ring.close(&mut anna);
+    assert!(put(&mut ring, &mut anna, b"new stream"));
+}
+
+#[test]
+fn several_frames_and_halves_of_headers_in_any_cut() {
+    let heap = Heap::new();
+    let builder = PacketRingBuilder::new().chunk(64).large_from(128).scratch(64);
+    let payloads: Vec<Vec<u8>> = (0..40).map(|n| vec![n; n as usize * 13 % 300]).collect();
+    let mut stream = Vec::new();
+    for payload in &payloads {
+        stream.extend((payload.len() as u32).to_be_bytes());
+        stream.extend(payload);
+    }
+    for cut in (1..150).step_by(if cfg!(miri) { 50 } else { 1 }) {
+        let mut ring = builder.try_build_in(&heap).unwrap();
+        let mut conn = ring.open(0);
+        let mut codec = LengthPrefix::u32(1000);
+        let mut got = Vec::new();
+        for piece in stream.chunks(cut) {
+            let mut piece = piece;
+            while !piece.is_empty() {
+                got.extend(frames(ring.feed(&mut conn, &mut codec, &mut piece).unwrap()));
+            }
+        }
+        assert_eq!(got, payloads);
+        assert_eq!(ring.stats().used, 0);
+    }
+}
+
+#[test]
+fn refused_blocks_cost_their_connection_only() {
+    let heap = Heap::new();
+    let counting = Failing::never(&heap);
+    drop(PacketRingBuilder::new().try_build_in(&counting).unwrap());
+    let source = Failing::after(&heap, counting.calls());
+    let mut ring = PacketRingBuilder::new().try_build_in(&source).unwrap();
+    let (mut small, mut large) = (ring.open(0), ring.open(1));
+    let mut codec = lines();
+    let mut batch = ring.feed(&mut small, &mut codec, &mut &b"small"[..]).unwrap();
+    assert_eq!(batch.next(), Ok(None));
+    drop(batch);
+    let bytes = vec![b'x'; 20_000];
+    let mut batch = ring.feed(&mut large, &mut codec, &mut &bytes[..]).unwrap();
+    assert_eq!(batch.next(), Ok(None));
+    assert_eq!(batch.finish().unwrap_err().bytes, 20_000);
+    assert_eq!(ring.evicted().collect::<Vec<_>>(), [1]);
+    assert_eq!((ring.partial_len(&small), ring.partial_len(&large)), (5, 0));
+    assert_eq!(source.inner().granule(), heap.granule());
+}

@@ -1,0 +1,276 @@
+//! What a `Reassembler` and a `DatagramReassembler` promise.
+
+mod model;
+
+use model::segments::{Op, run};
+use pool_core::{Heap, PageSource};
+use pool_ring::{
+    DatagramError, DatagramLimits, DatagramReassembler, Fragment, OverlapPolicy, ReassembleError,
+    Reassembler, ReassemblerBuilder,
+};
+use proptest::prelude::*;
+use std::time::Duration;
+
+const T0: Duration = Duration::ZERO;
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => (-20i16..310, 0u8..60, prop::bool::weighted(0.7))
+            .prop_map(|(from, len, honest)| Op::Insert { from, len, honest }),
+        2 => (0i16..8, 0u8..60, any::<bool>())
+            .prop_map(|(from, len, honest)| Op::Insert { from, len, honest }),
+        2 => any::<u8>().prop_map(Op::Consume),
+        1 => Just(Op::Shrink),
+    ]
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    prop::collection::vec(op(), 0..if cfg!(miri) { 12 } else { 60 })
+}
+
+fn policy() -> impl Strategy<Value = OverlapPolicy> {
+    prop::sample::select(OverlapPolicy::ALL.to_vec())
+}
+
+proptest! {
+    #![proptest_config(model::config(600))]
+    #[test]
+    fn streams_are_the_byte_map(
+        policy in policy(),
+        start in prop::sample::select(vec![0, 1000, u64::MAX - 400]),
+        ops in ops()
+    ) {
+        run(model::source(None), policy, start, &ops);
+    }
+}
+
+proptest! {
+    #![proptest_config(model::config(20))]
+    #[test]
+    fn refusals_of_the_source_change_nothing(policy in policy(), ops in ops()) {
+        for call in 0..6 {
+            run(model::source(Some(call)), policy, 0, &ops);
+        }
+    }
+}
+
+/// The classic vector: six segments, of which the fourth overlaps the first two and the fifth is the
+/// third again. A byte before them is missing until the end, so that nothing is delivered.
+#[test]
+fn the_classic_vector() {
+    let heap = Heap::new();
+    let segments: [(u64, &[u8]); 6] =
+        [(0, b"111"), (4, b"22"), (6, b"333"), (1, b"4444"), (6, b"555"), (9, b"666")];
+    for (policy, expected) in [
+        (OverlapPolicy::First, "111422333666"),
+        (OverlapPolicy::Last, "144442555666"),
+        (OverlapPolicy::Bsd, "111442333666"),
+        (OverlapPolicy::BsdRight, "144422555666"),
+        (OverlapPolicy::Linux, "111442555666"),
+        (OverlapPolicy::Windows, "111422333666"),
+        (OverlapPolicy::Solaris, "111422333666"),
+    ] {
+        let mut stream = ReassemblerBuilder::new().policy(policy).build_in(&heap);
+        for (offset, bytes) in segments {
+            stream.insert(offset + 1, bytes, T0).unwrap();
+        }
+        stream.insert(0, b"_", T0).unwrap();
+        assert_eq!(stream.as_slice()[1..], *expected.as_bytes(), "{policy:?}");
+        // The same as a datagram.
+        let mut table = DatagramReassembler::try_new(DatagramLimits::default(), policy).unwrap();
+        for (n, (offset, bytes)) in segments.into_iter().enumerate() {
+            let fragment = Fragment { offset: offset as usize, last: n == 5, bytes };
+            let whole = table.insert(1, fragment, T0).unwrap();
+            assert_eq!(whole.as_deref(), (n == 5).then_some(expected.as_bytes()), "{policy:?}");
+        }
+    }
+}
+
+/// What tells the policies apart that the classic vector does not: a new segment around an old one, with
+/// both ends, the left or the right one beyond.
+#[test]
+fn surrounding_segments() {
+    let heap = Heap::new();
+    type Vector<'v> = (&'v [(u64, &'v [u8])], [&'v str; 7]);
+    let vectors: [Vector<'_>; 4] = [
+        // First, Last, Bsd, BsdRight, Linux, Windows, Solaris
+        (&[(3, b"oo"), (2, b"nnnn")], ["noon", "nnnn", "nnnn", "noon", "nnnn", "nnnn", "nnnn"]),
+        (&[(3, b"oo"), (2, b"nnn")], ["noo", "nnn", "nnn", "noo", "nnn", "noo", "nnn"]),
+        (&[(2, b"oo"), (2, b"nnn")], ["oon", "nnn", "oon", "nnn", "nnn", "oon", "oon"]),
+        (&[(2, b"oooo"), (3, b"nn")], ["oooo", "onno", "oooo", "onno", "oooo", "oooo", "oooo"]),
+    ];
+    for (segments, expected) in vectors {
+        for (policy, expected) in OverlapPolicy::ALL.into_iter().zip(expected) {
+            let mut stream = ReassemblerBuilder::new().policy(policy).build_in(&heap);
+            for &(offset, bytes) in segments {
+                stream.insert(offset, bytes, T0).unwrap();
+            }
+            stream.insert(0, b"__", T0).unwrap();
+            assert_eq!(&stream.as_slice()[2..], expected.as_bytes(), "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn differing_bytes_are_refused_if_so_wished() {
+    let heap = Heap::new();
+    let mut stream = ReassemblerBuilder::new().policy(OverlapPolicy::Reject).build_in(&heap);
+    stream.insert(4, b"true", T0).unwrap();
+    assert_eq!(stream.insert(2, b"__trUe", T0), Err(ReassembleError::Conflicting { offset: 6 }));
+    assert!(stream.pieces().eq(std::iter::once(4..8)));
+    let same = stream.insert(2, b"__true", T0).unwrap();
+    assert_eq!((same.accepted, same.duplicate, same.conflicting), (2, 4, 0));
+    stream.insert(0, b"__", T0).unwrap();
+    assert!(stream.insert(1, b"x", T0).is_err());
+    assert_eq!(stream.as_slice(), b"____true");
+}
+
+/// The segment at the front is accepted whatever the limits, also when everything else is refused.
+#[test]
+fn the_front_is_always_accepted() {
+    let heap = Heap::new();
+    let builder =
+        ReassemblerBuilder::new().window(1000).max_gaps(10).max_age(Duration::from_secs(1));
+    for policy in OverlapPolicy::ALL {
+        let mut stream = builder.policy(policy).build_in(&heap);
+        for n in 1..=10 {
+            stream.insert(n * 4, b"xx", T0).unwrap();
+        }
+        let refused = stream.insert(50, b"xx", T0).unwrap_err();
+        assert_eq!(refused, ReassembleError::TooManyGaps { asked: 11, limit: 10 });
+        let late = Duration::from_secs(2);
+        let refused = stream.insert(50, b"xx", late).unwrap_err();
+        assert!(matches!(refused, ReassembleError::Expired { front: 0, .. }), "{refused}");
+        assert_eq!(stream.insert(0, b"xx", late).unwrap().accepted, 2);
+        assert_eq!(stream.insert(2, b"xx", late).unwrap().accepted, 2);
+        assert_eq!(stream.as_slice(), b"xxxxxx");
+        // What does not fit in the window is cut off.
+        let cut = stream.insert(6, &[b'x'; 2000], late).unwrap();
+        assert_eq!((cut.accepted, cut.duplicate, cut.beyond), (994 - 18, 18, 1006));
+        assert_eq!(stream.as_slice().len(), 1000);
+        assert_eq!(stream.insert(1000, b"x", late).unwrap().beyond, 1);
+    }
+}
+
+#[test]
+fn hostile_segments_cost_little() {
+    let heap = Heap::new().counted();
+    let mut stream = ReassemblerBuilder::new().max_bytes(32 << 10).build_in(&heap);
+    for offset in [u64::MAX, u64::MAX - 1, u64::MAX - 5] {
+        assert!(matches!(
+            stream.insert(offset, b"123456", T0),
+            Err(ReassembleError::Overflow { .. } | ReassembleError::BeyondWindow { .. })
+        ));
+    }
+    assert_eq!(stream.memory(), 0);
+    // Bytes with gaps of one between them: as many as may be noted, and no more memory than allowed.
+    let mut refused = 0;
+    for n in 0..2000u64 {
+        match stream.insert(2 * n + 1, b"x", T0) {
+            Ok(_) => {}
+            Err(ReassembleError::TooManyGaps { asked: 257, limit: 256 }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(refused, 2000 - 256);
+    assert!(stream.memory() <= 32 << 10);
+    assert_eq!(heap.traffic().live_bytes, stream.memory());
+    // Far behind, within the window: its bytes do not fit in what may be held.
+    let error = stream.insert(60_000, b"x", T0).unwrap_err();
+    assert!(matches!(error, ReassembleError::TooManyGaps { .. }));
+    let mut fresh = ReassemblerBuilder::new().max_bytes(32 << 10).build_in(&heap);
+    let error = fresh.insert(60_000, b"x", T0).unwrap_err();
+    assert!(matches!(error, ReassembleError::OverLimit { limit: 32768, .. }), "{error}");
+    assert_eq!(fresh.insert(0, b"x", T0).unwrap().accepted, 1);
+}
+
+#[test]
+fn long_streams_in_small_windows_move_little_and_shrink_to_nothing() {
+    let heap = Heap::new().counted();
+    let mut stream: Reassembler<_> = ReassemblerBuilder::new().window(5000).build_in(&heap);
+    let mut at = 0;
+    for n in 0..3000u64 {
+        let bytes = [n as u8; 500];
+        // Pairs swapped.
+        let offset = if n % 2 == 0 { (n + 1) * 500 } else { (n - 1) * 500 };
+        stream.insert(offset, &bytes, T0).unwrap();
+        if n % 7 == 6 {
+            let len = stream.as_slice().len();
+            at += len as u64;
+            stream.consume(len);
+            assert_eq!(stream.front(), at);
+        }
+    }
+    assert!(stream.memory() <= 16384 + 16384, "{}", stream.memory());
+    stream.consume(stream.as_slice().len());
+    stream.shrink();
+    assert_eq!((stream.memory(), heap.traffic().live_bytes), (0, 0));
+}
+
+fn fragment(offset: usize, last: bool, bytes: &[u8]) -> Fragment<'_> {
+    Fragment { offset, last, bytes }
+}
+
+#[test]
+fn datagram_tables_are_bounded_by_count_bytes_and_time() {
+    let heap = Heap::new().counted();
+    let limits = DatagramLimits {
+        datagrams: 100,
+        bytes: 400 << 10,
+        age: Duration::from_secs(30),
+        ..DatagramLimits::default()
+    };
+    let policy = OverlapPolicy::First;
+    let hasher = std::hash::RandomState::new();
+    let mut table = DatagramReassembler::try_new_in(limits, policy, &heap, hasher).unwrap();
+    let base = heap.traffic().live_bytes;
+    for key in 0..1000u32 {
+        let whole =
+            table.insert(key, fragment(8, false, b"a piece"), Duration::from_millis(key.into()));
+        assert!(whole.unwrap().is_none());
+        let stats = table.stats();
+        assert!(stats.datagrams <= 100 && stats.bytes <= limits.bytes);
+        assert_eq!(heap.traffic().live_bytes - base, stats.bytes);
+    }
+    let stats = table.stats();
+    assert_eq!(stats.evicted as usize + stats.datagrams, 1000);
+    assert!(stats.datagrams < 100, "bytes were the limit");
+    // The youngest are there.
+    let second = Duration::from_secs(1);
+    assert!(table.insert(999, fragment(0, false, b"12345678"), second).unwrap().is_none());
+    let whole = table.insert(999, fragment(15, true, b"."), second).unwrap().unwrap();
+    assert_eq!(&*whole, b"12345678a piece.");
+    drop(whole);
+    // All others expire.
+    assert!(
+        table.insert(5000, fragment(0, false, b"x"), Duration::from_secs(40)).unwrap().is_none()
+    );
+    let stats = table.stats();
+    assert_eq!((stats.datagrams, stats.whole), (1, 1));
+    assert_eq!(stats.expired as usize, 1000 - 1 - stats.evicted as usize);
+}
+
+#[test]
+fn datagrams_end_once() {
+    let policy = OverlapPolicy::Last;
+    let mut table = DatagramReassembler::try_new(DatagramLimits::default(), policy).unwrap();
+    assert!(table.insert('a', fragment(8, true, b"end"), T0).unwrap().is_none());
+    for (offset, last) in [(11, false), (7, true), (20, true), (9, false)] {
+        let error = table.insert('a', fragment(offset, last, b"abc"), T0).unwrap_err();
+        assert!(matches!(error, DatagramError::Length { known: 11, .. }));
+    }
+    let huge = fragment(usize::MAX, true, b"x");
+    assert!(matches!(table.insert('b', huge, T0), Err(DatagramError::Refused(_))));
+    let far = fragment(65_530, true, b"1234567");
+    let error = table.insert('b', far, T0).unwrap_err();
+    assert!(matches!(error, DatagramError::Refused(ReassembleError::BeyondWindow { .. })));
+    assert_eq!(table.stats().datagrams, 1);
+    // A forgotten datagram is lent again.
+    std::mem::forget(table.insert('a', fragment(0, false, b"12345678"), T0).unwrap().unwrap());
+    let again = table.insert('a', fragment(0, false, b"1234"), T0).unwrap().unwrap();
+    assert_eq!(&*again, b"12345678end");
+    drop(again);
+    assert_eq!((table.stats().datagrams, table.stats().bytes), (0, 0));
+    // A datagram of nothing.
+    assert_eq!(table.insert('c', fragment(0, true, b""), T0).unwrap().as_deref(), Some(&b""[..]));
+}
