@@ -82,6 +82,7 @@ fn a_grown_vector_is_not_taken_for_a_large_object() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long there")]
 fn a_large_vector_leaves_no_old_runs_behind() {
     let arena = Arena::builder().max_chunk(8 << 10).large_from(4 << 10).build_in(Heap::new());
     let mut bytes = Vec::with_capacity_in(4 << 10, &arena);
@@ -135,6 +136,7 @@ fn almost_large_objects_are_given_back_as_what_they_are() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long there")]
 fn a_tail_gives_its_runs_back_whatever_is_large() {
     let arena = Arena::builder().max_chunk(64 << 10).large_from(1 << 20).build_in(Heap::new());
     let mut tail = arena.tail_vec::<u64>();
@@ -148,6 +150,7 @@ fn a_tail_gives_its_runs_back_whatever_is_large() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long there")]
 fn chunks_grow_with_long_objects_too() {
     let arena = Arena::new_in(Heap::new());
     for _ in 0..1000 {
