@@ -34,3 +34,15 @@ component_present() {
 has_package() {
     cargo metadata --no-deps --format-version 1 | grep -q "\"name\":\"$1\",\"version\""
 }
+
+# bounded SECONDS COMMAND...: ends the command after so long, which is noted and no failure.
+bounded() {
+    local seconds=$1 code=0
+    shift
+    timeout "$seconds" "$@" || code=$?
+    if ((code == 124)); then
+        note "$(basename "$0" .sh): not finished in $seconds s, so not all of it was seen: $*"
+        return 0
+    fi
+    return $code
+}

@@ -11,23 +11,19 @@ export MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation"
 pure=(--skip buddy:: --skip bytes:: --skip level:: --skip address_map:: --skip directory::)
 long=(--skip larger_maps --skip all_small_maps --skip layer::cache --skip random_sets --skip directory:: --skip address_map::)
 
-# miri ARGUMENTS... -- TEST_ARGUMENTS...
-miri() { cargo +nightly miri test -p pool-core "$@"; }
+# miri SECONDS PACKAGE ARGUMENTS... -- TEST_ARGUMENTS...: as far as it gets in so many seconds.
+miri() { bounded "$1" cargo +nightly miri test -p "${@:2}"; }
 
-miri --lib -- "${pure[@]}"
+miri 300 pool-core --lib -- "${pure[@]}"
 # Of the contract one stack of each kind: all of them take half an hour here, and run natively.
 stacks=(heap::alone heap::cache::alone heap::local_cache::alone heap::limit::alone mmap::alone fixed::alone)
-miri --test contract -- --exact "${stacks[@]}"
-miri --test buddy --test model --test failing --test stats --test budget
-MIRIFLAGS+=" -Zmiri-tree-borrows" miri --lib -- "${pure[@]}" --skip layer::cache
+miri 300 pool-core --test contract -- --exact "${stacks[@]}"
+miri 200 pool-core --test buddy --test model --test failing --test stats --test budget
+miri 300 pool-arena --lib --test cleanups --test growing --test scopes --test sealed --test sync_arena --test random
+miri 240 pool-object --test boxes --test small --test table --test pool --test random
+miri 240 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
+MIRIFLAGS+=" -Zmiri-tree-borrows" miri 240 pool-core --lib -- "${pure[@]}" --skip layer::cache
 for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do
     echo "on $target"
-    miri --target "$target" --lib -- "${long[@]}"
+    miri 200 pool-core --target "$target" --lib -- "${long[@]}"
 done
-MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
-    cargo +nightly miri test -p pool-arena --lib --test cleanups --test growing --test random --test scopes \
-    --test sealed --test sync_arena
-MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
-    cargo +nightly miri test -p pool-object --test small --test boxes --test random
-MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" cargo +nightly miri test -p pool-ring \
-    --lib --test packet_random --test ring_buf --test reassembly --test spsc
