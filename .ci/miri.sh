@@ -28,3 +28,7 @@ MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
     cargo +nightly miri test -p pool-arena --lib --test cleanups --test growing --test random --test scopes --test sealed
 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
     cargo +nightly miri test -p pool-object --test small --test boxes --test random
+# Threads' caches: what they hand to each other, threads that end, heaps that go before them.
+shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
+MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
+    cargo +nightly miri test -p pool-object --test shared -- "${shared[@]}"

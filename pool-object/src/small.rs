@@ -51,8 +51,8 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 /// Blocks above [`SizeClass::MAX_SIZE`] are runs of their own.
 ///
 /// # Memory
-/// Each class keeps at most two magazines of free blocks (together 64 KiB, or eight blocks) besides
-/// those in its spans. Spans go back to the source by themselves when they are empty, all but a
+/// Each class keeps at most two magazines of free blocks (each of 32 KiB to 64 KiB, or of four blocks)
+/// besides those in its spans. Spans go back to the source by themselves when they are empty, all but a
 /// [`reserve`](Self::set_reserve) of 2 MiB: classes that hold no more than that together are left
 /// alone. A class that holds more also empties its magazines when half of what was live is freed, and
 /// when more than 512 KiB of spans go without one that comes, they are

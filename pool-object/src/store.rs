@@ -78,10 +78,13 @@ pub(crate) struct Store {
 /// See [`Store::most_gone`].
 const COME_AND_GO: usize = 512 << 10;
 
-/// Blocks a magazine holds: 32 KiB of them, four at least. Both magazines together are no more than
-/// a span.
+/// Blocks a magazine holds: 32 KiB of them; sixteen if that is no more than 64 KiB, since short
+/// magazines are filled and emptied too often; four at least.
 pub(crate) const fn magazine_len(class: SizeClass) -> usize {
-    let len = (32 << 10) / class.size();
+    let size = class.size();
+    let few = if (64 << 10) / size < 16 { (64 << 10) / size } else { 16 };
+    let len = (32 << 10) / size;
+    let len = if len < few { few } else { len };
     if len < 4 { 4 } else { len }
 }
 

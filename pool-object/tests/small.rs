@@ -147,8 +147,8 @@ fn idle_memory_yields_to_whoever_needs_it() {
     assert!(matches!(heap.try_allocate(BLOCK), Err(AllocError::Source { .. })));
     free(&heap, BLOCK, blocks);
     // All of it idles in another class, and within the reserve.
-    let other = Layout::new::<[u64; 32]>();
-    let blocks = many(&heap, other, 4 * ((SPAN - 64) / 256));
+    let other = Layout::new::<[u8; if cfg!(miri) { 4096 } else { 256 }]>();
+    let blocks = many(&heap, other, 4 * ((SPAN - 64) / other.size()));
     let error = heap.try_allocate(Layout::new::<[u8; 2 * SPAN]>()).unwrap_err();
     assert!(error.to_string().contains("131072 bytes aligned to 1 were asked for"), "{error}");
     free(&heap, other, blocks);
