@@ -266,7 +266,7 @@ fn empty_spans_go_back_without_a_call() {
         blocks.swap(last, (seed >> 33) as usize % (last + 1));
     }
     blocks.into_iter().for_each(|block| block.free(&heap));
-    // Spare spans, two quiet ones of the class (or 2 MiB), the ledger's, the shared half.
+    // Spare spans, four quiet ones of the class (or 2 MiB), the ledger's, the shared half.
     let left = heap.source().traffic().live_bytes;
     assert!(left <= 3 << 20, "{left} of {full} bytes stay");
     heap.trim();
