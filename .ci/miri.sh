@@ -21,6 +21,9 @@ miri 300 pool-core --test contract -- --exact "${stacks[@]}"
 miri 200 pool-core --test buddy --test model --test failing --test stats --test budget
 miri 300 pool-arena --lib --test cleanups --test growing --test scopes --test sealed --test sync_arena --test random
 miri 240 pool-object --test boxes --test small --test table --test pool --test random
+# Threads' caches: what they hand to each other, threads that end, heaps that go before them.
+shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
+miri 200 pool-object --test shared -- "${shared[@]}"
 miri 240 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
 MIRIFLAGS+=" -Zmiri-tree-borrows" miri 240 pool-core --lib -- "${pure[@]}" --skip layer::cache
 for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do

@@ -7,6 +7,14 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use pool_core::PageSource;
 
+/// A place for nothing, aligned. Blocks of size 0 are nowhere: a vector that is shrunk to nothing keeps
+/// what it gets then, and never gives it back.
+const fn nowhere(layout: Layout) -> NonNull<[u8]> {
+    let place = core::ptr::without_provenance_mut(layout.align());
+    // SAFETY: an alignment is not 0.
+    NonNull::slice_from_raw_parts(unsafe { NonNull::new_unchecked(place) }, 0)
+}
+
 /// Zeros what a block got longer by.
 ///
 /// # Safety
@@ -31,6 +39,9 @@ macro_rules! allocator {
                 &self,
                 layout: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                if layout.size() == 0 {
+                    return Ok(nowhere(layout));
+                }
                 let block = self.try_allocate(layout).map_err(|_| $version::alloc::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(block, layout.size()))
             }
@@ -40,6 +51,9 @@ macro_rules! allocator {
                 &self,
                 layout: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                if layout.size() == 0 {
+                    return Ok(nowhere(layout));
+                }
                 let block = self.try_allocate_zeroed(layout);
                 let block = block.map_err(|_| $version::alloc::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(block, layout.size()))
@@ -47,8 +61,10 @@ macro_rules! allocator {
 
             #[inline(always)]
             unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-                // SAFETY: the caller's promise, the same as is asked for here.
-                unsafe { BlockAlloc::deallocate(self, block, layout) };
+                if layout.size() != 0 {
+                    // SAFETY: the caller's promise, the same as is asked for here.
+                    unsafe { BlockAlloc::deallocate(self, block, layout) };
+                }
             }
 
             #[inline]
@@ -58,6 +74,9 @@ macro_rules! allocator {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                if old.size() == 0 {
+                    return $version::alloc::Allocator::allocate(self, new);
+                }
                 // SAFETY: the caller's promise, the same as is asked for here.
                 let block = unsafe { self.try_relayout(block, old, new) };
                 let block = block.map_err(|_| $version::alloc::AllocError)?;
@@ -71,6 +90,9 @@ macro_rules! allocator {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                if old.size() == 0 {
+                    return $version::alloc::Allocator::allocate_zeroed(self, new);
+                }
                 // SAFETY: the caller's promise, the same as is asked for here.
                 let block = unsafe { self.try_relayout(block, old, new) };
                 let block = block.map_err(|_| $version::alloc::AllocError)?;
@@ -86,6 +108,11 @@ macro_rules! allocator {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                if new.size() == 0 {
+                    // SAFETY: the caller's promise, the same as is asked for here.
+                    unsafe { $version::alloc::Allocator::deallocate(self, block, old) };
+                    return Ok(nowhere(new));
+                }
                 // SAFETY: the caller's promise, the same as is asked for here.
                 let block = unsafe { self.try_relayout(block, old, new) };
                 let block = block.map_err(|_| $version::alloc::AllocError)?;

@@ -27,7 +27,8 @@ use core::ptr::{self, NonNull};
 ///
 /// # Threads
 /// As [`SharedAlloc`]: it works before `main`, while thread-locals are being destroyed, and in a
-/// forked child.
+/// forked child. Threads have caches on Unix; elsewhere nobody tells an allocator that a thread
+/// ends, and each call takes a lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GlobalHeap;
 

@@ -15,6 +15,8 @@
 //! |---|---|
 //! | objects of many sizes, one thread | [`SmallAlloc`] |
 //! | the same, kept beside what lies in it | `LocalHeap` |
+//! | objects of many sizes that threads share or pass on | `SharedAlloc`, `SharedHeap` |
+//! | a whole program on one such heap | `#[global_allocator] static A: GlobalHeap = GlobalHeap;` |
 //! | one value in a block of its own | [`PoolBox`] |
 //! | vectors, hash maps, boxes of trait objects | `&SmallAlloc`, with the feature `allocator-api2` |
 //! | objects with one common end: a request, a parse | not this crate: an arena, which frees all at once |
@@ -40,6 +42,7 @@
 //! |---|---|
 //! | allocate, free, of a constant layout | 6 and 5 instructions |
 //! | the same of a layout known at run time | 9 more each |
+//! | the same in `SharedAlloc`, on any thread | 7 and 6 instructions; in `GlobalHeap` one less each |
 //! | a batch (every 32 KiB of blocks that come back, or every sixteen) | 7 instructions a block |
 //! | block above 32 KiB | a run of the source, and a look into a table |
 //! | `try_relayout`, `reallocate` | nothing within a class, or within a large block's run; else a move |
@@ -51,7 +54,8 @@
 //!
 //! Owners ([`PoolBox`], collections) need no `unsafe`; blocks by pointer do, as with any allocator.
 //! [`SmallAlloc`] is `Send`, not `Sync`: a thread that owns one may hand it over, with all that lies in
-//! it, but not share it. A free that comes too early, twice or with a wrong layout is undefined
+//! it, but not share it. `SharedAlloc` is `Sync`, if its source is; a block may be freed on any thread,
+//! without a lock. A free that comes too early, twice or with a wrong layout is undefined
 //! behaviour, as everywhere; `Checked` finds such in tests.
 //!
 //! # Loki's services
@@ -69,7 +73,7 @@
 //!
 //! | feature | default | what it brings |
 //! |---|---|---|
-//! | `std` | yes | [`SmallAlloc::new`] over `pool_core::Global` |
+//! | `std` | yes | [`SmallAlloc::new`] over `pool_core::Global`; `SharedAlloc`, `SharedHeap`, `GlobalHeap` |
 //! | `alloc` | with `std` | `LocalHeap`; `pool_core::Heap` as a source |
 //! | `allocator-api2`, `allocator-api2-04` | | the `Allocator` traits of versions 0.2 (`hashbrown`) and 0.4 |
 //! | `checked` | | `Checked`: misuse is reported with the block |
@@ -80,7 +84,8 @@
 //!
 //! A class for each size and the layout handed back on free are Loki's (`SmallObjAllocator`); the spacing
 //! of the classes is jemalloc's; spans aligned to their length and taking a whole free list at once are
-//! mimalloc's; two magazines a class are Bonwick's.
+//! mimalloc's; two magazines a class are Bonwick's; thread caches over a transfer cache over spans are
+//! TCMalloc's and Go's.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "alloc")]

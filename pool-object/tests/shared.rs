@@ -266,7 +266,7 @@ fn empty_spans_go_back_without_a_call() {
         blocks.swap(last, (seed >> 33) as usize % (last + 1));
     }
     blocks.into_iter().for_each(|block| block.free(&heap));
-    // Spare spans, two quiet ones of the class (or 2 MiB), the ledger's, the shared half.
+    // Spare spans, four quiet ones of the class (or 2 MiB), the ledger's, the shared half.
     let left = heap.source().traffic().live_bytes;
     assert!(left <= 3 << 20, "{left} of {full} bytes stay");
     heap.trim();
@@ -390,4 +390,58 @@ fn a_handle_keeps_its_heap() {
     let sum: u64 = thread::spawn(move || list.iter().sum()).join().unwrap();
     assert_eq!(sum, 499_500);
     assert_eq!(source.traffic().live_bytes, 0);
+}
+
+/// Random programs over vectors and hash maps on several threads, beside the standard ones.
+#[test]
+fn collections_behave_as_the_standard_ones() {
+    use allocator_api2::vec::Vec as PoolVec;
+    use hashbrown::HashMap as PoolMap;
+    use std::collections::HashMap;
+
+    type Shared = SharedHeap<Arc<Stats<Heap>>>;
+    type Map = PoolMap<u64, PoolVec<u64, Shared>, hashbrown::DefaultHashBuilder, Shared>;
+
+    fn program(heap: &Shared, mut seed: u64) -> (Map, HashMap<u64, Vec<u64>>) {
+        let mut map: Map = PoolMap::with_hasher_in(Default::default(), heap.clone());
+        let mut model: HashMap<u64, Vec<u64>> = HashMap::new();
+        for step in 0..if cfg!(miri) { 50 } else { 5_000 } {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let key = (seed >> 33) % 100;
+            match (seed >> 60) % 8 {
+                0 => assert_eq!(map.remove(&key).is_some(), model.remove(&key).is_some()),
+                1 => {
+                    if let (Some(values), Some(expected)) = (map.get_mut(&key), model.get_mut(&key))
+                    {
+                        values.truncate(values.len() / 2);
+                        values.shrink_to_fit();
+                        expected.truncate(expected.len() / 2);
+                    }
+                }
+                2 => map = map.clone(),
+                _ => {
+                    map.entry(key).or_insert_with(|| PoolVec::new_in(heap.clone())).push(step);
+                    model.entry(key).or_default().push(step);
+                }
+            }
+        }
+        (map, model)
+    }
+
+    let heap = SharedHeap::new_in(Arc::new(counted()));
+    let threads: Vec<_> = (0..3)
+        .map(|seed| {
+            let heap = heap.clone();
+            thread::spawn(move || program(&heap, seed))
+        })
+        .collect();
+    for thread in threads {
+        let (map, model) = thread.join().unwrap();
+        assert_eq!(map.len(), model.len());
+        for (key, values) in &model {
+            assert_eq!(map[key].as_slice(), values.as_slice());
+        }
+    }
+    heap.check().unwrap();
+    assert_eq!(heap.stats().live(), 0);
 }

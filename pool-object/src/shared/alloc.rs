@@ -65,7 +65,7 @@ use pool_core::{Global, PageSource, poison};
 /// - The depot keeps up to eight lists of 32 KiB a class.
 /// - Empty spans go back to the source by themselves, all but 1 MiB
 ///   ([`with_spare_bytes`](Self::with_spare_bytes)), whenever anybody takes blocks from the shared
-///   half or gives them there. Two spans of a class, or 2 MiB of all, are not looked at. When more
+///   half or gives them there. Four spans of a class, or 2 MiB of all, are not looked at. When more
 ///   than 512 KiB of spans go without one that comes, they are
 ///   [decommitted](PageSource::decommit) first: so what stays resident does not depend on the source.
 /// - [`trim`](Self::trim) gives back what is idle. When the source refuses, that is done first, and

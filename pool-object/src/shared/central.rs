@@ -121,7 +121,7 @@ pub(crate) struct Outlook {
 }
 
 /// Spans that a class may have before it is looked for empty ones.
-const QUIET_SPANS: usize = 2;
+const QUIET_SPANS: usize = 4;
 /// Blocks of a class that are too few to put back.
 pub(crate) const FEW: usize = 4;
 /// Bytes of spans that the heap may have before.

@@ -230,7 +230,10 @@ pub(crate) unsafe fn open(
 
 /// Whether it is worth to try and open this thread's cache in a slot.
 pub(crate) fn may_open(slot: Slot) -> bool {
-    slot != Slot::NONE && THREAD.with(|thread| thread.state.get() != State::Closed)
+    // Where there is no `pthread`, the end of a thread is a thread-local's destructor, and beneath a
+    // `#[global_allocator]` there can be none.
+    let told = slot != Slot::PROCESS || cfg!(unix);
+    told && slot != Slot::NONE && THREAD.with(|thread| thread.state.get() != State::Closed)
 }
 
 /// The class of a ledger's block.
