@@ -3,6 +3,15 @@
 //! Blocks come in [size classes](SizeClass), cut from *spans*: runs of pages from a
 //! [`PageSource`](pool_core::PageSource) that are aligned to their length.
 //!
+//! Objects of one type have homes of their own:
+//!
+//! | you have | take |
+//! |---|---|
+//! | connections, timers: named by a number that a poller hands back, perhaps late | [`SlotTable`] |
+//! | contexts, buffers: costly to make, used again and again by one thread | [`Pool`] |
+//! | the same, by any thread | `SharedPool`, or a `PoolHandle` on one for each worker |
+//! | no more of them than so many: error, wait or free something when all are out | `BoundedPool` |
+//!
 //! # Sources
 //!
 //! A class for each size and the layout handed back on free, so that no block has a header, are
