@@ -43,7 +43,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(30))]
+    #![proptest_config(config(20))]
     /// Small values (many slots a page), long ones (few a page, so that pages come and go), and
     /// generations that run out after a few tenants.
     #[test]
