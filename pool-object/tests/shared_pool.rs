@@ -5,7 +5,7 @@ use pool_object::{Guard, OwnedPooled, PoolError, Recycle, SharedPool};
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
 /// How many objects of a test there are.
@@ -56,33 +56,41 @@ fn assert_all_gone(alive: &Alive, source: &Source) {
 const MANY: usize = if cfg!(miri) { 130 } else { 1000 };
 const ROUNDS: usize = if cfg!(miri) { 30 } else { 20_000 };
 
+/// Waits for threads until they have ended, thread-locals and all; a scope would wait for their
+/// closures only, and their magazines might come back later.
+fn join(threads: impl Iterator<Item = thread::JoinHandle<()>>) {
+    let threads: Vec<_> = threads.collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+/// Gets and puts in a rhythm of its own.
+fn use_many(pool: &SharedPool<Object, Alive, Source>, seed: usize) {
+    let handle = (seed == 2).then(|| pool.handle());
+    let mut held = Vec::new();
+    for round in 0..ROUNDS {
+        let mut guard = pool.get();
+        guard.use_it();
+        held.push(guard);
+        if let Some(handle) = &handle {
+            handle.get().use_it();
+        }
+        if (round / (40 * seed)) % 3 == 2 {
+            held.pop();
+            held.pop();
+        }
+        if held.len() > 200 {
+            held.clear();
+        }
+    }
+}
+
 #[test]
 fn threads_share_and_nothing_is_lost() {
     let (pool, alive, source) = pool();
-    thread::scope(|scope| {
-        for seed in 1..4usize {
-            let pool = &pool;
-            scope.spawn(move || {
-                let handle = (seed == 2).then(|| pool.handle());
-                let mut held = Vec::new();
-                for round in 0..ROUNDS {
-                    let mut guard = pool.get();
-                    guard.use_it();
-                    held.push(guard);
-                    if let Some(handle) = &handle {
-                        handle.get().use_it();
-                    }
-                    if (round / (40 * seed)) % 3 == 2 {
-                        held.pop();
-                        held.pop();
-                    }
-                    if held.len() > 200 {
-                        held.clear();
-                    }
-                }
-            });
-        }
-    });
+    join((1..4).map(|seed| {
+        let pool = pool.clone();
+        thread::spawn(move || use_many(&pool, seed))
+    }));
     let stats = pool.stats();
     assert_eq!((stats.live, stats.idle), (0, alive.0.load(Relaxed) as u64), "{stats:?}");
     assert_eq!(stats.hits + stats.misses, 4 * ROUNDS as u64);
@@ -122,16 +130,16 @@ fn a_thousand_threads_leave_their_objects() {
 #[test]
 fn more_threads_than_anybody_counts_on() {
     let (pool, alive, source) = pool();
-    let gate = std::sync::Barrier::new(if cfg!(miri) { 4 } else { 200 });
-    thread::scope(|scope| {
-        for _ in 0..if cfg!(miri) { 4 } else { 200 } {
-            scope.spawn(|| {
-                let guard = pool.get();
-                gate.wait();
-                drop(guard);
-            });
-        }
-    });
+    let count = if cfg!(miri) { 4 } else { 200 };
+    let gate = Arc::new(Barrier::new(count));
+    join((0..count).map(|_| {
+        let (pool, gate) = (pool.clone(), gate.clone());
+        thread::spawn(move || {
+            let guard = pool.get();
+            gate.wait();
+            drop(guard);
+        })
+    }));
     assert_eq!(pool.stats().live, 0);
     drop(pool);
     assert_all_gone(&alive, &source);
