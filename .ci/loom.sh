@@ -6,3 +6,5 @@ if ! has_package pool-core-loom; then
     exit 0
 fi
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom cargo test -p pool-core-loom --release
+RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=$target/loom \
+    cargo test -p pool-object-loom-pools --release

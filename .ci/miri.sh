@@ -26,3 +26,8 @@ for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do
 done
 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
     cargo +nightly miri test -p pool-arena --lib --test cleanups --test scopes --test sealed
+# The table and the pools; programs against the models are long even when they are short.
+MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
+    cargo +nightly miri test -p pool-object --test table --test pool --test shared_pool --test bounded_pool
+MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation -Zmiri-tree-borrows" \
+    cargo +nightly miri test -p pool-object --test table --test pool --test bounded_pool -- --skip programs

@@ -15,3 +15,4 @@ tsan --test global -- --skip fork
 # One layer over each source has all that threads can share. Mirrors are mapped by bare system calls,
 # of which the sanitizer does not know that they make memory new.
 tsan --test contract -- --skip below --skip mirrors
+cargo +nightly test -Zbuild-std -p pool-object --target "$host" --test shared_pool --test bounded_pool
