@@ -20,7 +20,8 @@ stacks=(heap::alone heap::cache::alone heap::local_cache::alone heap::limit::alo
 miri 300 pool-core --test contract -- --exact "${stacks[@]}"
 miri 200 pool-core --test buddy --test model --test failing --test stats --test budget
 miri 300 pool-arena --lib --test cleanups --test growing --test scopes --test sealed --test sync_arena --test random
-miri 240 pool-object --test boxes --test small --test table --test pool --test random
+miri 240 pool-object --test boxes --test small --test random
+miri 240 pool-object --test table --test pool --test shared_pool --test bounded_pool
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
 miri 200 pool-object --test shared -- "${shared[@]}"

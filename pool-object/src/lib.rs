@@ -80,6 +80,15 @@
 //! | `trace` | | `Traced`: who holds memory, by call stack |
 //! | `poison` | | AddressSanitizer and valgrind's memcheck know which blocks are free, all but a block's first eight bytes |
 //!
+//! Objects of one type have homes of their own:
+//!
+//! | you have | take |
+//! |---|---|
+//! | connections, timers: named by a number that a poller hands back, perhaps late | [`SlotTable`] |
+//! | contexts, buffers: costly to make, used again and again by one thread | [`Pool`] |
+//! | the same, by any thread | `SharedPool`, or a `PoolHandle` on one for each worker |
+//! | no more of them than so many: error, wait or free something when all are out | `BoundedPool` |
+//!
 //! # Sources
 //!
 //! A class for each size and the layout handed back on free are Loki's (`SmallObjAllocator`); the spacing

@@ -13,6 +13,8 @@ pub(crate) mod inner;
 pub(crate) mod local;
 #[cfg(feature = "std")]
 pub(crate) mod magazine;
+#[cfg(feature = "metrics")]
+mod publish;
 pub(crate) mod recycle;
 pub(crate) mod returning;
 #[cfg(feature = "std")]
@@ -25,6 +27,7 @@ pub(crate) mod stats;
 #[cfg(feature = "std")]
 pub(crate) mod sync;
 #[cfg(feature = "std")]
+#[cfg_attr(loom, allow(dead_code, reason = "a model's threads all run on one"))]
 pub(crate) mod thread;
 #[cfg(feature = "std")]
 pub(crate) mod waiters;

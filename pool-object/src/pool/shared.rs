@@ -72,9 +72,12 @@ pub type OwnedPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, SharedPool<
 /// # Bounds
 /// Idle are at most [`max_idle`](Self::max_idle) objects in the depot, and 64 for every thread and
 /// [`PoolHandle`] that is using the pool; what comes back beyond that is dropped. There is no limit on
-/// threads. A thread's magazine goes to the depot when the thread ends, or by
-/// [`flush_thread`](Self::flush_thread); after that, in destructors of thread-locals, the pool goes
-/// on without magazines.
+/// threads.
+///
+/// A thread's magazine goes to the depot when the thread has ended, with the destructors of its
+/// thread-locals (for which `join` waits, but `std::thread::scope` does not), or by
+/// [`flush_thread`](Self::flush_thread). In destructors that run after that the pool goes on without
+/// magazines.
 ///
 /// # Memory
 /// Objects in spans of 64 KiB (or eight objects, if those are longer), a word an object, and

@@ -47,7 +47,9 @@ pub(crate) struct Store<T, S: PageSource> {
     len: usize,
     /// The most that `len` was, or was to be.
     peak: usize,
-    /// The lower of `peak` and `max`: one comparison sees to both.
+    /// Slots that have tenants or are listed.
+    usable: usize,
+    /// The lowest of `usable`, `peak` and `max`: one comparison sees to all of them.
     mark: usize,
     /// Of pages that the directory has not; `RETIRED` before the first one.
     first: u32,
@@ -76,6 +78,7 @@ impl<T, S: PageSource> Store<T, S> {
             fresh: Self::SLOTS,
             len: 0,
             peak: 0,
+            usable: 0,
             mark: 0,
             first: RETIRED,
             max: usize::MAX,
@@ -98,7 +101,7 @@ impl<T, S: PageSource> Store<T, S> {
 
     pub(crate) fn set_max(&mut self, max: usize) {
         self.max = max;
-        self.mark = self.peak.min(max);
+        self.set_mark();
     }
 
     pub(crate) fn source(&self) -> &S {
@@ -179,12 +182,9 @@ impl<T, S: PageSource> Store<T, S> {
     #[inline(always)]
     pub(crate) fn vacant(&mut self) -> Result<Vacant<'_, T, S>, TableError> {
         if self.len >= self.mark {
-            self.raise_peak()?;
+            self.raise_mark()?;
         }
-        if self.free == NONE {
-            self.list_fresh()?;
-        }
-        // SAFETY: a slot is listed: there was one, or `list_fresh` has listed some.
+        // SAFETY: a slot is listed, since fewer than `usable` have tenants.
         let key = unsafe { self.key_of_vacant() };
         Ok(Vacant { store: self, key })
     }
@@ -265,6 +265,8 @@ impl<T, S: PageSource> Store<T, S> {
             // SAFETY: as above, and the value was taken out.
             unsafe { spot.set_next(self.free) };
             self.free = key.index();
+        } else {
+            self.retire_one();
         }
         value
     }
@@ -297,16 +299,31 @@ impl<T, S: PageSource> Store<T, S> {
         Cursor::new(self.directory.pages())
     }
 
-    /// Makes the peak one higher, if so many values may be.
+    /// Makes room for one tenant more, if there may be one.
     #[cold]
     #[inline(never)]
-    fn raise_peak(&mut self) -> Result<(), TableError> {
+    fn raise_mark(&mut self) -> Result<(), TableError> {
         if self.len >= self.max {
             return Err(TableError::Full { live: self.len, limit: self.max });
         }
+        if self.free == NONE {
+            self.list_fresh()?;
+        }
         self.peak = self.peak.max(self.len + 1);
-        self.mark = self.peak.min(self.max);
+        self.set_mark();
         Ok(())
+    }
+
+    fn set_mark(&mut self) {
+        self.mark = self.usable.min(self.peak).min(self.max);
+    }
+
+    /// One slot will have no tenant again.
+    #[cold]
+    #[inline(never)]
+    fn retire_one(&mut self) {
+        self.usable -= 1;
+        self.set_mark();
     }
 
     /// Lists some slots that have never been, of a new page if need be. After an error nothing
@@ -337,6 +354,7 @@ impl<T, S: PageSource> Store<T, S> {
         for slot in slots.rev() {
             // SAFETY: the caller's promise.
             unsafe { Spot { page, slot }.set_next(self.free) };
+            self.usable += 1;
             self.free = (number << Self::BITS | slot) as u32;
         }
     }
@@ -396,6 +414,7 @@ impl<T, S: PageSource> Store<T, S> {
         }
         self.first = self.directory.forget_last(self.first);
         self.list_all();
+        self.set_mark();
         // SAFETY: a store has one source for its whole life.
         bytes + unsafe { self.directory.release_if_empty(&self.source) }
     }
@@ -403,6 +422,7 @@ impl<T, S: PageSource> Store<T, S> {
     /// Lists anew all vacant slots that are not fresh, the first one first.
     fn list_all(&mut self) {
         self.free = NONE;
+        self.usable = self.len;
         for number in (0..self.directory.len()).rev() {
             let page = self.directory.pages()[number];
             for slot in (0..self.listable(number)).rev() {
@@ -458,7 +478,8 @@ impl<T, S: PageSource> Store<T, S> {
                 vacant += usize::from(is_vacant && slot < self.listable(number));
             }
         }
-        assert_eq!(live, self.len);
+        assert_eq!((live, live + vacant), (self.len, self.usable));
+        assert_eq!(self.mark, self.usable.min(self.peak).min(self.max));
         self.check_list(vacant);
     }
 
