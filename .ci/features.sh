@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# pool-core and pool-arena compile with each set of features, and without the operating system.
+# pool-core, pool-arena and pool-object compile with each set of features, and without the operating system.
 source "$(dirname "$0")/lib.sh"
 sets=(
     "" alloc testing poison
@@ -14,4 +14,9 @@ for set in "" alloc std allocator-api2 allocator-api2-04 std,poison; do
     echo "pool-arena with features [$set]"
     RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
         cargo check --quiet -p pool-arena --no-default-features --features "$set"
+done
+for set in "" alloc std allocator-api2 allocator-api2-04 checked trace; do
+    echo "pool-object with features [$set]"
+    RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
+        cargo check --quiet -p pool-object --no-default-features --features "$set"
 done

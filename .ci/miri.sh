@@ -26,3 +26,5 @@ for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do
 done
 MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
     cargo +nightly miri test -p pool-arena --lib --test cleanups --test growing --test random --test scopes --test sealed
+MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation" \
+    cargo +nightly miri test -p pool-object --test small --test boxes --test random

@@ -10,3 +10,4 @@ else
     note "test: no valgrind, so nobody saw whether memcheck hears of free memory"
 fi
 cargo test -p pool-arena --all-features
+cargo test -p pool-object --all-features

@@ -1,0 +1,116 @@
+//! `BlockAlloc`: what the allocators of this crate have in common. A storage file.
+
+use crate::error::AllocError;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+/// Allocators whose blocks are given back with their layout: [`SmallAlloc`](crate::SmallAlloc),
+/// handles on it, and layers around them. [`PoolBox`](crate::PoolBox) works over any.
+///
+/// It is the `Allocator` trait of `allocator-api2` with errors that say why; the features of that
+/// name implement that trait for the handles of this crate.
+///
+/// ```
+/// use core::alloc::Layout;
+/// use pool_object::{AllocError, BlockAlloc, SmallAlloc};
+/// fn twice(allocator: impl BlockAlloc) -> Result<(), AllocError> {
+///     let layout = Layout::new::<u64>();
+///     let (one, other) = (allocator.try_allocate(layout)?, allocator.try_allocate(layout)?);
+///     assert_ne!(one, other);
+///     for block in [one, other] {
+///         // SAFETY: allocated above with this layout, freed once, and not used.
+///         unsafe { allocator.deallocate(block, layout) };
+///     }
+///     Ok(())
+/// }
+/// twice(&SmallAlloc::new())?;
+/// # Ok::<(), AllocError>(())
+/// ```
+///
+/// # Safety
+/// A block is readable and writable for `layout.size()` bytes, aligned, and disjoint from all others,
+/// until it is deallocated, or until the allocator *and all its clones and handles* are gone or
+/// borrowed exclusively. Moving the allocator changes nothing. Clones and references are the
+/// same allocator. No method unwinds.
+pub unsafe trait BlockAlloc {
+    /// A block for `layout`, indeterminate. A size of 0 is as good as 1.
+    ///
+    /// # Errors
+    /// If no memory can be had. Nothing has changed then.
+    fn try_allocate(&self, layout: Layout) -> Result<NonNull<u8>, AllocError>;
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    /// The block came from this allocator for `layout`, or was last relaid to it, was not
+    /// deallocated since, and nobody uses it any more. The pointer is the one that was handed out,
+    /// or derived from it without going through a reference to a part of the block.
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout);
+
+    /// A block for `layout`, all zeros.
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate).
+    #[inline]
+    fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let block = self.try_allocate(layout)?;
+        // SAFETY: just allocated, so it has so many bytes and is ours.
+        unsafe { block.write_bytes(0, layout.size()) };
+        Ok(block)
+    }
+
+    /// Makes a block one for another layout, in place or by moving what it holds, as far as both
+    /// sizes go. The old pointer must not be used any more.
+    ///
+    /// # Errors
+    /// If no memory can be had; the block is as before.
+    ///
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate) about `block` and `old`.
+    #[inline]
+    unsafe fn try_relayout(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<u8>, AllocError> {
+        let place = self.try_allocate(new)?;
+        let bytes = old.size().min(new.size());
+        // SAFETY: both blocks have so many bytes, and live blocks do not overlap.
+        unsafe { place.copy_from_nonoverlapping(block, bytes) };
+        // SAFETY: the caller's promise.
+        unsafe { self.deallocate(block, old) };
+        Ok(place)
+    }
+}
+
+// SAFETY: every call goes to the same allocator, which keeps the contract; the reference adds
+// nothing, and keeps the allocator from being moved, dropped or borrowed exclusively.
+unsafe impl<A: BlockAlloc + ?Sized> BlockAlloc for &A {
+    #[inline(always)]
+    fn try_allocate(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        (**self).try_allocate(layout)
+    }
+
+    #[inline(always)]
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise, about the same allocator.
+        unsafe { (**self).deallocate(block, layout) };
+    }
+
+    #[inline]
+    fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        (**self).try_allocate_zeroed(layout)
+    }
+
+    #[inline]
+    unsafe fn try_relayout(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<u8>, AllocError> {
+        // SAFETY: the caller's promise, about the same allocator.
+        unsafe { (**self).try_relayout(block, old, new) }
+    }
+}

@@ -1,0 +1,438 @@
+//! `SmallAlloc`: the allocator for one thread. A storage file.
+
+use crate::error::{AllocError, refuse};
+use crate::large::LargeTable;
+use crate::size_class::SizeClass;
+use crate::store::Store;
+use core::alloc::Layout;
+use core::fmt;
+use core::ptr::NonNull;
+use pool_core::{PageSource, Request, Run};
+
+/// Where allocators get their spans from unless told otherwise.
+#[cfg(feature = "std")]
+pub type DefaultSource = pool_core::Global;
+/// Where allocators get their spans from unless told otherwise.
+#[cfg(not(feature = "std"))]
+pub type DefaultSource = pool_core::Fixed<'static>;
+
+/// A heap of small objects for one thread: each block has an end of its own.
+///
+/// Allocating takes the block that was freed last in its [size class](SizeClass): five instructions
+/// and a counter's; freeing is as short, and touches nothing but the block and the heap itself. The
+/// layout comes back on free, as everywhere in Rust, so blocks have no header.
+///
+/// ```
+/// use core::alloc::Layout;
+/// use pool_object::SmallAlloc;
+/// let heap = SmallAlloc::new();
+/// let layout = Layout::new::<[u64; 5]>();
+/// let block = heap.allocate(layout);
+/// // SAFETY: the block has 40 bytes, is aligned to 8, and ours until it is freed, once.
+/// unsafe {
+///     block.cast::<[u64; 5]>().write([1, 2, 3, 4, 5]);
+///     heap.deallocate(block, layout);
+/// }
+/// ```
+///
+/// Values need no `unsafe`: [`PoolBox`](crate::PoolBox) owns one, and `&SmallAlloc` is an `Allocator`
+/// of `allocator-api2` (features) for vectors and hash maps.
+///
+/// ```text
+///   magazine of 40 B  ►■►■►■            free blocks of one size, the last freed first
+///        ▲ ▼  in batches
+///   span  ┌────────┬────┬────┬────┬────┬──────────────────┐
+///  64 KiB │ header │used│free│used│free│ never touched yet│   aligned to its length
+///         └────────┴────┴────┴────┴────┴──────────────────┘
+///        ▲ ▼  empty ones
+///   page source
+/// ```
+///
+/// Blocks above [`SizeClass::MAX_SIZE`] are runs of their own.
+///
+/// # Memory
+/// Each class keeps at most two magazines of free blocks (together 64 KiB, or eight blocks) and the
+/// blocks left in its spans. Empty spans go back to the source by themselves, all but a
+/// [`reserve`](Self::set_reserve) of 2 MiB; [`trim`](Self::trim) gives that back, too. Dropping the
+/// heap returns everything at once, whatever is still allocated. When the source refuses, idle
+/// memory of other classes is given back first, and the source asked again.
+///
+/// # Threads
+/// `Send` if its source is, never `Sync`: see `SharedAlloc` for all threads.
+///
+/// # Complexity
+/// Allocate and deallocate: O(1), amortised over batches of a magazine; no search. Dropping:
+/// O(spans + large blocks).
+pub struct SmallAlloc<S: PageSource = DefaultSource> {
+    store: Store,
+    large: LargeTable,
+    /// All spans and large runs were acquired from this.
+    source: S,
+}
+
+// SAFETY: spans and runs are the heap's own, and reached through it alone; whoever uses blocks by
+// pointer promises that the heap is not used meanwhile by another thread, and owners that borrow
+// it keep it from moving. `S: Send` may move together with its runs (clause 3 of `PageSource`).
+unsafe impl<S: PageSource + Send> Send for SmallAlloc<S> {}
+
+/// Bytes of empty spans that a heap keeps unless told otherwise.
+const RESERVE: usize = 2 << 20;
+
+#[cfg(feature = "std")]
+impl SmallAlloc {
+    /// A heap over the process-wide source. Nothing is acquired before the first allocation.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::new_in(pool_core::Global)
+    }
+}
+
+#[cfg(feature = "std")]
+impl Default for SmallAlloc {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: PageSource> SmallAlloc<S> {
+    /// A heap over `source`. Nothing is acquired before the first allocation.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use pool_core::{Heap, PageSource};
+    /// use pool_object::SmallAlloc;
+    /// let tenant = SmallAlloc::new_in(Heap::new().limited(1 << 20));
+    /// assert!(tenant.try_allocate(Layout::new::<[u8; 2 << 20]>()).is_err());
+    /// ```
+    #[must_use]
+    pub const fn new_in(source: S) -> Self {
+        Self { store: Store::new(RESERVE), large: LargeTable::new(), source }
+    }
+
+    /// The source beneath.
+    #[must_use]
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) const fn large(&self) -> &LargeTable {
+        &self.large
+    }
+
+    /// Bytes of empty spans that may stay; 2 MiB unless told otherwise. Classes that hold no more
+    /// than that are left alone, so that a heap that goes up and down by less never asks its
+    /// source. What is kept already stays until the next [`trim`](Self::trim).
+    pub fn set_reserve(&self, bytes: usize) {
+        self.store.reserve.set(bytes);
+    }
+
+    /// A block of at least `layout.size()` bytes, aligned, indeterminate: it is the caller's until
+    /// it is deallocated, or the heap cleared or dropped. A size of 0 is as good as 1.
+    ///
+    /// # Panics
+    /// If no memory can be had.
+    #[inline(always)]
+    pub fn allocate(&self, layout: Layout) -> NonNull<u8> {
+        match self.take(layout) {
+            Some(block) => block,
+            None => self.allocate_slow_or_refuse(layout),
+        }
+    }
+
+    /// As [`allocate`](Self::allocate).
+    ///
+    /// # Errors
+    /// If no memory can be had.
+    #[inline(always)]
+    pub fn try_allocate(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        match self.take(layout) {
+            Some(block) => Ok(block),
+            None => self.allocate_slow(layout),
+        }
+    }
+
+    /// The fast path.
+    #[inline(always)]
+    fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
+        self.store.magazines.pop(SizeClass::of_common(layout)?)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_slow_or_refuse(&self, layout: Layout) -> NonNull<u8> {
+        self.allocate_slow(layout).unwrap_or_else(|error| refuse(error))
+    }
+
+    /// Classes that the table has not, empty magazines, large blocks.
+    #[cold]
+    #[inline(never)]
+    fn allocate_slow(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let Some(class) = SizeClass::of(layout) else {
+            return self.allocate_large(layout, false);
+        };
+        if let Some(block) = self.store.magazines.pop(class) {
+            return Ok(block);
+        }
+        let block = self.store.refill(class, &self.source);
+        block.map_err(|error| AllocError::source(layout, error))
+    }
+
+    fn allocate_large(&self, layout: Layout, zeroed: bool) -> Result<NonNull<u8>, AllocError> {
+        let refused = |error| AllocError::source(layout, error);
+        let request = Request { zeroed, ..Request::from(layout) };
+        let request = Request { len: request.len.max(1), ..request };
+        let acquire = |request| self.store.acquire(request, &self.source);
+        self.large.reserve(acquire, &self.source).map_err(refused)?;
+        let run = acquire(request).map_err(refused)?;
+        let block = run.ptr();
+        self.large.insert(run);
+        Ok(block)
+    }
+
+    /// A block as [`allocate`](Self::allocate) gives it, all zeros.
+    ///
+    /// # Panics
+    /// If no memory can be had.
+    #[inline]
+    pub fn allocate_zeroed(&self, layout: Layout) -> NonNull<u8> {
+        self.try_allocate_zeroed(layout).unwrap_or_else(|error| refuse(error))
+    }
+
+    /// As [`allocate_zeroed`](Self::allocate_zeroed). Large blocks of fresh pages are not
+    /// overwritten.
+    ///
+    /// # Errors
+    /// If no memory can be had.
+    #[inline]
+    pub fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        if SizeClass::of(layout).is_none() {
+            return self.allocate_large(layout, true);
+        }
+        let block = self.try_allocate(layout)?;
+        // SAFETY: the block has so many bytes and is ours.
+        unsafe { block.write_bytes(0, layout.size()) };
+        Ok(block)
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    /// The block came from this heap for a layout of this alignment and
+    /// [usable size](usable_size), was not deallocated since, and nobody uses it any more. The
+    /// pointer is the one that was handed out, or derived from it without going through a reference
+    /// to a part of the block.
+    #[inline(always)]
+    pub unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        let Some(class) = SizeClass::of_common(layout) else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.deallocate_slow(block, layout) };
+        };
+        // SAFETY: the caller's promise; the layout tells the class it was allocated from.
+        if unsafe { self.store.magazines.push(class, block) } {
+            self.look(class);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look(&self, class: SizeClass) {
+        self.store.look(class, &self.source);
+    }
+
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate).
+    #[cold]
+    #[inline(never)]
+    unsafe fn deallocate_slow(&self, block: NonNull<u8>, layout: Layout) {
+        let Some(class) = SizeClass::of(layout) else {
+            if let Some(run) = self.large.remove(block) {
+                // SAFETY: it came from this source, and the caller gives it up.
+                unsafe { self.source.release(run) };
+            }
+            return;
+        };
+        // SAFETY: as in `deallocate`.
+        if unsafe { self.store.magazines.push(class, block) } {
+            self.store.look(class, &self.source);
+        }
+    }
+
+    /// Makes a block longer or shorter: in place if the class stays the same, or if a large block's
+    /// run is long enough and not more than twice too long; else by moving what it holds.
+    ///
+    /// # Panics
+    /// If no memory can be had.
+    ///
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate) about `block` and `old`. The old pointer must not be used
+    /// any more, even if the block did not move.
+    #[inline]
+    pub unsafe fn reallocate(&self, block: NonNull<u8>, old: Layout, size: usize) -> NonNull<u8> {
+        // SAFETY: the caller's promise.
+        unsafe { self.try_reallocate(block, old, size) }.unwrap_or_else(|error| refuse(error))
+    }
+
+    /// As [`reallocate`](Self::reallocate).
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use pool_object::SmallAlloc;
+    /// let heap = SmallAlloc::new();
+    /// let layout = Layout::array::<u8>(50)?;
+    /// let block = heap.allocate(layout);
+    /// // SAFETY: allocated above with this layout, and not used after.
+    /// let longer = unsafe { heap.try_reallocate(block, layout, 56)? };
+    /// assert_eq!(block, longer); // both are of the class of 56 bytes
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If no memory can be had; the block is as before.
+    ///
+    /// # Safety
+    /// As [`reallocate`](Self::reallocate).
+    #[inline]
+    pub unsafe fn try_reallocate(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        size: usize,
+    ) -> Result<NonNull<u8>, AllocError> {
+        let error = AllocError::TooLarge { size, align: old.align() };
+        let new = Layout::from_size_align(size, old.align()).map_err(|_| error)?;
+        // SAFETY: the caller's promise; the alignment is the same.
+        unsafe { self.try_relayout(block, old, new) }
+    }
+
+    /// As [`try_reallocate`](Self::try_reallocate), to any layout: a block that is not aligned as
+    /// the new one asks moves.
+    ///
+    /// # Errors
+    /// If no memory can be had; the block is as before.
+    ///
+    /// # Safety
+    /// As [`reallocate`](Self::reallocate).
+    #[inline]
+    pub unsafe fn try_relayout(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<u8>, AllocError> {
+        let stays = match (SizeClass::of(old), SizeClass::of(new)) {
+            (Some(old), Some(new)) => old == new,
+            (None, None) => self.stays_large(block, new),
+            _ => false,
+        };
+        if stays {
+            return Ok(block);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.move_block(block, old, new) }
+    }
+
+    /// Whether a large block may serve a large layout where it is.
+    fn stays_large(&self, block: NonNull<u8>, new: Layout) -> bool {
+        let len = self.large.run_len(block).unwrap_or(0);
+        let aligned = block.addr().get() % new.align() == 0;
+        aligned && new.size() <= len && new.size() >= len / 2
+    }
+
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate) about `block` and `old`.
+    #[inline(never)]
+    unsafe fn move_block(
+        &self,
+        block: NonNull<u8>,
+        old: Layout,
+        new: Layout,
+    ) -> Result<NonNull<u8>, AllocError> {
+        let place = self.try_allocate(new)?;
+        let bytes = old.size().min(new.size());
+        // SAFETY: both blocks have so many bytes, and a block just allocated overlaps no other.
+        unsafe { place.copy_from_nonoverlapping(block, bytes) };
+        // SAFETY: the caller's promise.
+        unsafe { self.deallocate(block, old) };
+        Ok(place)
+    }
+
+    /// Gives all idle memory back: what lies in magazines goes to its spans, empty spans to the
+    /// source, and the source is told to [trim](PageSource::trim). Returns the bytes of spans that
+    /// went. Loki's `TrimExcessMemory`. O(free blocks in magazines + spans).
+    #[allow(clippy::must_use_candidate, reason = "called for its effect")]
+    pub fn trim(&self) -> usize {
+        let mut bytes = self.store.release_idle(&self.source);
+        if self.large.len() == 0 {
+            bytes += self.large.own_bytes();
+            // SAFETY: the table's memory came from this source.
+            unsafe { self.large.release(&self.source) };
+        }
+        self.source.trim();
+        bytes
+    }
+
+    /// Frees everything at once, whatever is still allocated. O(spans + large blocks).
+    ///
+    /// Blocks that are still in use must not be touched afterwards: since whoever owns one borrows
+    /// the heap or has promised as much in an `unsafe` block, `&mut self` sees to that.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use pool_core::{Heap, PageSource};
+    /// use pool_object::SmallAlloc;
+    /// let mut heap = SmallAlloc::new_in(Heap::new().counted());
+    /// for _ in 0..10_000 {
+    ///     heap.allocate(Layout::new::<[u64; 6]>());
+    /// }
+    /// heap.clear();
+    /// assert_eq!(heap.source().traffic().live_bytes, 0);
+    /// ```
+    pub fn clear(&mut self) {
+        let reserve = self.store.reserve.replace(0);
+        // SAFETY: `&mut self`: see above.
+        unsafe { self.store.release_all(&self.source) };
+        self.store.reserve.set(reserve);
+        for run in self.large.drain() {
+            // SAFETY: from this source, and not used, as above.
+            unsafe { self.source.release(run) };
+        }
+        // SAFETY: the table's memory came from this source.
+        unsafe { self.large.release(&self.source) };
+    }
+}
+
+impl<S: PageSource> Drop for SmallAlloc<S> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl<S: PageSource> fmt::Debug for SmallAlloc<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmallAlloc").field("held", &self.store.held()).finish_non_exhaustive()
+    }
+}
+
+/// Bytes that a block for this layout has: its class' size, or for large ones what was asked for. All
+/// layouts of the same alignment between the two are of the same class.
+///
+/// ```
+/// use core::alloc::Layout;
+/// use pool_object::usable_size;
+/// assert_eq!(usable_size(Layout::array::<u8>(130)?), 144);
+/// # Ok::<(), core::alloc::LayoutError>(())
+/// ```
+#[must_use]
+pub const fn usable_size(layout: Layout) -> usize {
+    match SizeClass::of(layout) {
+        Some(class) => class.size(),
+        None => layout.size(),
+    }
+}
+
+// Of a run nothing but these two words is remembered.
+const _: () = assert!(size_of::<Run>() == 2 * size_of::<usize>());

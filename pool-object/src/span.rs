@@ -1,0 +1,321 @@
+//! Spans: runs cut into equal blocks, and lists of free blocks and of spans. A storage file.
+//!
+//! A span is aligned to its length, so that the address of a block tells where its header is. Blocks
+//! are cut off lazily: what was never handed out was never touched. The ancestor is Loki's `Chunk`,
+//! whose free list of one-byte indices bounded it to 255 blocks; here the links are pointers.
+
+use crate::size_class::SizeClass;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use pool_core::Run;
+
+/// A free block. Its first word is a `Link`; the rest is indeterminate. It carries provenance for
+/// its whole span.
+pub(crate) type Block = NonNull<Link>;
+
+/// The next block of a list of free blocks.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Link(pub(crate) Option<Block>);
+
+impl Link {
+    /// The end of a list.
+    pub(crate) const NONE: Self = Self(None);
+}
+
+/// At the low end of a span.
+#[repr(C, align(64))]
+struct Header {
+    /// The span itself.
+    run: Run,
+    /// Neighbours in the list that the span is in.
+    next: Cell<Option<Span>>,
+    prev: Cell<Option<Span>>,
+    /// Blocks that came back: `free_len` of them.
+    free: Cell<Link>,
+    free_len: Cell<u32>,
+    /// Blocks that were ever handed out since the span was last empty: the lowest ones.
+    carved: Cell<u32>,
+    class: Cell<SizeClass>,
+}
+
+const _: () = assert!(size_of::<Header>() <= SizeClass::HEADER);
+const _: () = assert!(size_of::<Link>() <= 8 && align_of::<Link>() <= 8);
+
+/// A span. A copy of the handle must not be used after [`into_run`](Self::into_run).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span(
+    /// The start of a live run with a header that `new` wrote; provenance for the run.
+    NonNull<Header>,
+);
+
+/// Free blocks in a row: the first, and how many.
+#[derive(Clone, Copy)]
+pub(crate) struct Chain {
+    pub(crate) first: Block,
+    pub(crate) len: usize,
+}
+
+impl Span {
+    /// An empty span of `class`.
+    ///
+    /// # Safety
+    /// The run is live, at least `class.span_len()` long and aligned to that, and the caller gives
+    /// up its ownership.
+    pub(crate) unsafe fn new(run: Run, class: SizeClass) -> Self {
+        let span = Self(run.ptr().cast());
+        let header = Header {
+            run,
+            next: Cell::new(None),
+            prev: Cell::new(None),
+            free: Cell::new(Link::NONE),
+            free_len: Cell::new(0),
+            carved: Cell::new(0),
+            class: Cell::new(class),
+        };
+        // SAFETY: the run is ours, longer than a header, and aligned to more.
+        unsafe { span.0.write(header) };
+        span
+    }
+
+    /// The span of a block.
+    ///
+    /// # Safety
+    /// The block lies in a live span of `class`, and has provenance for the span.
+    #[inline(always)]
+    pub(crate) unsafe fn of(block: NonNull<u8>, class: SizeClass) -> Self {
+        let mask = !(class.span_len() - 1);
+        let start = block.as_ptr().map_addr(|address| address & mask).cast();
+        // SAFETY: spans are aligned to their length, so this is the start of the block's, which is
+        // not null.
+        Self(unsafe { NonNull::new_unchecked(start) })
+    }
+
+    #[inline(always)]
+    fn header(&self) -> &Header {
+        // SAFETY: by the type's invariant the header was written and its run is live; it is only
+        // changed through its cells.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Gives up the span for its run.
+    ///
+    /// # Safety
+    /// No list has the span, no block of it is used, and no copy of the handle is used after this.
+    pub(crate) unsafe fn into_run(self) -> Run {
+        // SAFETY: the header is live, and moved out of once, as the caller promises.
+        unsafe { self.0.read() }.run
+    }
+
+    /// Makes all its blocks free and its class `class`.
+    ///
+    /// # Safety
+    /// No block of it is used or in a list, and the span is as long as those of `class`.
+    pub(crate) unsafe fn reset(self, class: SizeClass) {
+        let header = self.header();
+        debug_assert_eq!(header.class.get().span_len(), class.span_len());
+        header.free.set(Link::NONE);
+        header.free_len.set(0);
+        header.carved.set(0);
+        header.class.set(class);
+    }
+
+    pub(crate) fn class(self) -> SizeClass {
+        self.header().class.get()
+    }
+
+    /// Bytes of its run.
+    pub(crate) fn len(self) -> usize {
+        self.header().run.len()
+    }
+
+    /// Blocks that are not in the span: used, or in a magazine.
+    pub(crate) fn out(self) -> usize {
+        let header = self.header();
+        (header.carved.get() - header.free_len.get()) as usize
+    }
+
+    /// Blocks that were handed out at least once since the span was last empty.
+    pub(crate) fn carved(self) -> usize {
+        self.header().carved.get() as usize
+    }
+
+    /// Whether no block is left in it.
+    pub(crate) fn is_full(self) -> bool {
+        self.header().free_len.get() == 0 && self.carved() == self.class().blocks()
+    }
+
+    /// Takes blocks out: all that came back, else some that were never out, about a page of
+    /// them at first and more later. `None` if the span is full.
+    ///
+    /// The first costs no more than the head of the list; the second touches what it links.
+    pub(crate) fn take(self) -> Option<Chain> {
+        let header = self.header();
+        if let Some(first) = header.free.replace(Link::NONE).0 {
+            let len = header.free_len.replace(0) as usize;
+            return Some(Chain { first, len });
+        }
+        self.carve()
+    }
+
+    /// Takes blocks out that were never out: a page of them, which is touched anyway then; and as
+    /// many as were taken before, up to four pages, since more will follow.
+    #[inline(never)]
+    fn carve(self) -> Option<Chain> {
+        let (header, class) = (self.header(), self.class());
+        let (carved, size) = (self.carved(), class.size());
+        let bytes = (carved * size).clamp(4 << 10, 16 << 10);
+        let len = (class.blocks() - carved).min((bytes / size).max(1));
+        if len == 0 {
+            return None;
+        }
+        header.carved.set((carved + len) as u32);
+        let offset = class.first_block() + carved * size;
+        // SAFETY: block number `carved` is below `blocks`, so it lies in the run.
+        let first: Block = unsafe { self.0.byte_add(offset) }.cast();
+        // SAFETY: blocks from `first` on, `len` of them, lie in the run and are nobody's.
+        unsafe { link(first, len, size) };
+        Some(Chain { first, len })
+    }
+
+    /// Puts blocks back.
+    ///
+    /// # Safety
+    /// `first` and the `len - 1` blocks that follow it in its list, up to `last`, are free blocks of
+    /// this span, which nobody uses nor keeps.
+    #[inline(always)]
+    pub(crate) unsafe fn put(self, first: Block, last: Block, len: usize) {
+        let header = self.header();
+        // SAFETY: the block is free, so its first word is a link, and it is ours now.
+        unsafe { last.write(header.free.get()) };
+        header.free.set(Link(Some(first)));
+        header.free_len.set(header.free_len.get() + len as u32);
+        debug_assert!(header.free_len.get() <= header.carved.get());
+    }
+
+    /// The span behind it in its list.
+    pub(crate) fn next(self) -> Option<Self> {
+        self.header().next.get()
+    }
+
+    /// Whether this is one of the span's blocks that were handed out at least once.
+    pub(crate) fn holds(self, block: Block) -> bool {
+        let class = self.class();
+        let offset = block.addr().get().wrapping_sub(self.0.addr().get());
+        let within = offset.wrapping_sub(class.first_block());
+        within < self.carved() * class.size() && within % class.size() == 0
+    }
+
+    /// Counts the blocks of its free list, and checks that each is one of its blocks.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub(crate) fn check(self) -> Result<(), &'static str> {
+        let (header, class) = (self.header(), self.class());
+        if self.0.addr().get() % class.span_len() != 0 || header.run.ptr() != self.0.cast() {
+            return Err("a span is not where its header says");
+        }
+        if self.carved() > class.blocks() || header.free_len.get() > header.carved.get() {
+            return Err("a span counts more blocks than it has");
+        }
+        let (mut len, mut link) = (0, header.free.get());
+        while let Some(block) = link.0 {
+            if !self.holds(block) {
+                return Err("a free list leads out of its span: a freed block was written to");
+            }
+            len += 1;
+            if len > header.free_len.get() {
+                return Err("a free list is longer than its count: a block was freed twice");
+            }
+            // SAFETY: it is a whole block of this span, so its first word can be read; and it was
+            // freed, so that word is a link.
+            link = unsafe { block.read() };
+        }
+        if len == header.free_len.get() {
+            Ok(())
+        } else {
+            Err("a free list is shorter than its count: a freed block was written to")
+        }
+    }
+}
+
+/// Links `len` blocks of `size` bytes, one behind the other, `first` and those that follow it.
+///
+/// # Safety
+/// The blocks lie in one run, aligned to 8, not shorter than a link, and are nobody's; `len` is not 0.
+#[inline(always)]
+unsafe fn link(first: Block, len: usize, size: usize) {
+    let mut last = first;
+    for _ in 1..len {
+        // SAFETY: at most block number `len - 1`, which is in the run.
+        let next = unsafe { last.byte_add(size) };
+        // SAFETY: one of the blocks, which are writable, aligned and long enough for a link.
+        unsafe { last.write(Link(Some(next))) };
+        last = next;
+    }
+    // SAFETY: as above.
+    unsafe { last.write(Link::NONE) };
+}
+
+/// A list of spans that any of them leaves in O(1).
+pub(crate) struct SpanList {
+    head: Cell<Option<Span>>,
+}
+
+impl SpanList {
+    pub(crate) const fn new() -> Self {
+        Self { head: Cell::new(None) }
+    }
+
+    pub(crate) fn head(&self) -> Option<Span> {
+        self.head.get()
+    }
+
+    /// Adds a span, which is in no list, at the front.
+    pub(crate) fn push(&self, span: Span) {
+        let head = self.head.get();
+        span.header().next.set(head);
+        span.header().prev.set(None);
+        if let Some(head) = head {
+            head.header().prev.set(Some(span));
+        }
+        self.head.set(Some(span));
+    }
+
+    /// Takes a span out, which is in this list.
+    pub(crate) fn remove(&self, span: Span) {
+        let (next, prev) = (span.header().next.get(), span.header().prev.get());
+        match prev {
+            Some(prev) => prev.header().next.set(next),
+            None => self.head.set(next),
+        }
+        if let Some(next) = next {
+            next.header().prev.set(prev);
+        }
+    }
+
+    /// Takes the first span out.
+    pub(crate) fn pop(&self) -> Option<Span> {
+        let head = self.head.get()?;
+        self.remove(head);
+        Some(head)
+    }
+
+    /// Puts fuller spans before emptier ones, to an eighth. O(spans).
+    pub(crate) fn sort(&self) {
+        let buckets = [const { Self::new() }; 8];
+        while let Some(span) = self.pop() {
+            let bucket = 8 * span.out() / (span.class().blocks() + 1);
+            buckets[bucket].push(span);
+        }
+        for bucket in buckets {
+            while let Some(span) = bucket.pop() {
+                self.push(span);
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Span> + use<> {
+        core::iter::successors(self.head.get(), |span| span.next())
+    }
+}

@@ -1,0 +1,21 @@
+//! What is `Send` and `Sync`, and what is not (DESIGN, auto traits).
+
+use pool_core::{Fixed, Heap};
+use pool_object::{AllocError, LocalHeap, PoolBox, SmallAlloc, SmallStats};
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+use std::rc::Rc;
+
+assert_impl_all!(SmallAlloc: Send, Default);
+assert_not_impl_any!(SmallAlloc: Sync, Clone);
+assert_impl_all!(SmallAlloc<Fixed<'static>>: Send);
+assert_not_impl_any!(SmallAlloc<Rc<Heap>>: Send, Sync);
+assert_not_impl_any!(SmallAlloc<&'static Fixed<'static>>: Send);
+
+assert_impl_all!(LocalHeap: Clone, Default);
+assert_not_impl_any!(LocalHeap: Send, Sync, std::ops::DerefMut);
+
+assert_not_impl_any!(PoolBox<u8, &'static SmallAlloc>: Send, Sync);
+assert_not_impl_any!(PoolBox<u8, LocalHeap>: Send, Sync);
+
+assert_impl_all!(AllocError: Send, Sync, Copy, std::error::Error);
+assert_impl_all!(SmallStats: Send, Sync);

@@ -1,0 +1,112 @@
+//! Leaks that are planted are found with their stacks; the layers stand as global allocator.
+#![cfg(not(miri))]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::NonNull;
+use pool_object::{AllocError, BlockAlloc, Checked, Traced};
+use std::alloc::System;
+use std::hint::black_box;
+
+/// The system's allocator, as one of this crate's.
+struct Sys;
+
+// SAFETY: the system's allocator keeps a contract that says the same.
+unsafe impl BlockAlloc for Sys {
+    fn try_allocate(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let size = layout.size().max(1);
+        let layout = Layout::from_size_align(size, layout.align()).unwrap_or(layout);
+        // SAFETY: the size is not 0.
+        let block = unsafe { System.alloc(layout) };
+        NonNull::new(block).ok_or(AllocError::TooLarge { size, align: layout.align() })
+    }
+
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise; the system does not look at the size.
+        unsafe { System.dealloc(block.as_ptr(), layout) };
+    }
+}
+
+/// Both layers beneath everything that this program does.
+#[global_allocator]
+static GLOBAL: Checked<Traced<Sys>> = Checked::new(Traced::new(Sys));
+
+#[inline(never)]
+fn plant_a_leak(bytes: usize) {
+    std::mem::forget(black_box(vec![1u8; bytes]));
+}
+
+#[inline(never)]
+fn plant_another_leak() {
+    for _ in 0..3 {
+        std::mem::forget(black_box(Box::new([7u64; 1000])));
+    }
+}
+
+#[test]
+fn planted_leaks_are_found_with_their_stacks() {
+    plant_a_leak(54_321);
+    plant_another_leak();
+    drop(black_box(vec![1u8; 77_777]));
+    let report = GLOBAL.inner().report().to_string();
+    // The layer above makes blocks longer by 32 bytes.
+    let leak =
+        report.split("1 block of 54353 bytes from").nth(1).unwrap_or_else(|| panic!("{report}"));
+    let frames: Vec<&str> =
+        leak.lines().skip(1).take_while(|line| line.starts_with("    ")).collect();
+    assert!(frames.iter().any(|line| line.contains("plant_a_leak")), "{report}");
+    let other =
+        report.split("3 blocks of 8032 bytes from").nth(1).unwrap_or_else(|| panic!("{report}"));
+    assert!(other.lines().take(9).any(|line| line.contains("plant_another_leak")), "{report}");
+    GLOBAL.check();
+}
+
+#[test]
+fn threads_and_collections_work_over_both_layers() {
+    let threads: Vec<_> = (0..4u64)
+        .map(|thread| {
+            std::thread::spawn(move || {
+                let mut map = std::collections::BTreeMap::new();
+                for number in 0..3000 {
+                    map.insert(number * 31 % 500, vec![thread as u8; number as usize % 90]);
+                }
+                map.values().map(Vec::len).sum::<usize>()
+            })
+        })
+        .collect();
+    let sums: Vec<usize> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(sums.iter().all(|&sum| sum == sums[0] && sum > 0));
+    assert!(GLOBAL.inner().samples() > 0);
+    GLOBAL.check();
+}
+
+#[test]
+fn samples_stand_for_the_bytes_between_them() {
+    let traced = Traced::every(10_000, Sys);
+    let layout = Layout::new::<[u8; 100]>();
+    let blocks: Vec<_> = (0..10_000).map(|_| traced.try_allocate(layout).unwrap()).collect();
+    let samples = traced.samples();
+    assert!((90..=110).contains(&samples), "{samples}");
+    let _report = traced.report_on_drop();
+    for block in blocks {
+        // SAFETY: allocated above with this layout, freed once.
+        unsafe { BlockAlloc::deallocate(&traced, block, layout) };
+    }
+    assert_eq!(traced.samples(), 0);
+}
+
+#[test]
+fn a_block_that_grows_keeps_its_stack() {
+    let traced = Traced::new(Sys);
+    let layout = |size| Layout::from_size_align(size, 8).unwrap();
+    let block = traced.try_allocate(layout(10)).unwrap();
+    // SAFETY: live, and of this layout.
+    let block = unsafe { traced.try_relayout(block, layout(10), layout(999)) }.unwrap();
+    let report = traced.report().to_string();
+    assert!(
+        report.contains("1 block of 999 bytes") && report.contains("keeps_its_stack"),
+        "{report}"
+    );
+    // SAFETY: live, and of this layout.
+    unsafe { BlockAlloc::deallocate(&traced, block, layout(999)) };
+    assert!(traced.report().to_string().contains("0 blocks in use"));
+}
