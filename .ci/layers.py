@@ -27,7 +27,7 @@ RANKS = [
     {"bytes", "mix", "sync", "poison"},
     {"error"},
     {"run", "snapshot", "buddy", "sys"},
-    {"level", "pages", "source", "process", "publish", "clock"},
+    {"level", "pages", "source", "process", "publish", "clock", "hooks"},
     {"budget"},
     {"layer", "source::buddy", "source::fixed", "source::heap", "source::mmap", "source::mirror"},
     {"global", "testing"},

@@ -14,6 +14,7 @@ use crate::source::mmap::Mmap;
 use crate::source::mmap::options::MmapBuilder;
 use crate::sys;
 use crate::sys::mapping::{Mapping, Spec};
+use crate::sys::thread::ThreadEnd;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use core::time::Duration;
@@ -307,7 +308,7 @@ impl Global {
         // Whatever is released inside the next call goes to the shared cache.
         THREAD.set(Thread::Closed);
         let Some(Stack { cache, thread_bytes }) = existing() else { return false };
-        if !sys::thread::at_thread_exit(close_shelf) {
+        if !AT_END.ask() {
             return false;
         }
         SHELF.with(|shelf| shelf.open(cache.granule(), *thread_bytes));
@@ -315,6 +316,8 @@ impl Global {
         true
     }
 }
+
+static AT_END: ThreadEnd = ThreadEnd::new(close_shelf);
 
 /// The last thing that a thread does with its shelf.
 fn close_shelf() {
@@ -389,7 +392,8 @@ mod fork {
 
     /// Makes every fork go through here; called once.
     pub(super) fn prepare() {
-        crate::sys::thread::at_fork(lock, unlock);
+        // Where it is refused, as where nothing forks, a child is on its own.
+        let _ = crate::sys::thread::at_fork(lock, unlock, unlock);
     }
 
     /// The mappings first: that lock waits, so of two threads that fork one is in the shards, and

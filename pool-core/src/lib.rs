@@ -227,6 +227,8 @@ mod clock;
 mod error;
 #[cfg(all(feature = "std", not(loom)))]
 mod global;
+#[cfg(all(feature = "std", not(loom)))]
+pub mod hooks;
 mod layer;
 #[cfg(feature = "alloc")]
 mod level;

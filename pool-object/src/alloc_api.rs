@@ -105,6 +105,13 @@ macro_rules! allocators {
     )*};
 }
 
+#[cfg(all(feature = "std", not(loom)))]
+allocators! {
+    [S: PageSource] &crate::shared::SharedAlloc<S>;
+    [S: PageSource] crate::shared::SharedHeap<S>;
+    [] crate::global_alloc::GlobalHeap;
+}
+
 allocators! {
     [S: PageSource] &SmallAlloc<S>;
     [S: PageSource] LocalHeap<S>;

@@ -23,6 +23,9 @@ pub(crate) struct LargeTable {
 
 type Slot = Cell<Option<Run>>;
 
+// SAFETY: the memory that it points to is its own, and reached through it alone.
+unsafe impl Send for LargeTable {}
+
 impl LargeTable {
     pub(crate) const fn new() -> Self {
         Self {
@@ -55,11 +58,22 @@ impl LargeTable {
         acquire: impl FnOnce(Request) -> Result<Run, PageError>,
         source: &S,
     ) -> Result<(), PageError> {
-        if 2 * (self.len.get() + 1) <= self.slots.get() {
-            return Ok(());
+        let Some(bytes) = self.wants() else { return Ok(()) };
+        if let Some(old) = self.install(acquire(Request::new(bytes))?) {
+            // SAFETY: from this source, released once, and no slot of it is used any more.
+            unsafe { source.release(old) };
         }
-        let bytes = 2 * self.slots.get() * size_of::<Slot>();
-        let memory = acquire(Request::new(bytes.max(1)))?;
+        Ok(())
+    }
+
+    /// Bytes of memory that it needs before one more run can be inserted, if it does.
+    pub(crate) fn wants(&self) -> Option<usize> {
+        let full = 2 * (self.len.get() + 1) > self.slots.get();
+        full.then(|| (2 * self.slots.get() * size_of::<Slot>()).max(1))
+    }
+
+    /// Moves into new memory, at least twice as long as the old, which is returned.
+    pub(crate) fn install(&self, memory: Run) -> Option<Run> {
         let slots = 1 << (memory.len() / size_of::<Slot>()).ilog2();
         let first: NonNull<Slot> = memory.ptr().cast();
         for index in 0..slots {
@@ -81,9 +95,7 @@ impl LargeTable {
                 self.insert(run);
             }
         }
-        // SAFETY: the old table is empty, and not used any more.
-        unsafe { old.release(source) };
-        Ok(())
+        old.memory.take()
     }
 
     /// Gives the table's own memory back.

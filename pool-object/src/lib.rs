@@ -20,14 +20,20 @@ mod boxed;
 mod debug;
 mod defrag;
 mod error;
+#[cfg(all(feature = "std", not(loom)))]
+mod global_alloc;
 mod handle;
 mod large;
 mod magazine;
+#[cfg(all(feature = "std", not(loom)))]
+mod shared;
 mod size_class;
 mod small;
 mod span;
 mod stats;
 mod store;
+#[cfg(feature = "std")]
+mod sync;
 
 pub use block_alloc::BlockAlloc;
 pub use boxed::{BoxError, PoolBox};
@@ -36,8 +42,12 @@ pub use debug::checked::Checked;
 #[cfg(feature = "trace")]
 pub use debug::trace::{ReportOnDrop, TraceReport, Traced};
 pub use error::AllocError;
+#[cfg(all(feature = "std", not(loom)))]
+pub use global_alloc::GlobalHeap;
 #[cfg(feature = "alloc")]
 pub use handle::LocalHeap;
+#[cfg(all(feature = "std", not(loom)))]
+pub use shared::{SharedAlloc, SharedHeap};
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
 pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};

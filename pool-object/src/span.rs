@@ -56,6 +56,27 @@ pub(crate) struct Chain {
     pub(crate) len: usize,
 }
 
+#[cfg(feature = "std")]
+impl Chain {
+    /// Cuts the list behind its first `most` blocks, at least one: those, and the rest.
+    pub(crate) fn split(self, most: usize) -> (Self, Option<Self>) {
+        if self.len <= most.max(1) {
+            return (self, None);
+        }
+        let (mut last, mut len) = (self.first, 1);
+        while len < most {
+            // SAFETY: a free block, its first word a link.
+            let Link(Some(next)) = (unsafe { last.read() }) else { break };
+            (last, len) = (next, len + 1);
+        }
+        // SAFETY: as above.
+        let Link(rest) = unsafe { last.read() };
+        // SAFETY: the block is free, ours, aligned to 8 and not shorter than a link.
+        unsafe { last.write(Link::NONE) };
+        (Self { len, ..self }, rest.map(|first| Self { first, len: self.len - len }))
+    }
+}
+
 impl Span {
     /// An empty span of `class`.
     ///
@@ -158,14 +179,34 @@ impl Span {
         self.carve()
     }
 
+    /// Takes at most `most` blocks out, at least one: of those that came back, else of those that
+    /// were never out. `None` if the span is full.
+    #[cfg(feature = "std")]
+    pub(crate) fn take_at_most(self, most: usize) -> Option<Chain> {
+        let header = self.header();
+        let Some(first) = header.free.replace(Link::NONE).0 else {
+            return self.carve_at_most(most.max(1));
+        };
+        let all = Chain { first, len: header.free_len.get() as usize };
+        let (chain, rest) = all.split(most);
+        header.free_len.set(rest.map_or(0, |rest| rest.len) as u32);
+        header.free.set(Link(rest.map(|rest| rest.first)));
+        Some(chain)
+    }
+
     /// Takes blocks out that were never out: a page of them, which is touched anyway then; and as
     /// many as were taken before, up to four pages, since more will follow.
-    #[inline(never)]
     fn carve(self) -> Option<Chain> {
+        let size = self.class().size();
+        let bytes = (self.carved() * size).clamp(4 << 10, 16 << 10);
+        self.carve_at_most((bytes / size).max(1))
+    }
+
+    #[inline(never)]
+    fn carve_at_most(self, most: usize) -> Option<Chain> {
         let (header, class) = (self.header(), self.class());
         let (carved, size) = (self.carved(), class.size());
-        let bytes = (carved * size).clamp(4 << 10, 16 << 10);
-        let len = (class.blocks() - carved).min((bytes / size).max(1));
+        let len = (class.blocks() - carved).min(most);
         if len == 0 {
             return None;
         }

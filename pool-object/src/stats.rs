@@ -29,7 +29,7 @@ pub struct ClassStats {
 }
 
 impl ClassStats {
-    const fn new(class: SizeClass) -> Self {
+    pub(crate) const fn new(class: SizeClass) -> Self {
         Self { class, live: 0, cached: 0, free: 0, spans: 0, held_bytes: 0, touched_bytes: 0 }
     }
 
@@ -76,6 +76,15 @@ pub struct SmallStats {
 }
 
 impl SmallStats {
+    /// Of a heap that has nothing.
+    pub(crate) fn none() -> Self {
+        let mut classes = [const { ClassStats::new(SizeClass::SMALLEST) }; SizeClass::COUNT];
+        for (stats, class) in classes.iter_mut().zip(SizeClass::all()) {
+            stats.class = class;
+        }
+        Self { classes, spare: 0, spare_bytes: 0, large: 0, large_bytes: 0, table_bytes: 0 }
+    }
+
     /// The classes that have spans.
     pub fn used_classes(&self) -> impl Iterator<Item = &ClassStats> {
         self.classes.iter().filter(|stats| stats.spans > 0)

@@ -1,0 +1,390 @@
+//! `SharedAlloc`: caches, slots, threads that end, heaps that go, memory that goes back.
+
+use pool_core::{Failing, Heap, PageSource, Stats};
+use pool_object::{SharedAlloc, SharedHeap, SizeClass, usable_size};
+use std::alloc::Layout;
+use std::ptr::NonNull;
+use std::sync::mpsc;
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+/// A block that may go to another thread.
+struct Block(NonNull<u8>, Layout);
+
+// SAFETY: a block belongs to whoever has this value.
+unsafe impl Send for Block {}
+
+impl Block {
+    fn new<S: PageSource>(heap: &SharedAlloc<S>, size: usize) -> Self {
+        let layout = Layout::from_size_align(size, 8).unwrap();
+        let block = Self(heap.allocate(layout), layout);
+        // SAFETY: the block has so many bytes.
+        unsafe { block.0.write_bytes(size as u8, size) };
+        block
+    }
+
+    fn free<S: PageSource>(self, heap: &SharedAlloc<S>) {
+        let Self(block, layout) = self;
+        for at in [0, layout.size() - 1] {
+            // SAFETY: within the block, which `new` wrote.
+            let byte = unsafe { block.add(at).read() };
+            assert_eq!(byte, layout.size() as u8);
+        }
+        // SAFETY: allocated from this heap for this layout, and freed once, since `self` goes.
+        unsafe { heap.deallocate(block, layout) };
+    }
+}
+
+fn counted() -> Stats<Heap> {
+    Stats::new(Heap::new())
+}
+
+const ROUNDS: usize = if cfg!(miri) { 40 } else { 20_000 };
+
+#[test]
+fn a_thread_gets_back_what_it_freed_last() {
+    let heap = SharedAlloc::new_in(counted());
+    let first = Block::new(&heap, 40);
+    let address = first.0;
+    first.free(&heap);
+    let second = Block::new(&heap, 33);
+    assert_eq!(second.0, address);
+    second.free(&heap);
+    assert_eq!(heap.stats().live(), 0);
+}
+
+#[test]
+fn every_size_and_alignment_is_served() {
+    let heap = SharedAlloc::new_in(counted());
+    let mut blocks = Vec::new();
+    for align in (0..if cfg!(miri) { 14 } else { 22 }).map(|log2| 1 << log2) {
+        for size in [0, 1, 7, 8, 9, 63, 100, 128, 129, 4000, 4097, 32 << 10, 40 << 10, 100_000] {
+            let layout = Layout::from_size_align(size, align).unwrap();
+            let block = heap.allocate_zeroed(layout);
+            assert_eq!(block.addr().get() % align, 0, "{layout:?}");
+            for at in [0, size / 2, size.saturating_sub(1)].into_iter().filter(|at| *at < size) {
+                // SAFETY: within the block, which is zeroed.
+                assert_eq!(unsafe { block.add(at).read() }, 0);
+            }
+            // SAFETY: the block has so many bytes.
+            unsafe { block.write_bytes(0xA5, size) };
+            blocks.push((block, layout));
+        }
+    }
+    assert_eq!(heap.stats().live(), blocks.len());
+    heap.check().unwrap();
+    for (block, layout) in blocks {
+        // SAFETY: allocated above, freed once.
+        unsafe { heap.deallocate(block, layout) };
+    }
+    assert_eq!(heap.stats().live(), 0);
+    heap.trim();
+    // The cache's ledger and the shared half.
+    assert!(heap.source().traffic().live_bytes <= 512 << 10);
+}
+
+#[test]
+fn blocks_are_relaid_in_place_within_their_class_or_run() {
+    let heap = SharedAlloc::new_in(counted());
+    let layout = |size| Layout::from_size_align(size, 8).unwrap();
+    for (old, new, stays) in [
+        (50, 56, true),
+        (50, 57, false),
+        (130, 144, true),
+        (40 << 10, 36 << 10, true),
+        (100 << 10, 40 << 10, false),
+        (40 << 10, 200, false),
+        (200, 40 << 10, false),
+    ] {
+        let block = heap.allocate(layout(old));
+        // SAFETY: the block has so many bytes.
+        unsafe { block.write_bytes(7, old) };
+        // SAFETY: allocated above; only the result is used from here on.
+        let moved = unsafe { heap.reallocate(block, layout(old), new) };
+        assert_eq!(moved == block, stays, "{old} to {new}");
+        let kept = old.min(new);
+        // SAFETY: so many bytes were copied.
+        let bytes = unsafe { std::slice::from_raw_parts(moved.as_ptr(), kept) };
+        assert!(bytes.iter().all(|byte| *byte == 7));
+        // SAFETY: allocated above, of the new layout now.
+        unsafe { heap.deallocate(moved, layout(new)) };
+    }
+    assert_eq!(usable_size(layout(50)), 56);
+    assert_eq!(heap.stats().live(), 0);
+}
+
+#[test]
+fn blocks_are_freed_by_other_threads() {
+    let heap = Arc::new(SharedAlloc::new_in(counted()));
+    let (send, receive) = mpsc::channel::<Block>();
+    let other = heap.clone();
+    let thread = thread::spawn(move || receive.into_iter().for_each(|block| block.free(&other)));
+    for n in 0..ROUNDS {
+        send.send(Block::new(&heap, 8 + n % 300)).unwrap();
+    }
+    drop(send);
+    thread.join().unwrap();
+    assert_eq!(heap.stats().live(), 0);
+    heap.check().unwrap();
+}
+
+#[test]
+fn a_thread_that_only_frees_does_not_hoard() {
+    let heap = Arc::new(SharedAlloc::new_in(counted()));
+    let (send, receive) = mpsc::sync_channel::<Block>(64);
+    let other = heap.clone();
+    let thread = thread::spawn(move || receive.into_iter().for_each(|block| block.free(&other)));
+    let mut most = 0;
+    for n in 0..20 * ROUNDS {
+        send.send(Block::new(&heap, 64)).unwrap();
+        if n % 1024 == 0 {
+            most = most.max(heap.source().traffic().live_bytes);
+        }
+    }
+    drop(send);
+    thread.join().unwrap();
+    // 64 KiB for each of the two threads, the depot's 256 KiB, a span or two, and the ledgers'.
+    assert!(most <= 1 << 20, "{most} bytes for 64 live blocks");
+}
+
+#[test]
+fn the_end_of_a_thread_loses_nothing() {
+    let heap = Arc::new(SharedAlloc::new_in(counted()));
+    let mut after_first = 0;
+    for round in 0..if cfg!(miri) { 3 } else { 200 } {
+        let other = heap.clone();
+        let work = move || {
+            let blocks: Vec<_> = (0..200).map(|n| Block::new(&other, 8 + 8 * (n % 40))).collect();
+            blocks.into_iter().for_each(|block| block.free(&other));
+        };
+        thread::spawn(work).join().unwrap();
+        let stats = heap.stats();
+        assert_eq!(stats.live(), 0);
+        if round == 0 {
+            after_first = stats.held_bytes();
+        }
+        assert_eq!(stats.held_bytes(), after_first, "round {round}");
+    }
+    heap.check().unwrap();
+    heap.trim();
+    assert_eq!(heap.stats().held_bytes(), 0);
+}
+
+#[test]
+fn a_heap_goes_while_threads_have_caches_of_it() {
+    // Twice as many heaps as there are slots, one after the other and at once, so that slots are
+    // used again by threads that had a cache of another heap in them.
+    let threads = 3;
+    let (ready, go) = (Arc::new(Barrier::new(threads + 1)), Arc::new(Barrier::new(threads + 1)));
+    let mut senders = Vec::new();
+    let mut handles = Vec::new();
+    for _ in 0..threads {
+        let (send, receive) = mpsc::channel::<Arc<SharedAlloc<Stats<Heap>>>>();
+        let (ready, go) = (ready.clone(), go.clone());
+        senders.push(send);
+        handles.push(thread::spawn(move || {
+            for heap in receive {
+                let blocks: Vec<_> = (0..30).map(|n| Block::new(&heap, 16 + 100 * n)).collect();
+                blocks.into_iter().for_each(|block| block.free(&heap));
+                drop(heap);
+                ready.wait();
+                go.wait();
+            }
+        }));
+    }
+    for round in 0..if cfg!(miri) { 3 } else { 50 } {
+        let kept: Vec<_> = (0..round % 9).map(|_| SharedAlloc::new_in(counted())).collect();
+        let blocks: Vec<_> = kept.iter().map(|heap| Block::new(heap, 100)).collect();
+        let heap = Arc::new(SharedAlloc::new_in(counted()));
+        senders.iter().for_each(|send| send.send(heap.clone()).unwrap());
+        ready.wait();
+        drop(Arc::into_inner(heap).expect("the threads gave theirs back"));
+        go.wait();
+        for (block, heap) in blocks.into_iter().zip(&kept) {
+            block.free(heap);
+        }
+    }
+    drop(senders);
+    handles.into_iter().for_each(|handle| handle.join().unwrap());
+}
+
+#[test]
+fn dropping_a_heap_returns_all_its_runs() {
+    let source = counted();
+    {
+        let heap = SharedAlloc::new_in(&source);
+        for n in 0..2000 {
+            let _never_freed = Block::new(&heap, 8 + 97 * n % 70_000);
+        }
+        assert!(source.traffic().live_bytes > 10 << 20);
+    }
+    assert_eq!(source.traffic().live_bytes, 0);
+}
+
+#[test]
+fn heaps_may_move() {
+    let mut heaps = vec![SharedAlloc::new_in(counted()), SharedAlloc::new_in(counted())];
+    let blocks: Vec<_> = heaps.iter().map(|heap| Block::new(heap, 72)).collect();
+    heaps.swap(0, 1);
+    let moved: Vec<_> = heaps.into_iter().rev().map(Box::new).collect();
+    for (block, heap) in blocks.into_iter().zip(&moved) {
+        block.free(heap);
+        assert_eq!(heap.stats().live(), 0);
+    }
+}
+
+#[test]
+fn more_heaps_than_slots_are_served() {
+    let heaps: Vec<_> = (0..12).map(|_| SharedAlloc::new_in(counted())).collect();
+    let mut blocks = Vec::new();
+    for n in 0..ROUNDS / 10 {
+        let heap = &heaps[n % heaps.len()];
+        blocks.push((n % heaps.len(), Block::new(heap, 8 + n % 500)));
+    }
+    for (index, block) in blocks {
+        block.free(&heaps[index]);
+    }
+    for heap in &heaps {
+        assert_eq!(heap.stats().live(), 0);
+        heap.check().unwrap();
+    }
+}
+
+#[test]
+fn empty_spans_go_back_without_a_call() {
+    let heap = SharedAlloc::new_in(counted());
+    let count = if cfg!(miri) { 4_000 } else { 400_000 };
+    let mut blocks: Vec<_> = (0..count).map(|_| Block::new(&heap, 40)).collect();
+    let full = heap.source().traffic().live_bytes;
+    assert!(full as f64 <= 40.6 * count as f64 + 400_000.0, "{full}");
+    let mut seed = 7_u64;
+    for last in (1..blocks.len()).rev() {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        blocks.swap(last, (seed >> 33) as usize % (last + 1));
+    }
+    blocks.into_iter().for_each(|block| block.free(&heap));
+    // Spare spans, two quiet ones of the class (or 2 MiB), the ledger's, the shared half.
+    let left = heap.source().traffic().live_bytes;
+    assert!(left <= 3 << 20, "{left} of {full} bytes stay");
+    heap.trim();
+    let left = heap.source().traffic().live_bytes;
+    assert!(left <= 160 << 10, "{left} bytes stay after a trim");
+}
+
+#[test]
+fn trim_reaches_other_threads_when_they_come_back() {
+    let heap = Arc::new(SharedAlloc::new_in(counted()));
+    let (go, done) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (other, theirs) = (heap.clone(), (go.clone(), done.clone()));
+    let thread = thread::spawn(move || {
+        let blocks: Vec<_> = (0..100).map(|_| Block::new(&other, 1000)).collect();
+        blocks.into_iter().for_each(|block| block.free(&other));
+        theirs.0.wait();
+        theirs.1.wait();
+        // An empty bin asks the shared half.
+        Block::new(&other, 2000).free(&other);
+        theirs.0.wait();
+        theirs.1.wait();
+    });
+    let class = SizeClass::of(Layout::new::<[u64; 125]>()).unwrap();
+    let cached = |heap: &SharedAlloc<_>| heap.stats().classes[class.index()].cached;
+    go.wait();
+    heap.trim();
+    assert!(cached(&heap) > 0, "the other thread still has some");
+    done.wait();
+    go.wait();
+    heap.trim();
+    assert_eq!(cached(&heap), 0);
+    done.wait();
+    thread.join().unwrap();
+}
+
+#[test]
+fn caches_stay_within_their_bounds() {
+    let bound = 256 << 10;
+    let heap = SharedAlloc::new_in(counted()).with_thread_bytes(bound).with_spare_bytes(0);
+    let blocks: Vec<_> = SizeClass::all()
+        .filter(|class| class.size() <= 4096)
+        .flat_map(|class| (0..40).map(move |_| class.size()))
+        .map(|size| Block::new(&heap, size))
+        .collect();
+    blocks.into_iter().for_each(|block| block.free(&heap));
+    let before = heap.stats();
+    heap.flush_thread();
+    let depot = |stats: &pool_object::SmallStats| -> usize {
+        stats.used_classes().map(|class| class.cached * class.class.size()).sum()
+    };
+    // What is left is the depot's alone: the difference was in the cache, at most a block a class
+    // more than allowed.
+    let after = heap.stats();
+    assert!(depot(&before) <= depot(&after) + bound + 64 * 4096);
+
+    let none = SharedAlloc::new_in(counted()).with_cache_bytes(0);
+    let block = Block::new(&none, 100);
+    block.free(&none);
+    let class = SizeClass::of(Layout::new::<[u8; 100]>()).unwrap();
+    none.trim();
+    assert_eq!(none.stats().classes[class.index()].cached, 0);
+}
+
+#[test]
+fn every_refusal_leaves_the_heap_whole() {
+    let program = |heap: &SharedAlloc<&Failing<Stats<Heap>>>| {
+        let mut refused = 0;
+        let mut blocks = Vec::new();
+        for n in 0..60_usize {
+            let size = [16, 500, 3000, 20_000, 50_000][n % 5];
+            let layout = Layout::from_size_align(size, 8).unwrap();
+            match heap.try_allocate(layout) {
+                Ok(block) => blocks.push((block, layout)),
+                Err(_) => refused += 1,
+            }
+            if n % 7 == 6 {
+                let (block, layout) = blocks.swap_remove(n % blocks.len());
+                // SAFETY: allocated above, freed once.
+                unsafe { heap.deallocate(block, layout) };
+            }
+        }
+        heap.check().unwrap();
+        for (block, layout) in blocks {
+            // SAFETY: allocated above, freed once.
+            unsafe { heap.deallocate(block, layout) };
+        }
+        assert_eq!(heap.stats().live(), 0);
+        refused
+    };
+    let mut call = 0;
+    loop {
+        let source = Failing::nth(counted(), call);
+        let refused = program(&SharedAlloc::new_in(&source));
+        assert_eq!(source.inner().traffic().live_bytes, 0, "call {call}");
+        // The first ones are what every block needs.
+        if refused == 0 && call > 30 {
+            break;
+        }
+        call += 1;
+    }
+}
+
+#[test]
+fn what_idles_is_given_back_before_a_refusal() {
+    let heap = SharedAlloc::new_in(Heap::new().limited(1 << 20)).with_spare_bytes(1 << 20);
+    let blocks: Vec<_> = (0..500).map(|_| Block::new(&heap, 1000)).collect();
+    blocks.into_iter().for_each(|block| block.free(&heap));
+    // More than what is left of the budget while those spans are kept.
+    let large = Block::new(&heap, 800 << 10);
+    large.free(&heap);
+    assert!(heap.try_allocate(Layout::new::<[u8; 2 << 20]>()).is_err());
+}
+
+#[test]
+fn a_handle_keeps_its_heap() {
+    let source = Arc::new(counted());
+    let heap = SharedHeap::new_in(source.clone());
+    let mut list = allocator_api2::vec::Vec::new_in(heap.clone());
+    list.extend(0..1000_u64);
+    drop(heap);
+    let sum: u64 = thread::spawn(move || list.iter().sum()).join().unwrap();
+    assert_eq!(sum, 499_500);
+    assert_eq!(source.traffic().live_bytes, 0);
+}
