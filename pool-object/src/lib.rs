@@ -34,6 +34,7 @@ mod stats;
 mod store;
 #[cfg(feature = "std")]
 mod sync;
+mod table;
 
 pub use block_alloc::BlockAlloc;
 pub use boxed::{BoxError, PoolBox};
@@ -51,3 +52,7 @@ pub use shared::{SharedAlloc, SharedHeap};
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
 pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};
+pub use table::error::{InsertError, TableError};
+pub use table::iter::{Drain, Iter, IterMut};
+pub use table::key::Key;
+pub use table::slot_table::{SlotTable, VacantEntry};

@@ -1,0 +1,19 @@
+//! `SlotTable` and what it is made of: pure arithmetic (`key`, `shape`), storage (`page`, `directory`,
+//! `cursor`, `store`, `iter`), the public type.
+
+pub(crate) mod cursor;
+pub(crate) mod directory;
+pub(crate) mod error;
+pub(crate) mod iter;
+pub(crate) mod key;
+pub(crate) mod page;
+pub(crate) mod shape;
+pub(crate) mod slot_table;
+pub(crate) mod store;
+
+/// Where tables and pools get their pages from unless told otherwise.
+#[cfg(feature = "std")]
+pub(crate) type DefaultSource = pool_core::Global;
+/// Where tables and pools get their pages from unless told otherwise.
+#[cfg(not(feature = "std"))]
+pub(crate) type DefaultSource = pool_core::Fixed<'static>;

@@ -1,0 +1,120 @@
+//! How a page of the table is laid out. Pure arithmetic.
+#![forbid(unsafe_code)]
+
+use core::alloc::Layout;
+
+/// Where things stand in a page, in bytes from its start:
+///
+/// ```text
+/// │ slots …              │ live: a bit a slot │ generations: 4 bytes a slot │ the run │
+/// 0                      live                 generations                   run    len
+/// ```
+///
+/// An index is a page's number and a slot's number side by side in bits, so that taking it apart
+/// needs no division. Pages whose slots are no power of two many (sources sell powers of two in
+/// bytes) leave some numbers unused: those have a generation that no key has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Bytes of a page, a power of two.
+    pub(crate) len: usize,
+    /// Slots in it, at least 1.
+    pub(crate) slots: usize,
+    /// Bits of a slot's number: `slots <= 1 << bits`.
+    pub(crate) bits: u32,
+    /// Where the words of live bits begin; a multiple of 8.
+    pub(crate) live: usize,
+    /// Where the generations begin; a multiple of 8.
+    pub(crate) generations: usize,
+    /// Where the page's own run is written down; a multiple of 8.
+    pub(crate) run: usize,
+}
+
+impl Shape {
+    /// The shortest page.
+    const MIN_LEN: usize = 64 << 10;
+    /// Slots that a page has at least, if they are longer than that allows.
+    const MIN_SLOTS: usize = 8;
+    /// Bytes for the run.
+    const RUN: usize = 2 * size_of::<usize>();
+
+    /// The shape with the most slots. Fails to compile if a slot has more than an eighth of the
+    /// bytes that an object may have.
+    pub(crate) const fn of(slot: Layout) -> Self {
+        let wanted = match slot.size().checked_mul(Self::MIN_SLOTS) {
+            Some(bytes) if bytes < isize::MAX as usize / 2 => bytes.next_power_of_two(),
+            _ => panic!("objects of a table or pool have at most a sixteenth of isize::MAX bytes"),
+        };
+        let len = if wanted < Self::MIN_LEN { Self::MIN_LEN } else { wanted };
+        let mut best = Self::with_bits(slot, len, 6);
+        let mut bits = 7;
+        while bits <= 16 {
+            let shape = Self::with_bits(slot, len, bits);
+            if shape.slots > best.slots {
+                best = shape;
+            }
+            bits += 1;
+        }
+        best
+    }
+
+    const fn with_bits(slot: Layout, len: usize, bits: u32) -> Self {
+        let (words, generations) = ((1 << bits) / 8, 4 << bits);
+        // What rounding the end of the slots up to 8 may take.
+        let aside = words + generations + Self::RUN + 7;
+        let room = len.saturating_sub(aside) / slot.size();
+        let slots = if room < 1 << bits { room } else { 1 << bits };
+        let live = (slots * slot.size()).next_multiple_of(8);
+        let generations_at = live + words;
+        Self {
+            len,
+            slots,
+            bits,
+            live,
+            generations: generations_at,
+            run: generations_at + generations,
+        }
+    }
+
+    /// Bits of live slots are kept in so many words.
+    pub(crate) const fn words(self) -> usize {
+        1 << (self.bits - 6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(size: usize, align: usize) -> Shape {
+        Shape::of(Layout::from_size_align(size, align).unwrap())
+    }
+
+    #[test]
+    fn everything_fits_and_nothing_overlaps() {
+        let step = if cfg!(miri) { 397 } else { 1 };
+        for size in (4..20_000).step_by(step).chain([1 << 16, 100_000, 1 << 20, 5 << 20]) {
+            let shape = shape(size, 1);
+            assert!(shape.slots >= 1 && shape.slots <= 1 << shape.bits, "{size}");
+            assert!(shape.slots * size <= shape.live);
+            assert_eq!((shape.live % 8, shape.generations % 8, shape.run % 8), (0, 0, 0));
+            assert!(shape.live + 8 * shape.words() <= shape.generations);
+            assert!(shape.generations + (4 << shape.bits) <= shape.run);
+            assert!(shape.run + 2 * size_of::<usize>() <= shape.len, "{size}: {shape:?}");
+            assert!(shape.len.is_power_of_two());
+        }
+    }
+
+    #[test]
+    fn little_is_lost() {
+        let beyond = |size| {
+            let shape = shape(size, 8);
+            shape.len as f64 / shape.slots as f64 - size as f64
+        };
+        assert!(beyond(256) < 6.0, "{}", beyond(256));
+        assert!(beyond(128) < 5.0, "{}", beyond(128));
+        assert!(beyond(64) < 5.0, "{}", beyond(64));
+        // Powers of two from a page of the system on fill all but one place of a page.
+        assert_eq!(shape(4096, 4096).slots, 15);
+        assert_eq!(shape(1 << 16, 8).slots, 7);
+    }
+}

@@ -1,0 +1,251 @@
+//! `SlotTable` against a model, and at its edges.
+
+#[path = "model/table.rs"]
+mod model;
+
+use model::Op;
+use pool_core::{Failing, Heap, PageError, PageSource};
+use pool_object::{Key, SlotTable, TableError};
+use proptest::prelude::*;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+fn op() -> impl Strategy<Value = Op> {
+    let pick = any::<u16>();
+    prop_oneof![
+        6 => Just(Op::Insert),
+        2 => any::<bool>().prop_map(Op::Entry),
+        2 => (0u8..if cfg!(miri) { 20 } else { 255 }).prop_map(Op::Fill),
+        2 => pick.prop_map(Op::Get),
+        4 => pick.prop_map(Op::Stale),
+        1 => any::<u64>().prop_map(Op::Foreign),
+        2 => (pick, pick).prop_map(|(one, other)| Op::Change(one, other)),
+        8 => pick.prop_map(Op::Remove),
+        1 => any::<u8>().prop_map(Op::Retain),
+        1 => (any::<u8>(), any::<bool>()).prop_map(|(count, forget)| Op::Drain(count, forget)),
+        1 => Just(Op::Clear),
+        2 => Just(Op::Shrink),
+        1 => (20u8..).prop_map(Op::Limit),
+    ]
+}
+
+fn program() -> impl Strategy<Value = Vec<Op>> {
+    prop::collection::vec(op(), 0..if cfg!(miri) { 10 } else { 80 })
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases: if cfg!(miri) { 2 } else { cases },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config(30))]
+    /// Small values (many slots a page), long ones (few a page, so that pages come and go), and
+    /// generations that run out after a few tenants.
+    #[test]
+    fn programs_agree_with_the_model(program in program(), left in 0u32..20) {
+        model::run::<0>(&model::source(None), &program, 0);
+        model::run::<8000>(&model::source(None), &program, 1 << 20);
+        model::run::<0>(&model::source(None), &program, u32::MAX - left);
+        model::run::<60_000>(&model::source(None), &program, u32::MAX - left);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(5))]
+    #[test]
+    fn programs_survive_a_refusal_at_every_step(program in program()) {
+        let counting = model::source(None);
+        model::run::<8000>(&counting, &program, 0);
+        for call in 0..counting.calls().min(if cfg!(miri) { 2 } else { 30 }) {
+            model::run::<8000>(&model::source(Some(call)), &program, 0);
+        }
+    }
+}
+
+#[test]
+fn a_slot_is_used_again_at_once_and_its_old_keys_find_nothing() {
+    let mut table = SlotTable::new_in(Heap::new());
+    let mut old: Vec<Key> = Vec::new();
+    for tenant in 0..1000 {
+        let key = table.insert(tenant);
+        assert!(old.iter().all(|key| table.get(*key).is_none()));
+        assert!(old.last().is_none_or(|last| last.index() == key.index() && last < &key));
+        old.push(key);
+        assert_eq!(table.remove(key), Some(tenant));
+    }
+}
+
+#[test]
+fn a_slot_retires_before_its_generation_comes_again() {
+    let mut table = SlotTable::new_in(Heap::new()).with_first_generation(u32::MAX - 5);
+    let mut keys = std::collections::HashSet::new();
+    for _ in 0..3 {
+        assert!(keys.insert(table.insert(0)));
+        let key = *keys.iter().max().unwrap();
+        table.remove(key);
+    }
+    assert_eq!(keys.iter().map(|key| key.index()).max(), Some(0));
+    assert_eq!(table.insert(0).index(), 1, "slot 0 has retired");
+    table.clear();
+    table.check();
+    // Its page cannot be had again, so another index comes next.
+    table.shrink();
+    assert!(table.capacity() == 0);
+    let key = table.insert(0);
+    assert!(key.index() > 1000 && keys.iter().all(|key| !table.contains(*key)));
+    table.check();
+}
+
+#[test]
+fn pages_given_back_leave_their_generations() {
+    let source = Heap::new().counted();
+    let mut table = SlotTable::new_in(&source);
+    let keys: Vec<Key> = (0..20).map(|_| table.insert([0u8; 8000])).collect();
+    let kept = keys[19];
+    let used: Vec<Key> = (0..10)
+        .map(|_| {
+            let key = keys[0].index();
+            let found = table.iter().find(|(other, _)| other.index() == key).unwrap().0;
+            table.remove(found);
+            table.insert([1; 8000])
+        })
+        .collect();
+    table.retain(|key, _| key == kept);
+    // Two of three pages, and the third stays at its place.
+    let place: *const _ = &table[kept];
+    assert_eq!(table.shrink(), 2 * (64 << 10));
+    assert!(std::ptr::eq(place, &table[kept]));
+    let again: Vec<Key> = (0..19).map(|_| table.insert([2; 8000])).collect();
+    for old in keys[..19].iter().chain(&used) {
+        assert!(!table.contains(*old));
+    }
+    assert!(again.iter().any(|key| key.index() == keys[0].index()));
+    drop(table);
+    assert_eq!(source.traffic().live_bytes, 0);
+}
+
+#[test]
+fn a_hundred_thousand_connections_cost_little_and_leave_nothing() {
+    let count = if cfg!(miri) { 1000 } else { 100_000 };
+    let source = Heap::new().counted();
+    let mut table = SlotTable::new_in(&source);
+    for number in 0..count {
+        table.insert([number as u8; 256]);
+    }
+    let beyond = source.traffic().live_bytes as f64 / count as f64 - 256.0;
+    assert!(cfg!(miri) || beyond <= 6.0, "{beyond} bytes each beyond the value");
+    table.clear();
+    table.shrink();
+    assert_eq!(source.traffic().live_bytes, 0);
+}
+
+#[test]
+fn values_without_size_and_with_large_alignment() {
+    let mut units = SlotTable::new_in(Heap::new());
+    let keys: Vec<Key> = (0..100).map(|_| units.insert(())).collect();
+    assert!(keys.iter().all(|key| units.remove(*key).is_some()));
+    assert!(units.is_empty());
+    units.check();
+
+    #[repr(align(4096))]
+    struct Aligned(u8);
+    #[repr(align(64))]
+    struct Empty;
+    let mut table = SlotTable::new_in(Heap::new());
+    for number in 0..40 {
+        let key = table.insert(Aligned(number));
+        assert_eq!((&raw const table[key]).addr() % 4096, 0);
+    }
+    assert_eq!(table.iter().map(|(_, value)| value.0 as usize).sum::<usize>(), 39 * 20);
+    let mut table = SlotTable::new_in(Heap::new());
+    let key = table.insert(Empty);
+    assert_eq!((&raw const table[key]).addr() % 64, 0);
+}
+
+#[test]
+fn what_is_longer_than_a_page_has_a_longer_page() {
+    let mut table = SlotTable::new_in(Heap::new().counted());
+    let key = table.try_vacant_entry().unwrap().key();
+    assert_eq!(table.source().traffic().live_runs(), 2);
+    let entry = table.vacant_entry();
+    assert_eq!(entry.key(), key);
+    let value = entry.insert([7u8; 100_000]);
+    assert_eq!(value[99_999], 7);
+}
+
+#[test]
+fn refusals_say_why_and_change_nothing() {
+    for call in 0..2 {
+        let mut table = SlotTable::new_in(Failing::nth(Heap::new(), call));
+        let refusal = table.try_insert(String::from("kept")).unwrap_err();
+        assert_eq!(refusal.error, TableError::Source(PageError::Injected { call }));
+        assert_eq!(refusal.value, "kept");
+        assert!(table.is_empty());
+        table.check();
+        let key = table.insert(refusal.value);
+        assert_eq!(table[key], "kept");
+    }
+    let mut none = SlotTable::new_in(Heap::new()).with_limit(0);
+    assert_eq!(none.try_insert(1).unwrap_err().error, TableError::Full { live: 0, limit: 0 });
+}
+
+struct Bomb(Rc<Cell<u32>>, bool);
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+        assert!(!self.1, "a destructor panics");
+    }
+}
+
+#[test]
+fn a_panic_in_a_destructor_skips_no_other() {
+    let dropped = Rc::new(Cell::new(0));
+    let mut table = SlotTable::new_in(Heap::new());
+    let fill = |table: &mut SlotTable<Bomb, Heap>| {
+        (0..10).map(|number| table.insert(Bomb(dropped.clone(), number == 3))).collect::<Vec<_>>()
+    };
+    fill(&mut table);
+    assert!(catch_unwind(AssertUnwindSafe(|| table.clear())).is_err());
+    assert_eq!((dropped.get(), table.len()), (10, 0));
+    table.check();
+
+    let keys = fill(&mut table);
+    assert!(catch_unwind(AssertUnwindSafe(|| table.retain(|_, _| false))).is_err());
+    assert!(!table.contains(keys[3]));
+    assert_eq!(dropped.get() as usize + table.len(), 20);
+    assert!(!table.is_empty(), "slots are used again the last one first");
+    table.check();
+
+    table.clear();
+    dropped.set(0);
+    fill(&mut table);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(table))).is_err());
+    assert_eq!(dropped.get(), 10);
+}
+
+#[test]
+fn a_panic_in_retain_changes_nothing() {
+    let mut table = SlotTable::new_in(Heap::new());
+    let keys = [table.insert(0), table.insert(1), table.insert(2)];
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        table.retain(|key, _| {
+            assert!(key != keys[1], "on purpose");
+            false
+        });
+    }));
+    assert!(result.is_err());
+    assert_eq!(table.iter().map(|(key, _)| key).collect::<Vec<_>>(), keys[1..]);
+    table.check();
+}
+
+#[test]
+fn tables_know_their_keys_from_others() {
+    let (mut one, mut other) = (SlotTable::new_in(Heap::new()), SlotTable::new_in(Heap::new()));
+    let (a, b) = (one.insert(1), other.insert(2));
+    assert!(one.get(b).is_none() && other.get(a).is_none());
+}
