@@ -22,3 +22,6 @@ done
 asan --test contract -- --skip below
 # With what is free in an arena forbidden to everybody.
 cargo +nightly test -p pool-arena --features poison --target "$host" --lib --tests
+# And blocks that were given back.
+cargo +nightly test -p pool-object --features poison --target "$host" --lib \
+    --test small --test boxes --test random --test poison

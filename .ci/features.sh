@@ -15,7 +15,7 @@ for set in "" alloc std allocator-api2 allocator-api2-04 std,poison; do
     RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
         cargo check --quiet -p pool-arena --no-default-features --features "$set"
 done
-for set in "" alloc std allocator-api2 allocator-api2-04 checked trace; do
+for set in "" alloc std allocator-api2 allocator-api2-04 checked trace poison; do
     echo "pool-object with features [$set]"
     RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
         cargo check --quiet -p pool-object --no-default-features --features "$set"

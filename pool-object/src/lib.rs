@@ -1,12 +1,86 @@
 //! Allocators for small objects, each with an end of its own: keys, values, nodes, session data.
 //!
+//! ```
+//! use pool_object::{PoolBox, SmallAlloc};
+//! let heap = SmallAlloc::new();
+//! let boxed = PoolBox::new_in([1u64, 2, 3, 4, 5], &heap);
+//! assert_eq!(boxed[4], 5);
+//! drop(boxed);
+//! assert_eq!(heap.stats().live(), 0);
+//! ```
+//!
+//! # When to use it
+//!
+//! | you have | use |
+//! |---|---|
+//! | objects of many sizes, one thread | [`SmallAlloc`] |
+//! | the same, kept beside what lies in it | `LocalHeap` |
+//! | one value in a block of its own | [`PoolBox`] |
+//! | vectors, hash maps, boxes of trait objects | `&SmallAlloc`, with the feature `allocator-api2` |
+//! | objects with one common end: a request, a parse | not this crate: an arena, which frees all at once |
+//! | pages, buffers of some KiB | not this crate: `pool_core` |
+//!
+//! # Blocks and spans
+//!
 //! Blocks come in [size classes](SizeClass), cut from *spans*: runs of pages from a
-//! [`PageSource`](pool_core::PageSource) that are aligned to their length.
+//! [`PageSource`](pool_core::PageSource), 64 KiB to 512 KiB long, that are aligned to their length. The
+//! layout that comes back on free tells the class, the block's address tells the span: no block has a
+//! header, and no operation searches.
+//!
+//! ```text
+//!   allocate ▲ │ free          one list of free blocks a class: 32 to 64 KiB of them
+//!            │ ▼
+//!       magazine ◄─► older magazine ◄─► spans ◄─► reserve of empty spans ◄─► page source
+//!        every call    every 32 KiB     every other time     when much changes
+//! ```
+//!
+//! # What it costs
+//!
+//! | operation | cost |
+//! |---|---|
+//! | allocate, free, of a constant layout | 6 and 5 instructions |
+//! | the same of a layout known at run time | 9 more each |
+//! | a batch (every 32 KiB of blocks that come back, or every sixteen) | 7 instructions a block |
+//! | block above 32 KiB | a run of the source, and a look into a table |
+//! | `try_relayout`, `reallocate` | nothing within a class, or within a large block's run; else a move |
+//! | drop, [`SmallAlloc::clear`] | O(spans + large blocks): nothing a block |
+//! | waste inside blocks | 7 bytes at most up to 128, then 11.2 % at most |
+//! | waste outside | 64 bytes a span, and what is left at its end: 6.3 % at most, for powers of two |
+//!
+//! # Safety and threads
+//!
+//! Owners ([`PoolBox`], collections) need no `unsafe`; blocks by pointer do, as with any allocator.
+//! [`SmallAlloc`] is `Send`, not `Sync`: a thread that owns one may hand it over, with all that lies in
+//! it, but not share it. A free that comes too early, twice or with a wrong layout is undefined
+//! behaviour, as everywhere; `Checked` finds such in tests.
+//!
+//! # Loki's services
+//!
+//! | Loki | here |
+//! |---|---|
+//! | `FixedAllocator`, `Chunk` of 255 blocks | a class, its spans of any number of blocks |
+//! | `SmallObjAllocator::Allocate`, `Deallocate` with the size | [`SmallAlloc::allocate`], [`SmallAlloc::deallocate`]; a class instead of a division, a mask instead of a walk over chunks |
+//! | sizes above the maximum fall through to `new` | runs of the page source |
+//! | `TrimExcessMemory` | [`SmallAlloc::trim`] |
+//! | `IsCorrupt` | [`SmallAlloc::check`] |
+//! | `SmallObject` with its own `new` and `delete` | [`PoolBox`] |
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `std` | yes | [`SmallAlloc::new`] over `pool_core::Global` |
+//! | `alloc` | with `std` | `LocalHeap`; `pool_core::Heap` as a source |
+//! | `allocator-api2`, `allocator-api2-04` | | the `Allocator` traits of versions 0.2 (`hashbrown`) and 0.4 |
+//! | `checked` | | `Checked`: misuse is reported with the block |
+//! | `trace` | | `Traced`: who holds memory, by call stack |
+//! | `poison` | | AddressSanitizer and valgrind's memcheck know which blocks are free, all but a block's first eight bytes |
 //!
 //! # Sources
 //!
-//! A class for each size and the layout handed back on free, so that no block has a header, are
-//! Loki's (`SmallObjAllocator`); the spacing of the classes is jemalloc's.
+//! A class for each size and the layout handed back on free are Loki's (`SmallObjAllocator`); the spacing
+//! of the classes is jemalloc's; spans aligned to their length and taking a whole free list at once are
+//! mimalloc's; two magazines a class are Bonwick's.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "alloc")]
@@ -56,3 +130,8 @@ pub use table::error::{InsertError, TableError};
 pub use table::iter::{Drain, Iter, IterMut};
 pub use table::key::Key;
 pub use table::slot_table::{SlotTable, VacantEntry};
+
+/// The example of the crate's first page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -8,6 +8,7 @@ use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link};
 use core::cell::Cell;
 use core::ptr::NonNull;
+use pool_core::poison;
 
 /// A magazine for each class: a list of free blocks, and room for more.
 ///
@@ -60,6 +61,7 @@ impl Magazines {
     /// The block is of this class and heap, with provenance for its span; nobody uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, class: SizeClass, block: NonNull<u8>) -> bool {
+        hide(block, class);
         let block: Block = block.cast();
         let head = self.head_of(class);
         // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.
@@ -98,4 +100,14 @@ impl Magazines {
         self.head_of(class).set(unsafe { chain.first.read() });
         chain.first.cast()
     }
+}
+
+/// Tells a memory checker that a block is free: all but its link may not be used.
+#[inline(always)]
+pub(crate) fn hide(block: NonNull<u8>, class: SizeClass) {
+    poison::allow(block.as_ptr(), size_of::<Link>());
+    poison::forbid(
+        block.as_ptr().wrapping_add(size_of::<Link>()),
+        class.size() - size_of::<Link>(),
+    );
 }

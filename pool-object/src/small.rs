@@ -7,7 +7,7 @@ use crate::store::Store;
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
-use pool_core::{PageSource, Request, Run};
+use pool_core::{PageSource, Request, Run, poison};
 
 /// Where allocators get their spans from unless told otherwise.
 #[cfg(feature = "std")]
@@ -51,10 +51,14 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 /// Blocks above [`SizeClass::MAX_SIZE`] are runs of their own.
 ///
 /// # Memory
-/// Each class keeps at most two magazines of free blocks (together 64 KiB, or eight blocks) and the
-/// blocks left in its spans. Empty spans go back to the source by themselves, all but a
-/// [`reserve`](Self::set_reserve) of 2 MiB; [`trim`](Self::trim) gives that back, too. Dropping the
-/// heap returns everything at once, whatever is still allocated. When the source refuses, idle
+/// Each class keeps at most two magazines of free blocks (each of 32 KiB to 64 KiB, or of four blocks)
+/// besides those in its spans. Spans go back to the source by themselves when they are empty, all but a
+/// [`reserve`](Self::set_reserve) of 2 MiB: classes that hold no more than that together are left
+/// alone. A class that holds more also empties its magazines when half of what was live is freed, and
+/// when more than 512 KiB of spans go without one that comes, they are
+/// [decommitted](PageSource::decommit) first: so that a heap whose blocks are all freed keeps 2.5 MiB
+/// resident at most, whatever the source does. [`trim`](Self::trim) gives that back, too. Dropping
+/// the heap returns everything at once, whatever is still allocated. When the source refuses, idle
 /// memory of other classes is given back first, and the source asked again.
 ///
 /// # Threads
@@ -158,7 +162,9 @@ impl<S: PageSource> SmallAlloc<S> {
     /// The fast path.
     #[inline(always)]
     fn take(&self, layout: Layout) -> Option<NonNull<u8>> {
-        self.store.magazines.pop(SizeClass::of_common(layout)?)
+        let block = self.store.magazines.pop(SizeClass::of_common(layout)?)?;
+        poison::allow(block.as_ptr(), layout.size());
+        Some(block)
     }
 
     #[cold]
@@ -174,11 +180,15 @@ impl<S: PageSource> SmallAlloc<S> {
         let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, false);
         };
-        if let Some(block) = self.store.magazines.pop(class) {
-            return Ok(block);
-        }
-        let block = self.store.refill(class, &self.source);
-        block.map_err(|error| AllocError::source(layout, error))
+        let block = match self.store.magazines.pop(class) {
+            Some(block) => block,
+            None => {
+                let block = self.store.refill(class, &self.source);
+                block.map_err(|error| AllocError::source(layout, error))?
+            }
+        };
+        poison::allow(block.as_ptr(), layout.size());
+        Ok(block)
     }
 
     fn allocate_large(&self, layout: Layout, zeroed: bool) -> Result<NonNull<u8>, AllocError> {
@@ -189,6 +199,7 @@ impl<S: PageSource> SmallAlloc<S> {
         self.large.reserve(acquire, &self.source).map_err(refused)?;
         let run = acquire(request).map_err(refused)?;
         let block = run.ptr();
+        poison::forbid(block.as_ptr().wrapping_add(layout.size()), run.len() - layout.size());
         self.large.insert(run);
         Ok(block)
     }
@@ -250,6 +261,7 @@ impl<S: PageSource> SmallAlloc<S> {
     unsafe fn deallocate_slow(&self, block: NonNull<u8>, layout: Layout) {
         let Some(class) = SizeClass::of(layout) else {
             if let Some(run) = self.large.remove(block) {
+                poison::allow(run.ptr().as_ptr(), run.len());
                 // SAFETY: it came from this source, and the caller gives it up.
                 unsafe { self.source.release(run) };
             }
@@ -329,6 +341,7 @@ impl<S: PageSource> SmallAlloc<S> {
             _ => false,
         };
         if stays {
+            tell_length(block, old.size(), new.size());
             return Ok(block);
         }
         // SAFETY: the caller's promise.
@@ -392,11 +405,10 @@ impl<S: PageSource> SmallAlloc<S> {
     /// assert_eq!(heap.source().traffic().live_bytes, 0);
     /// ```
     pub fn clear(&mut self) {
-        let reserve = self.store.reserve.replace(0);
         // SAFETY: `&mut self`: see above.
         unsafe { self.store.release_all(&self.source) };
-        self.store.reserve.set(reserve);
         for run in self.large.drain() {
+            poison::allow(run.ptr().as_ptr(), run.len());
             // SAFETY: from this source, and not used, as above.
             unsafe { self.source.release(run) };
         }
@@ -414,6 +426,17 @@ impl<S: PageSource> Drop for SmallAlloc<S> {
 impl<S: PageSource> fmt::Debug for SmallAlloc<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SmallAlloc").field("held", &self.store.held()).finish_non_exhaustive()
+    }
+}
+
+/// Tells a memory checker that a block is shorter or longer now.
+#[inline(always)]
+fn tell_length(block: NonNull<u8>, old: usize, new: usize) {
+    let end = block.as_ptr().wrapping_add(old.min(new));
+    if new < old {
+        poison::forbid(end, old - new);
+    } else {
+        poison::allow(end, new - old);
     }
 }
 

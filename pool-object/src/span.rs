@@ -7,7 +7,7 @@
 use crate::size_class::SizeClass;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use pool_core::Run;
+use pool_core::{Run, poison};
 
 /// A free block. Its first word is a `Link`; the rest is indeterminate. It carries provenance for
 /// its whole span.
@@ -96,7 +96,14 @@ impl Span {
         };
         // SAFETY: the run is ours, longer than a header, and aligned to more.
         unsafe { span.0.write(header) };
+        span.hide();
         span
+    }
+
+    /// Tells a memory checker that all blocks are free.
+    fn hide(self) {
+        let first = self.0.cast::<u8>().as_ptr().wrapping_add(SizeClass::HEADER);
+        poison::forbid(first, self.len() - SizeClass::HEADER);
     }
 
     /// The span of a block.
@@ -124,6 +131,7 @@ impl Span {
     /// # Safety
     /// No list has the span, no block of it is used, and no copy of the handle is used after this.
     pub(crate) unsafe fn into_run(self) -> Run {
+        poison::allow(self.0.as_ptr().wrapping_add(1).cast(), self.len() - size_of::<Header>());
         // SAFETY: the header is live, and moved out of once, as the caller promises.
         unsafe { self.0.read() }.run
     }
@@ -139,6 +147,7 @@ impl Span {
         header.free_len.set(0);
         header.carved.set(0);
         header.class.set(class);
+        self.hide();
     }
 
     pub(crate) fn class(self) -> SizeClass {
@@ -290,10 +299,12 @@ unsafe fn link(first: Block, len: usize, size: usize) {
     for _ in 1..len {
         // SAFETY: at most block number `len - 1`, which is in the run.
         let next = unsafe { last.byte_add(size) };
+        poison::allow(last.as_ptr().cast(), size_of::<Link>());
         // SAFETY: one of the blocks, which are writable, aligned and long enough for a link.
         unsafe { last.write(Link(Some(next))) };
         last = next;
     }
+    poison::allow(last.as_ptr().cast(), size_of::<Link>());
     // SAFETY: as above.
     unsafe { last.write(Link::NONE) };
 }

@@ -12,7 +12,7 @@
 //! then all its blocks go to their spans, and empty spans back. What is within the reserve is
 //! *quiet*: it is left alone until it needs blocks from a span again.
 
-use crate::magazine::Magazines;
+use crate::magazine::{Magazines, hide};
 use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link, Span, SpanList};
 use core::cell::Cell;
@@ -69,12 +69,22 @@ pub(crate) struct Store {
     pub(crate) reserve: Cell<usize>,
     /// The class that is asked first to leave the reserve.
     turn: Cell<usize>,
+    /// Bytes of spans that went back since one was acquired.
+    gone: Cell<usize>,
+    /// How much that may be before it is taken for more than coming and going.
+    most_gone: Cell<usize>,
 }
 
-/// Blocks a magazine holds: 32 KiB of them, four at least. Both magazines together are no more than
-/// a span.
+/// See [`Store::most_gone`].
+const COME_AND_GO: usize = 512 << 10;
+
+/// Blocks a magazine holds: 32 KiB of them; sixteen if that is no more than 64 KiB, since short
+/// magazines are filled and emptied too often; four at least.
 pub(crate) const fn magazine_len(class: SizeClass) -> usize {
-    let len = (32 << 10) / class.size();
+    let size = class.size();
+    let few = if (64 << 10) / size < 16 { (64 << 10) / size } else { 16 };
+    let len = (32 << 10) / size;
+    let len = if len < few { few } else { len };
     if len < 4 { 4 } else { len }
 }
 
@@ -87,6 +97,8 @@ impl Store {
             kept: Cell::new(0),
             reserve: Cell::new(reserve),
             turn: Cell::new(0),
+            gone: Cell::new(0),
+            most_gone: Cell::new(COME_AND_GO),
         }
     }
 
@@ -177,6 +189,7 @@ impl Store {
     fn acquire_span<S: PageSource>(&self, class: SizeClass, source: &S) -> Result<Span, PageError> {
         let request = Request::new(class.span_len()).align(class.span_len());
         let run = self.acquire(request, source)?;
+        self.gone.set(0);
         // SAFETY: just acquired, as long and aligned as asked.
         Ok(unsafe { Span::new(run, class) })
     }
@@ -216,12 +229,23 @@ impl Store {
         let live = state.out.get() - len - state.older_len.get();
         if full && (live > 0 || state.quiet.get()) {
             self.rotate(class, source, len);
-        } else if live == 0 && !self.set_quiet(class, source) {
-            self.drop_spans(class, source);
+        } else if !self.set_quiet(class, source) {
+            self.shrink(class, source, live);
         } else if full {
             self.rotate(class, source, len);
-        } else if self.set_quiet(class, source) {
+        } else {
             self.look_later(class, len);
+        }
+    }
+
+    /// Gives back what a class has no more use for: it holds more than the reserve, and half of what
+    /// it had is freed.
+    #[cold]
+    fn shrink<S: PageSource>(&self, class: SizeClass, source: &S, live: usize) {
+        if live == 0 {
+            // What was kept of it while it shrank goes with it.
+            self.drop_spans(class, source);
+            while self.release_spare(source) > 0 {}
         } else {
             self.flush(class, source);
         }
@@ -300,11 +324,12 @@ impl Store {
             self.spare.push(span);
         } else {
             // SAFETY: the span is empty, in no list, and not used any more.
-            unsafe { release(source, span) };
+            unsafe { self.release(source, span) };
         }
     }
 
-    /// All blocks of a class are free: its spans go, and its magazines are forgotten.
+    /// All blocks of a class are free: its spans go back, and its magazines are forgotten. None becomes
+    /// a spare one: scattered as they are, few would keep many of the source's regions in use.
     fn drop_spans<S: PageSource>(&self, class: SizeClass, source: &S) {
         let state = self.class(class);
         let _ = self.magazines.take(class);
@@ -316,7 +341,8 @@ impl Store {
         self.set_loud(class);
         state.held.set(0);
         while let Some(span) = state.partial.pop().or_else(|| state.full.pop()) {
-            self.keep_or_release(source, span);
+            // SAFETY: no block of it is used, it is in no list now, and is not used any more.
+            unsafe { self.release(source, span) };
         }
     }
 
@@ -372,7 +398,24 @@ impl Store {
             return;
         }
         self.drop_spans(class, source);
-        while self.release_spare(source) > 0 {}
+    }
+
+    /// Gives a span back. Those that come and go are left as they are, for whoever has the next use for
+    /// them. But when more go than come, their memory goes back to the system at once: sources keep
+    /// runs, and a few spans that stay would keep whole regions resident.
+    ///
+    /// # Safety
+    /// It came from `source`, is in no list, none of its blocks is used, and it is not used again.
+    unsafe fn release<S: PageSource>(&self, source: &S, span: Span) {
+        // SAFETY: the caller's promise.
+        let mut run = unsafe { span.into_run() };
+        self.gone.set(self.gone.get().saturating_add(run.len()));
+        if self.gone.get() > self.most_gone.get() {
+            // SAFETY: the run is ours, and nobody uses it.
+            unsafe { source.decommit(&mut run) };
+        }
+        // SAFETY: from this source, whole, and not used any more.
+        unsafe { source.release(run) };
     }
 
     /// Gives one spare span back; its bytes.
@@ -381,7 +424,7 @@ impl Store {
         let bytes = span.len();
         self.kept.set(self.kept.get() - bytes);
         // SAFETY: spare spans are empty, it is in no list now, and is not used any more.
-        unsafe { release(source, span) };
+        unsafe { self.release(source, span) };
         bytes
     }
 
@@ -408,6 +451,7 @@ impl Store {
         block: NonNull<u8>,
         source: &S,
     ) {
+        hide(block, class);
         // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.
         unsafe { block.cast::<Link>().write(Link::NONE) };
         self.put_all(class, source, Link(Some(block.cast())));
@@ -500,27 +544,19 @@ impl Store {
         classes + self.spare.iter().map(Span::len).sum::<usize>()
     }
 
-    /// Gives all spans back.
+    /// Gives all spans back, and leaves to the source what becomes of their memory: the next heap may
+    /// want it at once.
     ///
     /// # Safety
-    /// No block is used any more, and the reserve is 0.
+    /// No block is used any more.
     pub(crate) unsafe fn release_all<S: PageSource>(&self, source: &S) {
+        self.most_gone.set(usize::MAX);
         for class in SizeClass::all() {
             self.drop_spans(class, source);
         }
         while self.release_spare(source) > 0 {}
+        self.most_gone.set(COME_AND_GO);
     }
-}
-
-/// Gives a span back.
-///
-/// # Safety
-/// It came from `source`, is in no list, none of its blocks is used, and it is not used again.
-unsafe fn release<S: PageSource>(source: &S, span: Span) {
-    // SAFETY: the caller's promise.
-    let run = unsafe { span.into_run() };
-    // SAFETY: from this source, whole, and not used any more.
-    unsafe { source.release(run) };
 }
 
 /// How far a list of free blocks, all of `class`, stays in the span that it begins in: the last block

@@ -35,7 +35,7 @@ fn program() -> impl Strategy<Value = Vec<Op>> {
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { cases },
+        cases: if cfg!(miri) { 2 } else { cases },
         failure_persistence: None,
         ..ProptestConfig::default()
     }

@@ -30,7 +30,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 ///
 /// Freed blocks wait, filled with `0xDE`, until 256 blocks or 1 MiB were freed after them; so each
 /// block is 32 bytes longer at least, memory is used again later, and every call takes a lock and looks
-/// an address up: for tests. Feature `checked`.
+/// an address up: for tests. The lock is not held for a `fork`: a child of a process with several threads
+/// should `exec`. Feature `checked`.
 ///
 /// It is a [`BlockAlloc`] over any other, an `Allocator` of `allocator-api2` by reference, and over an
 /// allocator for all threads a `GlobalAlloc`. It allocates nothing from the global allocator itself.
@@ -323,7 +324,7 @@ unsafe impl<A: BlockAlloc> BlockAlloc for Checked<A> {
         state.waiting[(state.first + state.count) % WAITING] = Some(block);
         state.count += 1;
         state.bytes += record.size;
-        while state.bytes > WAITING_BYTES {
+        while state.bytes > WAITING_BYTES && state.count > 0 {
             self.release_oldest(state);
         }
     }

@@ -29,7 +29,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// With [`every`](Self::every) it remembers only one allocation in so many bytes, and costs little
 /// more than a counter for the others; without, every allocation takes a stack trace and a lock.
 /// A report can be had at any time, and at the end of `main` by [`report_on_drop`](Self::report_on_drop).
-/// Feature `trace`.
+/// The lock is not held for a `fork`: a child of a process with several threads should `exec`. Feature
+/// `trace`.
 ///
 /// It is a [`BlockAlloc`] over any other, an `Allocator` of `allocator-api2` by reference, and over an
 /// allocator for all threads a `GlobalAlloc`: what it needs itself it takes from pages, and what the
