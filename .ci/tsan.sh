@@ -15,3 +15,5 @@ tsan --test global -- --skip fork
 # One layer over each source has all that threads can share. Mirrors are mapped by bare system calls,
 # of which the sanitizer does not know that they make memory new.
 tsan --test contract -- --skip below --skip mirrors
+
+cargo +nightly test -Zbuild-std -p pool-object --target "$host" --test shared --test shared_model

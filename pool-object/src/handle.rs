@@ -59,7 +59,7 @@ unsafe impl<S: PageSource> BlockAlloc for SmallAlloc<S> {
 #[derive(Debug)]
 pub struct LocalHeap<S: PageSource = DefaultSource>(Rc<SmallAlloc<S>>);
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl LocalHeap {
     /// A heap over the process-wide source.
     #[must_use]
@@ -68,7 +68,7 @@ impl LocalHeap {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl Default for LocalHeap {
     fn default() -> Self {
         Self::from(SmallAlloc::new())

@@ -99,7 +99,7 @@ mod global_alloc;
 mod handle;
 mod large;
 mod magazine;
-#[cfg(all(feature = "std", not(loom)))]
+#[cfg(feature = "std")]
 mod shared;
 mod size_class;
 mod small;
@@ -121,6 +121,9 @@ pub use error::AllocError;
 pub use global_alloc::GlobalHeap;
 #[cfg(feature = "alloc")]
 pub use handle::LocalHeap;
+#[cfg(loom)]
+#[doc(hidden)]
+pub use shared::model;
 #[cfg(all(feature = "std", not(loom)))]
 pub use shared::{SharedAlloc, SharedHeap};
 pub use size_class::SizeClass;

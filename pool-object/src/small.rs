@@ -10,10 +10,10 @@ use core::ptr::NonNull;
 use pool_core::{PageSource, Request, Run, poison};
 
 /// Where allocators get their spans from unless told otherwise.
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 pub type DefaultSource = pool_core::Global;
 /// Where allocators get their spans from unless told otherwise.
-#[cfg(not(feature = "std"))]
+#[cfg(any(not(feature = "std"), loom))]
 pub type DefaultSource = pool_core::Fixed<'static>;
 
 /// A heap of small objects for one thread: each block has an end of its own.
@@ -82,7 +82,7 @@ unsafe impl<S: PageSource + Send> Send for SmallAlloc<S> {}
 /// Bytes of empty spans that a heap keeps unless told otherwise.
 const RESERVE: usize = 2 << 20;
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl SmallAlloc {
     /// A heap over the process-wide source. Nothing is acquired before the first allocation.
     #[must_use]
@@ -91,7 +91,7 @@ impl SmallAlloc {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl Default for SmallAlloc {
     fn default() -> Self {
         Self::new()
@@ -431,7 +431,7 @@ impl<S: PageSource> fmt::Debug for SmallAlloc<S> {
 
 /// Tells a memory checker that a block is shorter or longer now.
 #[inline(always)]
-fn tell_length(block: NonNull<u8>, old: usize, new: usize) {
+pub(crate) fn tell_length(block: NonNull<u8>, old: usize, new: usize) {
     let end = block.as_ptr().wrapping_add(old.min(new));
     if new < old {
         poison::forbid(end, old - new);

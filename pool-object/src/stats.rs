@@ -77,6 +77,7 @@ pub struct SmallStats {
 
 impl SmallStats {
     /// Of a heap that has nothing.
+    #[cfg(all(feature = "std", not(loom)))]
     pub(crate) fn none() -> Self {
         let mut classes = [const { ClassStats::new(SizeClass::SMALLEST) }; SizeClass::COUNT];
         for (stats, class) in classes.iter_mut().zip(SizeClass::all()) {

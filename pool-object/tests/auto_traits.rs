@@ -1,7 +1,9 @@
 //! What is `Send` and `Sync`, and what is not (DESIGN, auto traits).
 
 use pool_core::{Fixed, Heap};
-use pool_object::{AllocError, LocalHeap, PoolBox, SmallAlloc, SmallStats};
+use pool_object::{
+    AllocError, GlobalHeap, LocalHeap, PoolBox, SharedAlloc, SharedHeap, SmallAlloc, SmallStats,
+};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use std::rc::Rc;
 
@@ -16,6 +18,23 @@ assert_not_impl_any!(LocalHeap: Send, Sync, std::ops::DerefMut);
 
 assert_not_impl_any!(PoolBox<u8, &'static SmallAlloc>: Send, Sync);
 assert_not_impl_any!(PoolBox<u8, LocalHeap>: Send, Sync);
+
+assert_impl_all!(SharedAlloc: Send, Sync, Default);
+assert_not_impl_any!(SharedAlloc: Clone);
+assert_impl_all!(SharedAlloc<Fixed<'static>>: Send);
+assert_not_impl_any!(SharedAlloc<Fixed<'static>>: Sync);
+assert_not_impl_any!(SharedAlloc<Rc<Heap>>: Send, Sync);
+
+assert_impl_all!(SharedHeap: Clone, Default, Send, Sync);
+assert_not_impl_any!(SharedHeap: std::ops::DerefMut);
+assert_not_impl_any!(SharedHeap<Fixed<'static>>: Send, Sync);
+assert_impl_all!(GlobalHeap: Copy, Default, Send, Sync);
+
+assert_impl_all!(PoolBox<u8, &'static SharedAlloc>: Send, Sync);
+assert_impl_all!(PoolBox<u8, SharedHeap>: Send, Sync);
+assert_not_impl_any!(PoolBox<Rc<u8>, SharedHeap>: Send, Sync);
+assert_not_impl_any!(PoolBox<std::cell::Cell<u8>, SharedHeap>: Sync);
+assert_not_impl_any!(PoolBox<u8, &'static SharedAlloc<Fixed<'static>>>: Send);
 
 assert_impl_all!(AllocError: Send, Sync, Copy, std::error::Error);
 assert_impl_all!(SmallStats: Send, Sync);

@@ -7,6 +7,7 @@
 
 use super::central::chain;
 use super::ledger::Ledger;
+use crate::magazine::hide;
 use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link};
 use core::cell::Cell;
@@ -66,6 +67,7 @@ impl Cache {
     /// The block is of this class and heap, with provenance for its span; nobody uses it any more.
     #[inline(always)]
     pub(crate) unsafe fn push(&self, class: SizeClass, block: NonNull<u8>) -> bool {
+        hide(block, class);
         let block: Block = block.cast();
         let head = self.head_of(class);
         // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.

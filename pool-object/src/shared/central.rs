@@ -20,7 +20,7 @@ use crate::sync::Lock;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use core::ptr::NonNull;
-use pool_core::{PageSource, Run};
+use pool_core::{PageSource, Run, poison};
 
 /// Lists that the depot of a class keeps. Each is half of what a thread's bin may have: 32 KiB at
 /// most, or three blocks.
@@ -40,7 +40,7 @@ pub(crate) struct Limits {
 /// The shared half of a heap. It stays where it is, and knows no source: whoever calls gives it
 /// spans, and gives back those that it has left over.
 pub(crate) struct Central {
-    classes: [Class; SizeClass::COUNT],
+    classes: [Class; CLASSES],
     spare: Lock<Spare>,
     /// Bytes of the spare spans; changed under their lock.
     spare_bytes: AtomicUsize,
@@ -48,12 +48,17 @@ pub(crate) struct Central {
     pub(crate) large: Lock<LargeTable>,
     /// Bytes of all spans.
     held: AtomicUsize,
+    /// Bytes of spans that went back since one was acquired.
+    gone: AtomicUsize,
     /// Bytes of free blocks that threads were allowed to keep.
     granted: AtomicUsize,
     /// How often idle memory was asked back from all threads.
     epoch: AtomicUsize,
     pub(crate) limits: Limits,
 }
+
+/// Classes there are: under loom, whose atomics are large and whose stacks are short, the smallest.
+const CLASSES: usize = if cfg!(loom) { 2 } else { SizeClass::COUNT };
 
 /// A class' own cache lines: two, since processors fetch them in pairs.
 #[repr(align(128))]
@@ -80,7 +85,8 @@ struct Store {
     depot_len: usize,
     /// Blocks in the depot.
     depot_blocks: usize,
-    /// Blocks in threads' caches, as far as these have said so.
+    /// Blocks in threads' caches when these last said so: more than `out` perhaps, if a thread uses
+    /// them since and another one freed them.
     cached: usize,
 }
 
@@ -116,8 +122,13 @@ pub(crate) struct Outlook {
 
 /// Spans that a class may have before it is looked for empty ones.
 const QUIET_SPANS: usize = 2;
+/// Blocks of a class that are too few to put back.
+pub(crate) const FEW: usize = 4;
 /// Bytes of spans that the heap may have before.
 const QUIET_BYTES: usize = 2 << 20;
+
+/// See [`Central::shrinks`].
+const COME_AND_GO: usize = 512 << 10;
 
 impl Central {
     pub(crate) fn new(limits: Limits) -> Self {
@@ -127,6 +138,7 @@ impl Central {
             spare_bytes: AtomicUsize::new(0),
             large: Lock::new(LargeTable::new()),
             held: AtomicUsize::new(0),
+            gone: AtomicUsize::new(0),
             granted: AtomicUsize::new(0),
             epoch: AtomicUsize::new(0),
             limits,
@@ -148,6 +160,9 @@ impl Central {
         told: usize,
     ) -> Option<(Chain, Outlook)> {
         self.with(class, |store| {
+            let Outlook { live, quiet, .. } = store.outlook(&self.held);
+            // What is taken now may have to be put back when half of what is live is freed.
+            let most = if quiet { most } else { most.min(live / 2 + FEW) };
             let chain = store.take_from_depot(most).or_else(|| store.take_from_spans(most))?;
             store.cached = store.cached - told + (chain.len - 1);
             self.classes[class.index()].full.store(store.depot_len == DEPOT, Relaxed);
@@ -275,8 +290,16 @@ impl Central {
     /// The run is live, as long and aligned as spans of `class`, and the caller gives it up.
     pub(crate) unsafe fn new_span(&self, run: Run, class: SizeClass) -> Span {
         self.held.fetch_add(run.len(), Relaxed);
+        self.gone.store(0, Relaxed);
         // SAFETY: the caller's promise.
         unsafe { Span::new(run, class) }
+    }
+
+    /// Notes that a span of so many bytes goes back. Whether that makes more than come and go: then
+    /// its memory shall go back to the system at once. Sources keep runs, and a few spans that stay
+    /// would keep whole regions resident.
+    pub(crate) fn shrinks(&self, bytes: usize) -> bool {
+        self.gone.fetch_add(bytes, Relaxed).saturating_add(bytes) > COME_AND_GO
     }
 
     /// Lets a cache keep `bytes` more, if all together may.
@@ -345,8 +368,8 @@ impl Central {
     pub(crate) unsafe fn release_all<S: PageSource>(&self, source: &S) {
         // SAFETY: the runs came from this source, and are not used any more, says the caller.
         let release = |run| unsafe { source.release(run) };
-        for class in SizeClass::all() {
-            self.with(class, |store| {
+        for class in &self.classes {
+            class.store.with(|store| {
                 while let Some(span) = store.partial.pop().or_else(|| store.full.pop()) {
                     // SAFETY: nothing of it is used or kept, says the caller.
                     release(unsafe { span.into_run() });
@@ -357,10 +380,24 @@ impl Central {
             release(run);
         }
         self.large.with(|large| {
-            large.drain().for_each(release);
+            for run in large.drain() {
+                poison::allow(run.ptr().as_ptr(), run.len());
+                release(run);
+            }
             // SAFETY: the table's memory came from this source.
             unsafe { large.release(source) };
         });
+    }
+
+    /// Forgets the caches of threads that a forked child does not have: what they hold is lost, and
+    /// counts as live. `told` says what this thread's cache has said of a class, and what it was
+    /// granted in all.
+    #[cfg(not(loom))]
+    pub(crate) fn forget_others(&self, told: impl Fn(SizeClass) -> usize, granted: usize) {
+        for class in SizeClass::all() {
+            self.with(class, |store| store.cached = told(class));
+        }
+        self.granted.store(granted, Relaxed);
     }
 
     /// Locks everything, for a `fork`.
@@ -495,7 +532,7 @@ impl Store {
         if (spans, out) != (self.spans, self.out) {
             return Err("a class counts other spans or blocks than it has");
         }
-        if depot != self.depot_blocks || self.depot_blocks + self.cached > self.out {
+        if depot != self.depot_blocks || depot > self.out {
             return Err("a class counts other free blocks than it has");
         }
         Ok(())

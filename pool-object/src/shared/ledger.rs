@@ -15,7 +15,7 @@
 #![forbid(unsafe_code)]
 
 use super::cache::Cache;
-use super::central::{Central, Outlook};
+use super::central::{Central, FEW, Outlook};
 use crate::size_class::SizeClass;
 use crate::span::Chain;
 use core::cell::Cell;
@@ -197,7 +197,7 @@ impl<'a> Desk<'a> {
 
     /// Remembers when to look again: after half of what is live was freed.
     fn note(self, class: SizeClass, outlook: Outlook) {
-        let half = u32::try_from(outlook.live / 2).unwrap_or(u32::MAX);
+        let half = u32::try_from((outlook.live / 2).max(FEW)).unwrap_or(u32::MAX);
         let limit = if outlook.quiet { u32::MAX } else { half };
         self.ledger.entry(class).limit.set(limit);
     }
@@ -254,8 +254,10 @@ impl<'a> Desk<'a> {
             entry.told.set(0);
         }
         let bytes = entry.cap.replace(0) as usize * class.size();
-        self.ledger.granted.set(self.ledger.granted.get() - bytes);
-        self.central.take_back(bytes);
+        if bytes > 0 {
+            self.ledger.granted.set(self.ledger.granted.get() - bytes);
+            self.central.take_back(bytes);
+        }
     }
 
     /// Puts everything idle into its spans if somebody asked for it; whether that was so.
@@ -281,6 +283,15 @@ impl<'a> Desk<'a> {
     /// Gives all blocks and capacities back, for others to use. The cache can be closed then.
     pub(crate) fn close_all(self) {
         SizeClass::all().for_each(|class| self.close(class));
+    }
+
+    /// In a forked child: there are no other caches.
+    #[cfg(not(loom))]
+    pub(crate) fn forget_others(self) {
+        let told = |class| self.ledger.entry(class).told();
+        // The ledger's own block is in the cache of nobody.
+        let told = |class| told(class) + usize::from(class == super::registry::LEDGER);
+        self.central.forget_others(told, self.ledger.granted.get());
     }
 
     /// Tells the central half how many free blocks this cache has.

@@ -13,6 +13,7 @@
 use super::cache::Cache;
 use super::central::{Central, single};
 use super::ledger::{Desk, Ledger};
+use crate::magazine::hide;
 use crate::size_class::SizeClass;
 use crate::sync::Lock;
 use core::alloc::Layout;
@@ -24,9 +25,10 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use pool_core::hooks::{ThreadEnd, at_fork};
+use pool_core::poison;
 
 /// Caches that each thread has.
-const CACHES: usize = 8;
+const CACHES: usize = 16;
 
 /// A cache's place among those of a thread, by its offset: that of one of the `CACHES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,6 +219,7 @@ pub(crate) unsafe fn open(
     if !known || !THREAD.with(Thread::is_open) {
         return Err(block);
     }
+    poison::allow(block.as_ptr(), size_of::<Ledger>());
     let ledger: NonNull<Ledger> = block.cast();
     // SAFETY: the block is ours, long enough for a ledger and aligned.
     unsafe { ledger.write(Ledger::new(entry.central.epoch())) };
@@ -291,6 +294,7 @@ fn close(cache: &Cache, central: &Central) {
     let Some(desk) = Desk::of(cache, central) else { return };
     desk.close_all();
     if let Some(block) = cache.close() {
+        hide(block, LEDGER);
         // SAFETY: the ledger's block, which is not used any more; it came from `central`.
         let block = unsafe { single(block) };
         central.give(LEDGER, Some(block), 1, 0);
@@ -307,7 +311,7 @@ fn heed_forks() {
 }
 
 mod fork {
-    use super::{Entry, REGISTRY, State, THREAD, deref};
+    use super::{Desk, Entry, REGISTRY, Relaxed, Slot, State, THREAD, deref, with_cache};
     use core::ptr;
 
     /// The registry first: nobody who waits for it has another lock.
@@ -331,6 +335,13 @@ mod fork {
             let first = if open { ptr::from_ref(thread) } else { ptr::null() };
             // SAFETY: `lock` went in, on this thread or the one that it is a copy of.
             unsafe { (*REGISTRY.value()).threads = first };
+        });
+        for_each_heap(|entry| {
+            let slot = Slot(entry.slot.load(Relaxed));
+            with_cache(slot, |cache| match Desk::of(cache, &entry.central) {
+                Some(desk) => desk.forget_others(),
+                None => entry.central.forget_others(|_| 0, 0),
+            });
         });
         REGISTRY.leave();
     }

@@ -1,0 +1,237 @@
+//! Where a shared heap gets its memory, and how it begins and ends. A storage file.
+
+use super::alloc::SharedAlloc;
+use super::central::{Central, single};
+use super::ledger::Desk;
+use super::registry::{self, Entry, LEDGER, Slot, with_cache};
+use crate::size_class::SizeClass;
+use crate::span::Span;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use pool_core::{PageError, PageSource, Request, Run};
+
+/// Where a heap's shared half stands: in a run of its own, since a heap may move and this may not.
+pub(super) struct Home {
+    pub(super) entry: Entry,
+    /// The run that this stands in.
+    run: Run,
+}
+
+impl<S: PageSource> SharedAlloc<S> {
+    pub(super) fn refill(&self, slot: Slot, class: SizeClass) -> Result<NonNull<u8>, PageError> {
+        let entry = self.entry()?;
+        self.open(slot, entry);
+        let block = loop {
+            if let Some(block) = take_central(slot, entry, class) {
+                break block;
+            }
+            self.add_span(slot, entry, class)?;
+        };
+        self.release_excess(&entry.central);
+        Ok(block)
+    }
+
+    /// The shared half, made if this is the first use.
+    #[inline]
+    pub(super) fn entry(&self) -> Result<&Entry, PageError> {
+        match self.existing() {
+            Some(entry) => Ok(entry),
+            None => self.init(),
+        }
+    }
+
+    /// The shared half, if there was a use.
+    #[inline]
+    pub(super) fn existing(&self) -> Option<&Entry> {
+        // SAFETY: what was published stays until the heap is dropped, and is only shared.
+        let home = unsafe { self.home.load(Acquire).as_ref() };
+        home.map(|home| &home.entry)
+    }
+
+    #[cold]
+    pub(super) fn init(&self) -> Result<&Entry, PageError> {
+        let request = Request::new(size_of::<Home>()).align(align_of::<Home>());
+        let run = self.source.acquire(request)?;
+        let place: NonNull<Home> = run.ptr().cast();
+        let entry = Entry::new(Central::new(self.limits));
+        // SAFETY: the run is ours, long enough and aligned.
+        unsafe { place.write(Home { entry, run }) };
+        match self.home.compare_exchange(ptr::null_mut(), place.as_ptr(), AcqRel, Acquire) {
+            Ok(_) => {
+                // SAFETY: written above; it stays until the heap is dropped.
+                let entry = unsafe { &place.as_ref().entry };
+                // SAFETY: it does not move, and is removed before it goes; `process` says that this is
+                // the one heap of that slot.
+                let slot = unsafe { registry::add(entry, self.process) };
+                self.slot.store(slot.offset(), Release);
+                Ok(entry)
+            }
+            Err(first) => {
+                // SAFETY: written above, seen by nobody else, and not used again.
+                let Home { run, .. } = unsafe { place.read() };
+                // SAFETY: acquired above, released once.
+                unsafe { self.source.release(run) };
+                // SAFETY: published by another call of this function, so as above.
+                Ok(unsafe { &(*first).entry })
+            }
+        }
+    }
+
+    /// Opens this thread's cache if that can be done. Whoever finds it closed goes without.
+    #[inline]
+    pub(super) fn open(&self, slot: Slot, entry: &Entry) {
+        let closed = with_cache(slot, |cache| cache.ledger().is_none());
+        if closed && registry::may_open(slot) {
+            self.open_now(slot, entry);
+        }
+    }
+
+    #[cold]
+    pub(super) fn open_now(&self, slot: Slot, entry: &Entry) {
+        let block = loop {
+            if let Some(block) = take_central(Slot::NONE, entry, LEDGER) {
+                break block;
+            }
+            if self.add_span(Slot::NONE, entry, LEDGER).is_err() {
+                return;
+            }
+        };
+        // Not in use by anybody else.
+        entry.central.give(LEDGER, None, 0, 1);
+        // SAFETY: a block of that class, taken above; the cache is closed, as the caller has seen.
+        if let Err(block) = unsafe { registry::open(entry, slot, block) } {
+            // SAFETY: the same block, and nobody has it.
+            let block = unsafe { single(block) };
+            entry.central.give(LEDGER, Some(block), 1, 0);
+        }
+    }
+
+    /// Another span for a class.
+    #[cold]
+    pub(super) fn add_span(
+        &self,
+        slot: Slot,
+        entry: &Entry,
+        class: SizeClass,
+    ) -> Result<(), PageError> {
+        let central = &entry.central;
+        let span = match central.take_spare(class) {
+            Some(span) => span,
+            None => self.acquire_span(slot, entry, class)?,
+        };
+        central.add_span(class, span);
+        Ok(())
+    }
+
+    pub(super) fn acquire_span(
+        &self,
+        slot: Slot,
+        entry: &Entry,
+        class: SizeClass,
+    ) -> Result<Span, PageError> {
+        let request = Request::new(class.span_len()).align(class.span_len());
+        let run = self.acquire(slot, &entry.central, request)?;
+        // SAFETY: just acquired, as long and aligned as asked.
+        Ok(unsafe { entry.central.new_span(run, class) })
+    }
+
+    /// A run; what idles here may be what is missing there.
+    pub(super) fn acquire(
+        &self,
+        slot: Slot,
+        central: &Central,
+        request: Request,
+    ) -> Result<Run, PageError> {
+        match self.source.acquire(request) {
+            Err(_) if self.release_idle(slot, central) > 0 => self.source.acquire(request),
+            result => result,
+        }
+    }
+
+    /// Gives every empty span back; bytes.
+    #[cold]
+    pub(super) fn release_idle(&self, slot: Slot, central: &Central) -> usize {
+        let before = central.held();
+        central.ask_back();
+        with_cache(slot, |cache| {
+            if let Some(desk) = Desk::of(cache, central) {
+                desk.flush_all();
+            }
+        });
+        for class in SizeClass::all() {
+            central.give_all(class, None, 0);
+        }
+        self.release_beyond(central, 0);
+        before.saturating_sub(central.held())
+    }
+
+    #[inline]
+    pub(super) fn release_excess(&self, central: &Central) {
+        if central.spare_bytes() > self.limits.spare {
+            self.release_beyond(central, self.limits.spare);
+        }
+    }
+
+    #[cold]
+    pub(super) fn release_beyond(&self, central: &Central, bytes: usize) {
+        while let Some(mut run) = central.excess(bytes) {
+            if central.shrinks(run.len()) {
+                // SAFETY: the run is ours, and nobody uses it.
+                unsafe { self.source.decommit(&mut run) };
+            }
+            // SAFETY: spans come from this source; this one is empty and left the heap.
+            unsafe { self.source.release(run) };
+        }
+    }
+
+    /// Sees to a bin that took one block too many.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn overflow(&self, slot: Slot, class: SizeClass) {
+        let Some(entry) = self.existing() else { return };
+        let closed = with_cache(slot, |cache| match Desk::of(cache, &entry.central) {
+            Some(desk) => {
+                desk.overflow(class);
+                false
+            }
+            None => true,
+        });
+        if closed {
+            self.overflow_closed(slot, entry, class);
+        }
+        self.release_excess(&entry.central);
+    }
+
+    /// The block goes straight to the shared half, and the next one perhaps not.
+    #[cold]
+    pub(super) fn overflow_closed(&self, slot: Slot, entry: &Entry, class: SizeClass) {
+        let block = with_cache(slot, |cache| cache.take_from_closed(class));
+        entry.central.give(class, block, 0, 0);
+        self.open(slot, entry);
+    }
+}
+
+/// A block by way of this thread's cache, or straight from the shared half while that is closed.
+fn take_central(slot: Slot, entry: &Entry, class: SizeClass) -> Option<NonNull<u8>> {
+    with_cache(slot, |cache| match Desk::of(cache, &entry.central) {
+        Some(desk) => desk.refill(class),
+        None => entry.central.take(class, 1, 0).map(|(chain, _)| chain.first.cast()),
+    })
+}
+
+impl<S: PageSource> Drop for SharedAlloc<S> {
+    fn drop(&mut self) {
+        let Some(home) = NonNull::new(*self.home.get_mut()) else { return };
+        // SAFETY: published by `init`; nobody else uses it, since we have the heap alone.
+        let entry = unsafe { &home.as_ref().entry };
+        // SAFETY: added in `init`; nobody uses the heap any more. Whoever still owns a block has
+        // promised in an `unsafe` block not to outlive the heap, or borrows it.
+        unsafe { registry::remove(entry) };
+        // SAFETY: from this source; no cache has anything of the heap any more.
+        unsafe { entry.central.release_all(&self.source) };
+        // SAFETY: valid, and not used again; it has nothing left to drop.
+        let Home { run, .. } = unsafe { home.read() };
+        // SAFETY: from this source, acquired in `init` and released once.
+        unsafe { self.source.release(run) };
+    }
+}
