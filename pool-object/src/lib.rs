@@ -99,6 +99,7 @@ mod global_alloc;
 mod handle;
 mod large;
 mod magazine;
+mod pool;
 #[cfg(feature = "std")]
 mod shared;
 mod size_class;
@@ -126,6 +127,21 @@ pub use handle::LocalHeap;
 pub use shared::model;
 #[cfg(all(feature = "std", not(loom)))]
 pub use shared::{SharedAlloc, SharedHeap};
+#[cfg(feature = "std")]
+pub use pool::bounded::{BoundedPool, BoundedPooled, OwnedBoundedPooled};
+pub use pool::error::{AttachError, PoolError};
+pub use pool::guard::{Guard, Home};
+#[cfg(feature = "std")]
+pub use pool::handle::{HandlePooled, PoolHandle};
+#[cfg(feature = "alloc")]
+pub use pool::local::RcPooled;
+pub use pool::local::{Pool, Pooled};
+pub use pool::recycle::{ByDefault, Recycle, ResetOn};
+#[cfg(feature = "std")]
+pub use pool::shared::{OwnedPooled, SharedPool, SharedPooled};
+pub use pool::stats::PoolStats;
+#[cfg(feature = "std")]
+pub use pool::waiting::Get;
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
 pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};

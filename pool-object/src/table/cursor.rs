@@ -1,14 +1,13 @@
 //! From tenant to tenant by the live bits. A storage file.
 
-use crate::table::directory::Entry;
 use crate::table::key::Key;
-use crate::table::page::Page;
+use crate::table::page::{Page, Spot};
+use core::ptr::NonNull;
 use core::slice;
 
 /// Where a tenant is.
 pub(crate) struct Place<T> {
-    pub(crate) page: Page<T>,
-    pub(crate) slot: usize,
+    pub(crate) spot: Spot<T>,
     /// The index of the page's first slot.
     first: u32,
 }
@@ -20,22 +19,22 @@ impl<T> Place<T> {
     /// The tenant is still there.
     #[inline(always)]
     pub(crate) unsafe fn key(&self) -> Key {
-        // SAFETY: the generation of a slot of a page that is live, since it has a tenant.
-        let generation = unsafe { self.page.generation(self.slot).read() };
-        Key::new(generation, self.first | self.slot as u32)
+        // SAFETY: a tenant's slot is one of a live page.
+        let generation = unsafe { self.spot.generation() };
+        Key::new(generation, self.first | self.spot.slot as u32)
     }
 }
 
 /// Goes through the slots of a store in their order, 64 at a look. Raw, so that the store may
 /// vacate slots meanwhile.
 pub(crate) struct Cursor<T> {
-    /// The entries of the directory, `end` of them.
-    entries: *const Entry<T>,
+    /// The pages of the directory, `end` of them.
+    pages: NonNull<Page<T>>,
     end: usize,
-    /// The number of the next entry.
+    /// The number of the next page.
     number: usize,
-    /// The page that `bits` belong to.
-    page: Option<Page<T>>,
+    /// The page that `bits` belong to, if there are any.
+    page: Page<T>,
     /// The word after the one that `bits` are what is left of.
     word: usize,
     bits: u64,
@@ -51,9 +50,9 @@ impl<T> Cursor<T> {
     const WORDS: usize = Page::<T>::SHAPE.words();
 
     #[inline]
-    pub(crate) fn new(entries: &[Entry<T>]) -> Self {
-        let end = entries.len();
-        Self { entries: entries.as_ptr(), end, number: 0, page: None, word: Self::WORDS, bits: 0 }
+    pub(crate) fn new(pages: &[Page<T>]) -> Self {
+        let (start, end) = (NonNull::from(pages).cast(), pages.len());
+        Self { pages: start, end, number: 0, page: Page::absent(), word: Self::WORDS, bits: 0 }
     }
 
     /// The next tenant.
@@ -62,15 +61,13 @@ impl<T> Cursor<T> {
     /// The store is alive and has had no page opened or closed since the cursor was made.
     #[inline(always)]
     pub(crate) unsafe fn next(&mut self) -> Option<Place<T>> {
-        while self.bits == 0 {
+        if self.bits == 0 {
             // SAFETY: the caller's promise.
             unsafe { self.advance() }?;
         }
-        let slot = 64 * (self.word - 1) + self.bits.trailing_zeros() as usize;
+        let slot = (64 * (self.word - 1)) | self.bits.trailing_zeros() as usize;
         self.bits &= self.bits - 1;
-        // SAFETY: bits are taken from a page.
-        let page = unsafe { self.page.unwrap_unchecked() };
-        Some(Place { page, slot, first: self.first() })
+        Some(Place { spot: Spot { page: self.page, slot }, first: self.first() })
     }
 
     /// Calls `f` with every tenant to come, faster than one by one.
@@ -84,18 +81,17 @@ impl<T> Cursor<T> {
         mut f: impl FnMut(B, Place<T>) -> B,
     ) -> B {
         loop {
-            if let Some(page) = self.page {
-                let (first, start) = (self.first(), 64 * self.word.wrapping_sub(1));
-                let mut bits = self.bits;
-                while bits != 0 {
-                    let slot = start.wrapping_add(bits.trailing_zeros() as usize);
-                    bits &= bits - 1;
-                    result = f(result, Place { page, slot, first });
+            if self.bits == 0 {
+                // SAFETY: the caller's promise.
+                if unsafe { self.advance() }.is_none() {
+                    return result;
                 }
             }
-            // SAFETY: the caller's promise.
-            if unsafe { self.advance() }.is_none() {
-                return result;
+            let (page, first, start) = (self.page, self.first(), 64 * (self.word - 1));
+            while self.bits != 0 {
+                let slot = start | self.bits.trailing_zeros() as usize;
+                self.bits &= self.bits - 1;
+                result = f(result, Place { spot: Spot { page, slot }, first });
             }
         }
     }
@@ -106,21 +102,24 @@ impl<T> Cursor<T> {
         ((self.number - 1) << Page::<T>::SHAPE.bits) as u32
     }
 
-    /// Takes up the next word, or the next page and its first word; `None` at the end.
+    /// Takes up the next word that is not 0; `None` at the end.
     ///
     /// # Safety
     /// As `next`.
     #[inline]
     unsafe fn advance(&mut self) -> Option<()> {
-        if self.word == Self::WORDS {
-            // SAFETY: the caller's promise.
-            self.page = Some(unsafe { self.next_page() }?);
-            self.word = 0;
+        while self.bits == 0 {
+            if self.word == Self::WORDS {
+                // SAFETY: the caller's promise.
+                self.page = unsafe { self.next_page() }?;
+                self.word = 0;
+            }
+            // SAFETY: the page is there, and has so many words.
+            let word = unsafe { self.page.live(self.word) };
+            // SAFETY: initialised when the page was opened.
+            self.bits = unsafe { word.read() };
+            self.word += 1;
         }
-        let word = self.page?.live(self.word);
-        // SAFETY: a word of a page that the caller promises is live.
-        self.bits = unsafe { word.read() };
-        self.word += 1;
         Some(())
     }
 
@@ -128,10 +127,10 @@ impl<T> Cursor<T> {
     /// As `next`.
     #[cold]
     unsafe fn next_page(&mut self) -> Option<Page<T>> {
-        // SAFETY: the directory's entries stay where they are, as the caller promises.
-        let entries = unsafe { slice::from_raw_parts(self.entries, self.end) };
-        let found = entries[self.number..].iter().position(|entry| entry.page.is_some())?;
+        // SAFETY: the directory's pages stay where they are, as the caller promises.
+        let pages = unsafe { slice::from_raw_parts(self.pages.as_ptr(), self.end) };
+        let found = pages[self.number..].iter().position(|page| page.is_there())?;
         self.number += found + 1;
-        entries[self.number - 1].page
+        Some(pages[self.number - 1])
     }
 }

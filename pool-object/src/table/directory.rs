@@ -6,33 +6,31 @@ use core::ptr::NonNull;
 use core::slice;
 use pool_core::{PageError, PageSource, Request, Run};
 
-/// A page, or what is left of one.
-pub(crate) struct Entry<T> {
-    pub(crate) page: Option<Page<T>>,
-    /// Without a page: the generation that its slots begin at when there is one again, so that no
-    /// key of an earlier tenant finds a later one; `RETIRED` if there is never one again.
-    pub(crate) first: u32,
-}
-
-impl<T> Clone for Entry<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<T> Copy for Entry<T> {}
-
-/// A vector of entries in a run of the table's source.
+/// Two vectors side by side in a run of the table's source.
+///
+/// ```text
+/// │ a page, or none, each │ a generation each │
+/// 0                       capacity pages
+/// ```
+///
+/// The generation counts where there is no page: its slots begin at it when there is one again, so
+/// that no key of an earlier tenant finds a later one. `RETIRED`: there is never one again.
 pub(crate) struct Directory<T> {
-    /// `len` initialised entries; dangling without a run. They are this value's alone.
-    entries: NonNull<Entry<T>>,
+    /// `len` pages, and `capacity` pages from here `len` generations, all initialised; dangling
+    /// without a run. They are this value's alone.
+    pages: NonNull<Page<T>>,
     len: usize,
-    /// Holds `capacity()` entries, which begin where it does.
+    /// What the run has room for, of both; 0 without one.
+    capacity: usize,
     run: Option<Run>,
 }
 
 impl<T> Directory<T> {
+    /// Bytes for a page and its generation.
+    const BYTES: usize = size_of::<Page<T>>() + size_of::<u32>();
+
     pub(crate) const fn new() -> Self {
-        Self { entries: NonNull::dangling(), len: 0, run: None }
+        Self { pages: NonNull::dangling(), len: 0, capacity: 0, run: None }
     }
 
     #[inline(always)]
@@ -40,71 +38,110 @@ impl<T> Directory<T> {
         self.len
     }
 
-    fn capacity(&self) -> usize {
-        self.run.as_ref().map_or(0, |run| run.len() / size_of::<Entry<T>>())
-    }
-
-    /// The page with this number, if there is one.
+    /// The page with this number, or none; `None` if there is not even a number.
     #[inline(always)]
     pub(crate) fn page(&self, number: usize) -> Option<Page<T>> {
         if number >= self.len {
             return None;
         }
+        // SAFETY: just looked.
+        Some(unsafe { self.page_unchecked(number) })
+    }
+
+    /// The page with this number.
+    ///
+    /// # Safety
+    /// It is below `len`.
+    #[inline(always)]
+    pub(crate) unsafe fn page_unchecked(&self, number: usize) -> Page<T> {
         // SAFETY: below `len`, so within the run.
-        let entry = unsafe { self.entries.add(number) };
-        // SAFETY: initialised, and shared for as long as `self` is.
-        unsafe { entry.as_ref() }.page
+        let page = unsafe { self.pages.add(number) };
+        // SAFETY: initialised, and nobody else's.
+        unsafe { page.read() }
     }
 
     #[inline]
-    pub(crate) fn entries(&self) -> &[Entry<T>] {
-        // SAFETY: `len` initialised entries, borrowed as `self` is; dangling but aligned if `len` is 0.
-        unsafe { slice::from_raw_parts(self.entries.as_ptr(), self.len) }
+    pub(crate) fn pages(&self) -> &[Page<T>] {
+        // SAFETY: `len` initialised pages, borrowed as `self` is; dangling but aligned if `len` is 0.
+        unsafe { slice::from_raw_parts(self.pages.as_ptr(), self.len) }
     }
 
-    pub(crate) fn entries_mut(&mut self) -> &mut [Entry<T>] {
-        // SAFETY: as above, and exclusively.
-        unsafe { slice::from_raw_parts_mut(self.entries.as_ptr(), self.len) }
+    /// The generations of what is not there.
+    pub(crate) fn firsts(&self) -> &[u32] {
+        // SAFETY: `len` initialised generations, borrowed as `self` is; dangling but aligned, as
+        // pages are, if `capacity` is 0.
+        unsafe { slice::from_raw_parts(self.generations().as_ptr(), self.len) }
     }
 
-    /// Makes room for one more entry.
+    /// Where the generations begin.
+    fn generations(&self) -> NonNull<u32> {
+        // SAFETY: the run has room for so many pages, and more.
+        unsafe { self.pages.add(self.capacity) }.cast()
+    }
+
+    /// Writes an entry.
+    ///
+    /// # Safety
+    /// `number` is below `capacity`.
+    unsafe fn write(&mut self, number: usize, page: Page<T>, first: u32) {
+        // SAFETY: below the capacity, so within the run.
+        let place = unsafe { self.pages.add(number) };
+        // SAFETY: as above, aligned, and nobody else's.
+        unsafe { place.write(page) };
+        // SAFETY: as for the page.
+        let place = unsafe { self.generations().add(number) };
+        // SAFETY: as for the page.
+        unsafe { place.write(first) };
+    }
+
+    /// Replaces what is at `number`, which is below `len`.
+    pub(crate) fn set(&mut self, number: usize, page: Page<T>, first: u32) {
+        assert!(number < self.len);
+        // SAFETY: below the length, which is at most the capacity.
+        unsafe { self.write(number, page, first) };
+    }
+
+    /// Appends a page; `reserve` has made room.
+    pub(crate) fn push(&mut self, page: Page<T>) {
+        assert!(self.len < self.capacity, "no room was reserved");
+        // SAFETY: just looked.
+        unsafe { self.write(self.len, page, RETIRED) };
+        self.len += 1;
+    }
+
+    /// Makes room for one more.
     ///
     /// # Safety
     /// The source is the same at every call, of this and of `release`.
     pub(crate) unsafe fn reserve(&mut self, source: &impl PageSource) -> Result<(), PageError> {
-        if self.len < self.capacity() {
+        if self.len < self.capacity {
             return Ok(());
         }
-        let bytes = (self.len * 2).max(1) * size_of::<Entry<T>>();
-        let run = source.acquire(Request::new(bytes).align(align_of::<Entry<T>>()))?;
-        let entries = run.ptr().cast::<Entry<T>>();
-        // SAFETY: the new run is aligned, has room for more than `len` entries, and is nobody else's.
-        unsafe { entries.copy_from_nonoverlapping(self.entries, self.len) };
-        let old = self.run.replace(run);
-        self.entries = entries;
-        if let Some(old) = old {
-            // SAFETY: acquired from this source, as the caller promises; its entries have moved.
-            unsafe { source.release(old) };
+        let bytes = (self.len * 2).max(1) * Self::BYTES;
+        let run = source.acquire(Request::new(bytes).align(align_of::<Page<T>>()))?;
+        let mut other = Self {
+            pages: run.ptr().cast(),
+            len: 0,
+            capacity: run.len() / Self::BYTES,
+            run: Some(run),
+        };
+        for (number, (&page, &first)) in self.pages().iter().zip(self.firsts()).enumerate() {
+            // SAFETY: the new capacity is higher than the old one.
+            unsafe { other.write(number, page, first) };
         }
+        other.len = self.len;
+        core::mem::swap(self, &mut other);
+        // SAFETY: acquired from this source, as the caller promises; its entries have moved.
+        unsafe { other.release(source) };
         Ok(())
-    }
-
-    /// Appends an entry; `reserve` has made room.
-    pub(crate) fn push(&mut self, entry: Entry<T>) {
-        assert!(self.len < self.capacity(), "no room was reserved");
-        // SAFETY: at most the capacity, so within the run or at its end.
-        let place = unsafe { self.entries.add(self.len) };
-        // SAFETY: below the capacity, so within the run, and aligned.
-        unsafe { place.write(entry) };
-        self.len += 1;
     }
 
     /// Forgets the last entries as long as there is nothing to know of them, and returns the
     /// highest generation they had, or `first`.
     pub(crate) fn forget_last(&mut self, first: u32) -> u32 {
         let mut highest = first;
-        while let Some(&Entry { page: None, first }) = self.entries().last() {
-            if first == RETIRED {
+        while let (Some(page), Some(&first)) = (self.pages().last(), self.firsts().last()) {
+            if page.is_there() || first == RETIRED {
                 break;
             }
             highest = highest.max(first);
@@ -113,7 +150,7 @@ impl<T> Directory<T> {
         highest
     }
 
-    /// Gives the run back if no entry needs it; its bytes.
+    /// Gives the run back if there is no entry; its bytes.
     ///
     /// # Safety
     /// As `reserve`.
@@ -130,9 +167,8 @@ impl<T> Directory<T> {
     /// # Safety
     /// As `reserve`.
     pub(crate) unsafe fn release(&mut self, source: &impl PageSource) -> usize {
-        self.len = 0;
-        self.entries = NonNull::dangling();
-        let Some(run) = self.run.take() else { return 0 };
+        let Self { run, .. } = core::mem::replace(self, Self::new());
+        let Some(run) = run else { return 0 };
         let bytes = run.len();
         // SAFETY: acquired from this source, as the caller promises; nothing refers to it now.
         unsafe { source.release(run) };

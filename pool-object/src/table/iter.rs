@@ -47,8 +47,10 @@ impl<'a, T> Iter<'a, T> {
     unsafe fn lend(place: &Place<T>) -> (Key, &'a T) {
         // SAFETY: no tenant leaves the store, which is borrowed.
         let key = unsafe { place.key() };
+        // SAFETY: a tenant's slot is one of a live page.
+        let value = unsafe { place.spot.value() };
         // SAFETY: as above; shared, as the store is, for as long.
-        (key, unsafe { &*place.page.value(place.slot) })
+        (key, unsafe { value.as_ref() })
     }
 }
 
@@ -64,8 +66,10 @@ impl<'a, T> IterMut<'a, T> {
     unsafe fn lend(place: &Place<T>) -> (Key, &'a mut T) {
         // SAFETY: no tenant leaves the store, which is borrowed.
         let key = unsafe { place.key() };
+        // SAFETY: a tenant's slot is one of a live page.
+        let mut value = unsafe { place.spot.value() };
         // SAFETY: as above; the store is borrowed exclusively, and each place is lent once.
-        (key, unsafe { &mut *place.page.value(place.slot) })
+        (key, unsafe { value.as_mut() })
     }
 }
 

@@ -12,8 +12,11 @@ pub(crate) mod slot_table;
 pub(crate) mod store;
 
 /// Where tables and pools get their pages from unless told otherwise.
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 pub(crate) type DefaultSource = pool_core::Global;
+/// Where tables and pools get their pages from unless told otherwise.
+#[cfg(all(feature = "std", loom))]
+pub(crate) type DefaultSource = pool_core::Heap;
 /// Where tables and pools get their pages from unless told otherwise.
 #[cfg(not(feature = "std"))]
 pub(crate) type DefaultSource = pool_core::Fixed<'static>;

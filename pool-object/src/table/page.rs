@@ -2,8 +2,10 @@
 
 use crate::table::shape::Shape;
 use core::alloc::Layout;
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
 use pool_core::{PageError, PageSource, Request, Run};
 
 /// A slot: a value, or a vacant slot's link to the next.
@@ -16,11 +18,18 @@ pub(crate) union Slot<T> {
 /// The generation of a slot that has no more tenants, or that is none. Even, so no key has it.
 pub(crate) const RETIRED: u32 = 0;
 
-/// A page of [`Shape`] `SHAPE`, in a run of its own. Whoever holds it minds when it is released.
+/// The generations of a page that is not there.
+static ABSENT: [AtomicU32; 1 << Shape::MAX_BITS] =
+    [const { AtomicU32::new(RETIRED) }; 1 << Shape::MAX_BITS];
+
+/// A page of [`Shape`] `SHAPE`, in a run of its own, or none. Whoever holds it minds when it is
+/// released.
 pub(crate) struct Page<T> {
-    /// The start of a live run, with provenance for all of it, in which `open` has written the
-    /// live bits, the generations and the run.
-    base: NonNull<Slot<T>>,
+    /// Of a page: its generations, with provenance for the whole of a live run in which `open` has
+    /// written the live bits, the generations and the run. Of none: `ABSENT`, so that looking a
+    /// key up needs not ask which it is.
+    generations: NonNull<u32>,
+    slots: PhantomData<*mut Slot<T>>,
 }
 
 impl<T> Clone for Page<T> {
@@ -35,22 +44,39 @@ impl<T> Page<T> {
     /// Numbers that fit below this are numbers of slots, real ones or unused.
     pub(crate) const MASK: usize = (1 << Self::SHAPE.bits) - 1;
 
+    /// No page. Generations may be read, and are `RETIRED`.
+    pub(crate) fn absent() -> Self {
+        const { assert!(Self::SHAPE.bits <= Shape::MAX_BITS) };
+        Self { generations: NonNull::from(&ABSENT).cast(), slots: PhantomData }
+    }
+
+    /// Whether there is a page.
+    #[inline]
+    pub(crate) fn is_there(self) -> bool {
+        self.generations != Self::absent().generations
+    }
+
     /// A page from `source` without a tenant, all slots at generation `first`.
     pub(crate) fn open(source: &impl PageSource, first: u32) -> Result<Self, PageError> {
         let align = align_of::<Slot<T>>().max(8);
         let run = source.acquire(Request::new(Self::SHAPE.len).align(align))?;
-        let page = Self { base: run.ptr().cast() };
+        let page = Self { generations: run.ptr().cast(), slots: PhantomData };
         for word in 0..Self::SHAPE.words() {
+            // SAFETY: the page has so many words.
+            let live = unsafe { page.live(word) };
             // SAFETY: within the run, which is nobody else's; aligned, as `Shape` says.
-            unsafe { page.live(word).write(0) };
+            unsafe { live.write(0) };
         }
         for slot in 0..=Self::MASK {
-            let generation = if slot < Self::SHAPE.slots { first } else { RETIRED };
+            // SAFETY: the slot's number is at most `MASK`.
+            let generation = unsafe { page.generation(slot) };
             // SAFETY: as above.
-            unsafe { page.generation(slot).write(generation) };
+            unsafe { generation.write(if slot < Self::SHAPE.slots { first } else { RETIRED }) };
         }
+        // SAFETY: the page is there.
+        let place = unsafe { page.run() };
         // SAFETY: as above.
-        unsafe { page.run().write(run) };
+        unsafe { place.write(run) };
         Ok(page)
     }
 
@@ -59,55 +85,192 @@ impl<T> Page<T> {
     /// # Safety
     /// It came from this source, has no tenant, and no copy of the handle is used any more.
     pub(crate) unsafe fn close(self, source: &impl PageSource) -> usize {
+        // SAFETY: a page that came from a source is there.
+        let place = unsafe { self.run() };
         // SAFETY: `open` wrote the run, and it is taken out once.
-        let run = unsafe { self.run().read() };
+        let run = unsafe { place.read() };
         let bytes = run.len();
         // SAFETY: acquired from this source, whole, and used by nobody, as the caller promises.
         unsafe { source.release(run) };
         bytes
     }
 
-    /// Where byte `offset` of the page stands. Wrapping, so that looking is safe; whoever reads or
-    /// writes there proves that it is within the page.
+    /// Where the page's byte `offset` stands.
+    ///
+    /// # Safety
+    /// There is a page, of at least so many bytes.
     #[inline(always)]
-    fn at<U>(self, offset: usize) -> *mut U {
-        self.base.as_ptr().wrapping_byte_add(offset).cast()
+    unsafe fn at<U>(self, offset: usize) -> NonNull<U> {
+        // SAFETY: the sum is within the run that `generations` points to.
+        unsafe { self.generations.byte_add(offset) }.cast()
     }
 
-    /// The slot with this number, within the page below `SHAPE.slots`.
+    /// A slot.
+    ///
+    /// # Safety
+    /// There is a page, and the slot's number is below `SHAPE.slots`.
     #[inline(always)]
-    pub(crate) fn slot(self, slot: usize) -> *mut Slot<T> {
-        self.base.as_ptr().wrapping_add(slot)
+    unsafe fn slot(self, slot: usize) -> NonNull<Slot<T>> {
+        // Two steps, not one sum, which the compiler could not know to be within one object: it would
+        // ask whether the result is null.
+        // SAFETY: as `Shape` says.
+        let first = unsafe { self.at::<Slot<T>>(Self::SHAPE.first) };
+        // SAFETY: the page has more slots than that.
+        unsafe { first.add(slot) }
     }
 
     /// The value in a slot.
+    ///
+    /// # Safety
+    /// There is a page, and the slot's number is below `SHAPE.slots`.
     #[inline(always)]
-    pub(crate) fn value(self, slot: usize) -> *mut T {
+    unsafe fn value(self, slot: usize) -> NonNull<T> {
         // The union is `repr(C)`: its fields begin where it does.
-        self.slot(slot).cast()
+        // SAFETY: the caller's promise.
+        unsafe { self.slot(slot) }.cast()
     }
 
     /// A vacant slot's link.
+    ///
+    /// # Safety
+    /// As `value`.
     #[inline(always)]
-    pub(crate) fn next(self, slot: usize) -> *mut u32 {
-        self.slot(slot).cast()
+    unsafe fn next(self, slot: usize) -> NonNull<u32> {
+        // SAFETY: the caller's promise.
+        unsafe { self.slot(slot) }.cast()
     }
 
-    /// The generation of the slot with this number, within the page up to `MASK`: odd while it
-    /// has a tenant.
+    /// Where the generation of a slot is: odd while it has a tenant.
+    ///
+    /// # Safety
+    /// The slot's number is at most `MASK`. To be written it needs a page.
     #[inline(always)]
-    pub(crate) fn generation(self, slot: usize) -> *mut u32 {
-        self.at(Self::SHAPE.generations + slot * size_of::<u32>())
+    unsafe fn generation(self, slot: usize) -> NonNull<u32> {
+        // SAFETY: there are so many generations, of a page or of none.
+        unsafe { self.generations.add(slot) }
     }
 
-    /// The bits of the slots from `64 * word` on, within the page below `SHAPE.words()`: set while
-    /// they have tenants.
+    /// The bits of the slots from `64 * word` on: set while they have tenants.
+    ///
+    /// # Safety
+    /// There is a page, and `word` is below `SHAPE.words()`.
     #[inline(always)]
-    pub(crate) fn live(self, word: usize) -> *mut u64 {
-        self.at(Self::SHAPE.live + word * size_of::<u64>())
+    pub(crate) unsafe fn live(self, word: usize) -> NonNull<u64> {
+        // SAFETY: as `Shape` says.
+        let first = unsafe { self.at::<u64>(Self::SHAPE.live) };
+        // SAFETY: there are more words than that.
+        unsafe { first.add(word) }
     }
 
-    fn run(self) -> *mut Run {
-        self.at(Self::SHAPE.run)
+    /// # Safety
+    /// There is a page.
+    unsafe fn run(self) -> NonNull<Run> {
+        // SAFETY: as `Shape` says.
+        unsafe { self.at(Self::SHAPE.run) }
+    }
+}
+
+/// One slot of a page. Methods that are not safe need the page to be there and live, and the slot's
+/// number to be below `SHAPE.slots`; and nobody else at the same place meanwhile.
+pub(crate) struct Spot<T> {
+    pub(crate) page: Page<T>,
+    pub(crate) slot: usize,
+}
+
+impl<T> Clone for Spot<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Spot<T> {}
+
+impl<T> Spot<T> {
+    /// The generation; odd while the slot has a tenant.
+    ///
+    /// # Safety
+    /// The page is live or not there, and the number at most `MASK`.
+    #[inline(always)]
+    pub(crate) unsafe fn generation(self) -> u32 {
+        // SAFETY: the caller's promise.
+        let place = unsafe { self.page.generation(self.slot) };
+        // SAFETY: `open` initialised it, or it is one of `ABSENT`, which are never written.
+        unsafe { place.read() }
+    }
+
+    /// # Safety
+    /// The type's.
+    #[inline(always)]
+    pub(crate) unsafe fn set_generation(self, generation: u32) {
+        // SAFETY: the caller's promise.
+        let place = unsafe { self.page.generation(self.slot) };
+        // SAFETY: within the live run, aligned.
+        unsafe { place.write(generation) };
+    }
+
+    /// Where the value is.
+    ///
+    /// # Safety
+    /// The type's.
+    #[inline(always)]
+    pub(crate) unsafe fn value(self) -> NonNull<T> {
+        // SAFETY: the caller's promise.
+        unsafe { self.page.value(self.slot) }
+    }
+
+    /// The link.
+    ///
+    /// # Safety
+    /// The type's, and a link was written since the slot has had no tenant.
+    #[inline(always)]
+    pub(crate) unsafe fn next(self) -> u32 {
+        // SAFETY: the caller's promise.
+        let place = unsafe { self.page.next(self.slot) };
+        // SAFETY: initialised, as the caller promises.
+        unsafe { place.read() }
+    }
+
+    /// # Safety
+    /// The type's, and the slot has no tenant.
+    #[inline(always)]
+    pub(crate) unsafe fn set_next(self, next: u32) {
+        // SAFETY: the caller's promise.
+        let place = unsafe { self.page.next(self.slot) };
+        // SAFETY: a slot is long and aligned enough for a link, and this one has no value.
+        unsafe { place.write(next) };
+    }
+
+    /// Whether the slot's bit is set.
+    ///
+    /// # Safety
+    /// The page is live, and the number at most `MASK`.
+    pub(crate) unsafe fn is_live(self) -> bool {
+        // SAFETY: the caller's promise.
+        let word = unsafe { self.page.live(self.slot / 64) };
+        // SAFETY: `open` initialised it.
+        unsafe { word.read() >> (self.slot % 64) & 1 != 0 }
+    }
+
+    /// Sets the slot's bit.
+    ///
+    /// # Safety
+    /// The type's.
+    #[inline(always)]
+    pub(crate) unsafe fn set_live(self) {
+        // SAFETY: the caller's promise.
+        let mut word = unsafe { self.page.live(self.slot / 64) };
+        // SAFETY: `open` initialised it, and nobody else looks at it.
+        *unsafe { word.as_mut() } |= 1 << (self.slot % 64);
+    }
+
+    /// Clears the slot's bit.
+    ///
+    /// # Safety
+    /// The type's.
+    #[inline(always)]
+    pub(crate) unsafe fn clear_live(self) {
+        // SAFETY: the caller's promise.
+        let mut word = unsafe { self.page.live(self.slot / 64) };
+        // SAFETY: as in `set_live`.
+        *unsafe { word.as_mut() } &= !(1 << (self.slot % 64));
     }
 }

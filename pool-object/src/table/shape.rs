@@ -6,9 +6,12 @@ use core::alloc::Layout;
 /// Where things stand in a page, in bytes from its start:
 ///
 /// ```text
-/// │ slots …              │ live: a bit a slot │ generations: 4 bytes a slot │ the run │
-/// 0                      live                 generations                   run    len
+/// │ generations: 4 bytes a slot │ live: a bit a slot │ the run │ slots … │
+/// 0                             live                 run       first     len
 /// ```
+///
+/// Slots come last: then no offset is negative from where the generations are, which looking a
+/// key up begins with, and the compiler sees that the place of a value is not null.
 ///
 /// An index is a page's number and a slot's number side by side in bits, so that taking it apart
 /// needs no division. Pages whose slots are no power of two many (sources sell powers of two in
@@ -23,10 +26,10 @@ pub(crate) struct Shape {
     pub(crate) bits: u32,
     /// Where the words of live bits begin; a multiple of 8.
     pub(crate) live: usize,
-    /// Where the generations begin; a multiple of 8.
-    pub(crate) generations: usize,
     /// Where the page's own run is written down; a multiple of 8.
     pub(crate) run: usize,
+    /// Where the slots begin; a multiple of their alignment.
+    pub(crate) first: usize,
 }
 
 impl Shape {
@@ -34,6 +37,8 @@ impl Shape {
     const MIN_LEN: usize = 64 << 10;
     /// Slots that a page has at least, if they are longer than that allows.
     const MIN_SLOTS: usize = 8;
+    /// Bits of the number of slots of at least 4 bytes, with 4 bytes more for each.
+    pub(crate) const MAX_BITS: u32 = 13;
     /// Bytes for the run.
     const RUN: usize = 2 * size_of::<usize>();
 
@@ -47,7 +52,7 @@ impl Shape {
         let len = if wanted < Self::MIN_LEN { Self::MIN_LEN } else { wanted };
         let mut best = Self::with_bits(slot, len, 6);
         let mut bits = 7;
-        while bits <= 16 {
+        while bits <= Self::MAX_BITS {
             let shape = Self::with_bits(slot, len, bits);
             if shape.slots > best.slots {
                 best = shape;
@@ -58,21 +63,12 @@ impl Shape {
     }
 
     const fn with_bits(slot: Layout, len: usize, bits: u32) -> Self {
-        let (words, generations) = ((1 << bits) / 8, 4 << bits);
-        // What rounding the end of the slots up to 8 may take.
-        let aside = words + generations + Self::RUN + 7;
-        let room = len.saturating_sub(aside) / slot.size();
+        let live = 4 << bits;
+        let run = live + (1 << bits) / 8;
+        let first = (run + Self::RUN).next_multiple_of(slot.align());
+        let room = len.saturating_sub(first) / slot.size();
         let slots = if room < 1 << bits { room } else { 1 << bits };
-        let live = (slots * slot.size()).next_multiple_of(8);
-        let generations_at = live + words;
-        Self {
-            len,
-            slots,
-            bits,
-            live,
-            generations: generations_at,
-            run: generations_at + generations,
-        }
+        Self { len, slots, bits, live, run, first }
     }
 
     /// Bits of live slots are kept in so many words.
@@ -95,11 +91,11 @@ mod tests {
         for size in (4..20_000).step_by(step).chain([1 << 16, 100_000, 1 << 20, 5 << 20]) {
             let shape = shape(size, 1);
             assert!(shape.slots >= 1 && shape.slots <= 1 << shape.bits, "{size}");
-            assert!(shape.slots * size <= shape.live);
-            assert_eq!((shape.live % 8, shape.generations % 8, shape.run % 8), (0, 0, 0));
-            assert!(shape.live + 8 * shape.words() <= shape.generations);
-            assert!(shape.generations + (4 << shape.bits) <= shape.run);
-            assert!(shape.run + 2 * size_of::<usize>() <= shape.len, "{size}: {shape:?}");
+            assert_eq!((shape.live % 8, shape.run % 8), (0, 0));
+            assert!(4 << shape.bits <= shape.live);
+            assert!(shape.live + 8 * shape.words() <= shape.run);
+            assert!(shape.run + 2 * size_of::<usize>() <= shape.first);
+            assert!(shape.first + shape.slots * size <= shape.len, "{size}: {shape:?}");
             assert!(shape.len.is_power_of_two());
         }
     }
@@ -114,7 +110,7 @@ mod tests {
         assert!(beyond(128) < 5.0, "{}", beyond(128));
         assert!(beyond(64) < 5.0, "{}", beyond(64));
         // Powers of two from a page of the system on fill all but one place of a page.
-        assert_eq!(shape(4096, 4096).slots, 15);
+        assert_eq!((shape(4096, 4096).slots, shape(4096, 4096).first), (15, 4096));
         assert_eq!(shape(1 << 16, 8).slots, 7);
     }
 }

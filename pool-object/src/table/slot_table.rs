@@ -57,7 +57,7 @@ pub struct SlotTable<T, S: PageSource = DefaultSource> {
     store: Store<T, S>,
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl<T> SlotTable<T> {
     /// An empty table on the process-wide source; takes no memory yet.
     #[must_use]
@@ -66,7 +66,7 @@ impl<T> SlotTable<T> {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 impl<T> Default for SlotTable<T> {
     fn default() -> Self {
         Self::new()
@@ -135,7 +135,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
         self.len() == 0
     }
 
-    /// The most values there were at once.
+    /// The most values there were, or had a vacant entry, at once.
     #[must_use]
     pub fn peak(&self) -> usize {
         self.store.peak()
@@ -174,7 +174,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     ///
     /// # Panics
     /// If there is no room; [`try_vacant_entry`](Self::try_vacant_entry) says why instead.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn vacant_entry(&mut self) -> VacantEntry<'_, T, S> {
         match self.try_vacant_entry() {
@@ -187,7 +187,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     ///
     /// # Errors
     /// [`TableError`], and nothing has changed.
-    #[inline]
+    #[inline(always)]
     pub fn try_vacant_entry(&mut self) -> Result<VacantEntry<'_, T, S>, TableError> {
         Ok(VacantEntry { vacant: self.store.vacant()? })
     }
@@ -202,7 +202,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     ///
     /// # Panics
     /// If there is no room; [`try_insert`](Self::try_insert) gives the value back instead.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn insert(&mut self, value: T) -> Key {
         let entry = self.vacant_entry();
@@ -215,7 +215,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     ///
     /// # Errors
     /// The value, and a [`TableError`]. Nothing has changed.
-    #[inline]
+    #[inline(always)]
     pub fn try_insert(&mut self, value: T) -> Result<Key, InsertError<T>> {
         match self.try_vacant_entry() {
             Ok(entry) => {
@@ -228,14 +228,14 @@ impl<T, S: PageSource> SlotTable<T, S> {
     }
 
     /// Whether the key's value is there.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn contains(&self, key: Key) -> bool {
         self.store.contains(key)
     }
 
     /// The key's value; `None` if it is gone.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&T> {
         self.store.get(key)
@@ -250,7 +250,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     /// let other = table.get_mut(key);
     /// one;
     /// ```
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         self.store.get_mut(key)
@@ -275,7 +275,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     }
 
     /// Takes the key's value out; `None` if it is gone already.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, key: Key) -> Option<T> {
         self.store.remove(key)
     }
@@ -426,7 +426,7 @@ impl<'a, T, S: PageSource> VacantEntry<'a, T, S> {
     }
 
     /// Puts the value in.
-    #[inline]
+    #[inline(always)]
     pub fn insert(self, value: T) -> &'a mut T {
         self.vacant.fill(value)
     }

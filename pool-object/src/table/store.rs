@@ -1,10 +1,11 @@
 //! Slots with tenants and without: the unsafe half of the table. A storage file.
 
 use crate::table::cursor::Cursor;
-use crate::table::directory::{Directory, Entry};
+use crate::table::directory::Directory;
 use crate::table::error::TableError;
 use crate::table::key::Key;
-use crate::table::page::{Page, RETIRED};
+use crate::table::page::{Page, RETIRED, Spot};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use pool_core::PageSource;
 
@@ -12,6 +13,12 @@ use pool_core::PageSource;
 const NONE: u32 = u32::MAX;
 /// Fresh slots that are listed at once: few, since linking a slot touches it.
 const BATCH: usize = 8;
+
+/// Marks the way that a stale key takes as unlikely; else the compiler computes the place of the
+/// value first and then asks twice whether there is one.
+#[cold]
+#[inline(always)]
+fn stale() {}
 
 /// Stores that have begun so far.
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
@@ -38,7 +45,10 @@ pub(crate) struct Store<T, S: PageSource> {
     /// The first slot of the last page that has never been listed.
     fresh: usize,
     len: usize,
+    /// The most that `len` was, or was to be.
     peak: usize,
+    /// The lower of `peak` and `max`: one comparison sees to both.
+    mark: usize,
     /// Of pages that the directory has not; `RETIRED` before the first one.
     first: u32,
     /// The most slots that may have tenants.
@@ -66,6 +76,7 @@ impl<T, S: PageSource> Store<T, S> {
             fresh: Self::SLOTS,
             len: 0,
             peak: 0,
+            mark: 0,
             first: RETIRED,
             max: usize::MAX,
             source,
@@ -87,6 +98,7 @@ impl<T, S: PageSource> Store<T, S> {
 
     pub(crate) fn set_max(&mut self, max: usize) {
         self.max = max;
+        self.mark = self.peak.min(max);
     }
 
     pub(crate) fn source(&self) -> &S {
@@ -95,7 +107,7 @@ impl<T, S: PageSource> Store<T, S> {
 
     /// Slots in the pages that there are.
     pub(crate) fn capacity(&self) -> usize {
-        Self::SLOTS * self.directory.entries().iter().filter(|entry| entry.page.is_some()).count()
+        Self::SLOTS * self.directory.pages().iter().filter(|page| page.is_there()).count()
     }
 
     /// Lets new pages begin at this generation, or the even one above.
@@ -103,22 +115,28 @@ impl<T, S: PageSource> Store<T, S> {
         self.first = self.first.max(first.saturating_add(1) & !1).max(2);
     }
 
-    /// The page and the slot of an index. Only for indices of this store's.
-    #[inline(always)]
-    fn place(&self, index: u32) -> Option<(Page<T>, usize)> {
-        let page = self.directory.page(index as usize >> Self::BITS)?;
-        Some((page, index as usize & Self::MASK))
-    }
-
     /// The slot of the tenant with this key.
     #[inline(always)]
-    fn find(&self, key: Key) -> Option<(Page<T>, usize)> {
-        let (page, slot) = self.place(key.index())?;
-        // SAFETY: the slot's number is at most `MASK`, and the page is live while the directory
-        // has it; generations only change through `&mut self`.
-        let generation = unsafe { page.generation(slot).read() };
-        // Odd, as every key's, if they are equal: so there is a tenant (1).
-        (generation == key.generation()).then_some((page, slot))
+    fn find(&self, key: Key) -> Option<Spot<T>> {
+        let page = self.directory.page(key.index() as usize >> Self::BITS)?;
+        // From all of the key's bits, not the index: saves widening that.
+        let spot = Spot { page, slot: key.to_u64() as usize & Self::MASK };
+        // SAFETY: the number is at most `MASK`, and pages are live while the directory has them.
+        let generation = unsafe { spot.generation() };
+        // Odd, as every key's, if they are equal: so there is a page, and a tenant (1).
+        if generation != key.generation() {
+            stale();
+            return None;
+        }
+        Some(spot)
+    }
+
+    /// The place of the tenant's value.
+    #[inline(always)]
+    fn find_value(&self, key: Key) -> Option<NonNull<T>> {
+        let spot = self.find(key)?;
+        // SAFETY: a tenant's slot is one of a live page.
+        Some(unsafe { spot.value() })
     }
 
     #[inline(always)]
@@ -128,17 +146,16 @@ impl<T, S: PageSource> Store<T, S> {
 
     #[inline(always)]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        let (page, slot) = self.find(key)?;
-        // SAFETY: the slot has a tenant, that is an initialised value in place, shared as `self` is.
-        Some(unsafe { &*page.value(slot) })
+        let value = self.find_value(key)?;
+        // SAFETY: a tenant is an initialised value, shared as `self` is.
+        Some(unsafe { value.as_ref() })
     }
 
     #[inline(always)]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let (page, slot) = self.find(key)?;
-        // SAFETY: the slot has a tenant, that is an initialised value in place, borrowed as `self`
-        // is, exclusively.
-        Some(unsafe { &mut *page.value(slot) })
+        let mut value = self.find_value(key)?;
+        // SAFETY: a tenant is an initialised value, borrowed as `self` is, exclusively.
+        Some(unsafe { value.as_mut() })
     }
 
     /// All of them at once; `None` if one is not there or two are the same.
@@ -151,44 +168,50 @@ impl<T, S: PageSource> Store<T, S> {
                 return None;
             }
         }
-        let places = keys.map(|key| {
-            let found = self.find(key);
-            found.map_or(core::ptr::null_mut(), |(page, slot)| page.value(slot))
-        });
         // Equal indices with different generations cannot both be live: so all slots differ.
-        // SAFETY: each is a tenant's place (checked in the loop, and nothing has changed since), no
-        // two are the same, and `self` is borrowed exclusively for as long as they are.
-        Some(places.map(|place| unsafe { &mut *place }))
+        let values = keys.map(|key| self.find_value(key).unwrap_or(NonNull::dangling()));
+        // SAFETY: each is a tenant's place (the loop looked, and nothing has changed since), no two
+        // are the same, and `self` is borrowed exclusively for as long as they are.
+        Some(values.map(|mut value| unsafe { value.as_mut() }))
     }
 
     /// The place of the next tenant; nothing is taken yet.
     #[inline(always)]
     pub(crate) fn vacant(&mut self) -> Result<Vacant<'_, T, S>, TableError> {
-        if self.len >= self.max {
-            return Err(self.full());
+        if self.len >= self.mark {
+            self.raise_peak()?;
         }
         if self.free == NONE {
             self.list_fresh()?;
         }
-        let key = self.key_of_vacant();
+        // SAFETY: a slot is listed: there was one, or `list_fresh` has listed some.
+        let key = unsafe { self.key_of_vacant() };
         Ok(Vacant { store: self, key })
     }
 
-    /// The key that the first listed slot gives its tenant.
+    /// The first listed slot.
+    ///
+    /// # Safety
+    /// There is one.
     #[inline(always)]
-    fn key_of_vacant(&self) -> Key {
-        let (page, slot) = self.first_vacant();
-        // SAFETY: a listed slot is one of a live page (2).
-        let generation = unsafe { page.generation(slot).read() };
-        Key::new(generation | 1, self.free)
+    unsafe fn first_vacant(&self) -> Spot<T> {
+        debug_assert!(self.free != NONE);
+        // SAFETY: the list holds indices of slots of pages that there are (2).
+        let page = unsafe { self.directory.page_unchecked(self.free as usize >> Self::BITS) };
+        Spot { page, slot: self.free as usize & Self::MASK }
     }
 
-    /// The first listed slot; there is one.
+    /// The key that the first listed slot gives its tenant.
+    ///
+    /// # Safety
+    /// There is one.
     #[inline(always)]
-    fn first_vacant(&self) -> (Page<T>, usize) {
-        debug_assert!(self.free != NONE);
-        // SAFETY: the list is not empty, and holds indices of slots of pages that there are (2).
-        unsafe { self.place(self.free).unwrap_unchecked() }
+    unsafe fn key_of_vacant(&self) -> Key {
+        // SAFETY: the caller's promise.
+        let spot = unsafe { self.first_vacant() };
+        // SAFETY: a listed slot is one of a live page (2).
+        let generation = unsafe { spot.generation() };
+        Key::new(generation, self.free)
     }
 
     /// Moves a value into the first listed slot.
@@ -197,55 +220,50 @@ impl<T, S: PageSource> Store<T, S> {
     /// There is one, and `key` is what `key_of_vacant` says.
     #[inline(always)]
     unsafe fn fill(&mut self, key: Key, value: T) -> &mut T {
-        let (page, slot) = self.first_vacant();
-        // SAFETY: a listed slot is vacant, so its memory is its link (2), in a live page.
-        let next = unsafe { page.next(slot).read() };
-        let live = page.live(slot / 64);
-        // SAFETY: the word of a slot of a live page.
-        let bits = unsafe { live.read() };
-        // SAFETY: as above.
-        unsafe { live.write(bits | 1 << (slot % 64)) };
-        // SAFETY: the generation of a slot of a live page. The key's is odd and one above.
-        unsafe { page.generation(slot).write(key.generation()) };
-        self.free = next;
+        // SAFETY: the caller's promise.
+        let spot = unsafe { self.first_vacant() };
+        // SAFETY: a listed slot is one of a live page, vacant, and linked (2).
+        self.free = unsafe { spot.next() };
         self.len += 1;
-        self.peak = self.peak.max(self.len);
-        let place = page.value(slot);
-        // SAFETY: a vacant slot of a live page, aligned for `T`.
+        // SAFETY: as above.
+        unsafe { spot.set_live() };
+        // SAFETY: as above; the key's generation is odd, and one above that of the slot.
+        unsafe { spot.set_generation(key.generation()) };
+        // SAFETY: as above.
+        let mut place = unsafe { spot.value() };
+        // SAFETY: a slot without a tenant is free to be written, and aligned for `T`.
         unsafe { place.write(value) };
         // SAFETY: written just now, and borrowed as `self` is, exclusively.
-        unsafe { &mut *place }
+        unsafe { place.as_mut() }
     }
 
     /// Takes the tenant out.
     #[inline(always)]
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        let (page, slot) = self.find(key)?;
+        let spot = self.find(key)?;
         // SAFETY: `find` found a tenant there.
-        Some(unsafe { self.vacate(page, slot, key) })
+        Some(unsafe { self.vacate(spot, key) })
     }
 
     /// Takes the tenant of this slot out.
     ///
     /// # Safety
-    /// The slot of this page, one of the store's, has the tenant `key`.
+    /// The slot of this store's has the tenant `key`.
     #[inline(always)]
-    unsafe fn vacate(&mut self, page: Page<T>, slot: usize, key: Key) -> T {
-        // SAFETY: the tenant's value is initialised, and from here on the slot counts as vacant.
-        let value = unsafe { page.value(slot).read() };
-        let live = page.live(slot / 64);
-        // SAFETY: the word of a slot of a live page.
-        let bits = unsafe { live.read() };
-        // SAFETY: as above.
-        unsafe { live.write(bits & !(1 << (slot % 64))) };
+    unsafe fn vacate(&mut self, spot: Spot<T>, key: Key) -> T {
+        // SAFETY: a tenant's slot is one of a live page.
+        let place = unsafe { spot.value() };
+        // SAFETY: a tenant is an initialised value; from here on the slot counts as vacant.
+        let value = unsafe { place.read() };
         let generation = key.generation().wrapping_add(1);
-        // SAFETY: the generation of a slot of a live page. At the last one this is `RETIRED`, which
-        // no key has.
-        unsafe { page.generation(slot).write(generation) };
         self.len -= 1;
+        // SAFETY: as above.
+        unsafe { spot.clear_live() };
+        // SAFETY: as above. After the last one this is `RETIRED`, which no key has.
+        unsafe { spot.set_generation(generation) };
         if generation != RETIRED {
-            // SAFETY: a vacant slot's memory is its link.
-            unsafe { page.next(slot).write(self.free) };
+            // SAFETY: as above, and the value was taken out.
+            unsafe { spot.set_next(self.free) };
             self.free = key.index();
         }
         value
@@ -263,11 +281,12 @@ impl<T, S: PageSource> Store<T, S> {
         while let Some(place) = unsafe { cursor.next() } {
             // SAFETY: the cursor comes to each tenant once, and nobody else takes any out.
             let key = unsafe { place.key() };
+            // SAFETY: a tenant's slot is one of a live page.
+            let mut value = unsafe { place.spot.value() };
             // SAFETY: as above; borrowed until `wanted` returns, while `self` is, exclusively.
-            let value = unsafe { &mut *place.page.value(place.slot) };
-            if !wanted(key, value) {
+            if !wanted(key, unsafe { value.as_mut() }) {
                 // SAFETY: as above. The tenant is dropped when it is none any more.
-                drop(unsafe { self.vacate(place.page, place.slot, key) });
+                drop(unsafe { self.vacate(place.spot, key) });
             }
         }
     }
@@ -275,12 +294,19 @@ impl<T, S: PageSource> Store<T, S> {
     /// Where all tenants are, in the order of their slots.
     #[inline]
     pub(crate) fn cursor(&self) -> Cursor<T> {
-        Cursor::new(self.directory.entries())
+        Cursor::new(self.directory.pages())
     }
 
+    /// Makes the peak one higher, if so many values may be.
     #[cold]
-    fn full(&self) -> TableError {
-        TableError::Full { live: self.len, limit: self.max }
+    #[inline(never)]
+    fn raise_peak(&mut self) -> Result<(), TableError> {
+        if self.len >= self.max {
+            return Err(TableError::Full { live: self.len, limit: self.max });
+        }
+        self.peak = self.peak.max(self.len + 1);
+        self.mark = self.peak.min(self.max);
+        Ok(())
     }
 
     /// Lists some slots that have never been, of a new page if need be. After an error nothing
@@ -295,20 +321,22 @@ impl<T, S: PageSource> Store<T, S> {
             return Ok(());
         }
         let number = self.directory.len() - 1;
-        let Some(page) = self.directory.page(number) else {
-            unreachable!("fresh slots are in the last page");
-        };
+        let page = self.directory.pages()[number];
         let end = Self::SLOTS.min(self.fresh + BATCH);
-        self.list(page, number, self.fresh..end);
+        // SAFETY: fresh slots are vacant, not listed, and in the last page (2).
+        unsafe { self.list(page, number, self.fresh..end) };
         self.fresh = end;
         Ok(())
     }
 
-    /// Lists these slots of a page, the first one first; vacant ones that are not listed.
-    fn list(&mut self, page: Page<T>, number: usize, slots: core::ops::Range<usize>) {
+    /// Lists these slots of a page, the first one first.
+    ///
+    /// # Safety
+    /// The page with this number is there; the slots have no tenants and are not listed.
+    unsafe fn list(&mut self, page: Page<T>, number: usize, slots: core::ops::Range<usize>) {
         for slot in slots.rev() {
-            // SAFETY: a vacant slot of a live page, whose memory is its link.
-            unsafe { page.next(slot).write(self.free) };
+            // SAFETY: the caller's promise.
+            unsafe { Spot { page, slot }.set_next(self.free) };
             self.free = (number << Self::BITS | slot) as u32;
         }
     }
@@ -316,17 +344,15 @@ impl<T, S: PageSource> Store<T, S> {
     /// One more page: where one was given back, whose slots are listed then, or at the end, where
     /// they are fresh.
     fn add_page(&mut self) -> Result<(), TableError> {
-        let entries = self.directory.entries();
-        let gap = entries.iter().position(|entry| entry.page.is_none() && entry.first != RETIRED);
-        if let Some(number) = gap {
-            let first = entries[number].first;
-            let page = Page::open(&self.source, first)?;
-            self.directory.entries_mut()[number].page = Some(page);
-            // At the end it might count as fresh, but is not known to be the last for ever.
-            self.list(page, number, 0..Self::SLOTS);
+        if let Some(number) = self.gap() {
+            let page = Page::open(&self.source, self.directory.firsts()[number])?;
+            self.directory.set(number, page, RETIRED);
+            // SAFETY: all slots of a new page are vacant and not listed. None counts as fresh,
+            // even if the page is the last: `fresh` is `SLOTS`.
+            unsafe { self.list(page, number, 0..Self::SLOTS) };
             return Ok(());
         }
-        if entries.len() >= Self::MOST_PAGES {
+        if self.directory.len() >= Self::MOST_PAGES {
             return Err(TableError::Full { live: self.len, limit: Self::MOST_PAGES * Self::SLOTS });
         }
         if self.first == RETIRED {
@@ -335,100 +361,118 @@ impl<T, S: PageSource> Store<T, S> {
         // SAFETY: a store has one source for its whole life.
         unsafe { self.directory.reserve(&self.source) }?;
         let page = Page::open(&self.source, self.first)?;
-        self.directory.push(Entry { page: Some(page), first: RETIRED });
+        self.directory.push(page);
         self.fresh = 0;
         Ok(())
     }
 
+    /// The number of a page that was given back and may be had again.
+    fn gap(&self) -> Option<usize> {
+        let entries = self.directory.pages().iter().zip(self.directory.firsts());
+        entries
+            .enumerate()
+            .find(|(_, (page, first))| !page.is_there() && **first != RETIRED)
+            .map(|(number, _)| number)
+    }
+
     /// Gives back pages without tenants; their bytes.
     pub(crate) fn shrink(&mut self) -> usize {
-        let (mut bytes, last) = (0, self.directory.len().wrapping_sub(1));
-        for number in 0..self.directory.len() {
-            let Some(page) = self.directory.page(number).filter(|&page| Self::is_vacant(page))
-            else {
+        let (mut bytes, pages) = (0, self.directory.len());
+        for number in 0..pages {
+            let page = self.directory.pages()[number];
+            // SAFETY: the directory's page, if it is there.
+            if !page.is_there() || unsafe { Self::has_tenant(page) } {
                 continue;
-            };
-            let first = Self::highest_generation(page);
-            self.directory.entries_mut()[number] = Entry { page: None, first };
+            }
+            // SAFETY: the directory's page.
+            let first = unsafe { Self::highest_generation(page) };
+            self.directory.set(number, Page::absent(), first);
             // SAFETY: opened with this source, without tenants, and the directory has forgotten it;
             // its slots leave the list below, before anything looks at that.
             bytes += unsafe { page.close(&self.source) };
-            if number == last {
+            if number + 1 == pages {
                 self.fresh = Self::SLOTS;
             }
         }
         self.first = self.directory.forget_last(self.first);
-        self.relist();
+        self.list_all();
         // SAFETY: a store has one source for its whole life.
         bytes + unsafe { self.directory.release_if_empty(&self.source) }
     }
 
     /// Lists anew all vacant slots that are not fresh, the first one first.
-    fn relist(&mut self) {
+    fn list_all(&mut self) {
         self.free = NONE;
         for number in (0..self.directory.len()).rev() {
-            let Some(page) = self.directory.page(number) else { continue };
-            let is_last = number + 1 == self.directory.len();
-            let listed = if is_last { self.fresh } else { Self::SLOTS };
-            for slot in (0..listed).rev() {
-                // SAFETY: the generation of a slot of a live page.
-                let generation = unsafe { page.generation(slot).read() };
+            let page = self.directory.pages()[number];
+            for slot in (0..self.listable(number)).rev() {
+                // SAFETY: a slot of the directory's page, or of none.
+                let generation = unsafe { Spot { page, slot }.generation() };
                 if generation % 2 == 0 && generation != RETIRED {
-                    self.list(page, number, slot..slot + 1);
+                    // SAFETY: not `RETIRED`, so in a page; even, so vacant; and nothing of this
+                    // page has been listed yet but slots behind it.
+                    unsafe { self.list(page, number, slot..slot + 1) };
                 }
             }
         }
     }
 
-    /// Whether no slot of the page, one of the store's, has a tenant.
-    fn is_vacant(page: Page<T>) -> bool {
-        // SAFETY: the words of a live page.
-        (0..Page::<T>::SHAPE.words()).all(|word| unsafe { page.live(word).read() } == 0)
+    /// Slots of the page with this number that are not fresh.
+    fn listable(&self, number: usize) -> usize {
+        if number + 1 == self.directory.len() { self.fresh } else { Self::SLOTS }
     }
 
-    /// Of a page of the store's; `RETIRED` if a slot of it is.
-    fn highest_generation(page: Page<T>) -> u32 {
-        let mut highest = RETIRED;
-        for slot in 0..Self::SLOTS {
-            // SAFETY: the generation of a slot of a live page.
-            let generation = unsafe { page.generation(slot).read() };
-            if generation == RETIRED {
-                return RETIRED;
-            }
-            highest = highest.max(generation);
-        }
-        highest
+    /// Whether a slot of the page has a tenant.
+    ///
+    /// # Safety
+    /// The page is live.
+    unsafe fn has_tenant(page: Page<T>) -> bool {
+        // SAFETY: the numbers are below `SLOTS`.
+        (0..Self::SLOTS).any(|slot| unsafe { Spot { page, slot }.is_live() })
+    }
+
+    /// The highest generation of the page's slots; `RETIRED` if one is.
+    ///
+    /// # Safety
+    /// The page is live.
+    unsafe fn highest_generation(page: Page<T>) -> u32 {
+        // SAFETY: the numbers are below `SLOTS`.
+        let generations = (0..Self::SLOTS).map(|slot| unsafe { Spot { page, slot }.generation() });
+        let (lowest, highest) =
+            generations.fold((u32::MAX, 0), |(low, high), one| (low.min(one), high.max(one)));
+        if lowest == RETIRED { RETIRED } else { highest }
     }
 
     /// Looks at every invariant; for tests, in time O(slots).
-    #[doc(hidden)]
     pub(crate) fn check(&self) {
         let (mut live, mut vacant) = (0, 0);
-        for (number, entry) in self.directory.entries().iter().enumerate() {
-            let Some(page) = entry.page else { continue };
-            let is_last = number + 1 == self.directory.len();
-            let fresh = if is_last { self.fresh } else { Self::SLOTS };
-            for slot in 0..=Self::MASK {
-                // SAFETY: the generation of a slot of a live page.
-                let generation = unsafe { page.generation(slot).read() };
-                // SAFETY: the word of a slot of a live page.
-                let word = unsafe { page.live(slot / 64).read() };
-                assert_eq!(generation % 2 == 1, word >> (slot % 64) & 1 == 1);
+        for (number, &page) in self.directory.pages().iter().enumerate() {
+            for slot in (0..=Self::MASK).filter(|_| page.is_there()) {
+                // SAFETY: the number is at most `MASK`, and the page is live.
+                let generation = unsafe { Spot { page, slot }.generation() };
+                // SAFETY: as above.
+                assert_eq!(generation % 2 == 1, unsafe { Spot { page, slot }.is_live() });
                 assert!(slot < Self::SLOTS || generation == RETIRED);
+                let is_vacant = generation % 2 == 0 && generation != RETIRED;
                 live += generation as usize % 2;
-                vacant += usize::from(slot < fresh && generation % 2 == 0 && generation != RETIRED);
+                vacant += usize::from(is_vacant && slot < self.listable(number));
             }
         }
         assert_eq!(live, self.len);
+        self.check_list(vacant);
+    }
+
+    fn check_list(&self, vacant: usize) {
         let mut free = self.free;
         for _ in 0..vacant {
-            let Some((page, slot)) = self.place(free) else { panic!("a page that is not there") };
-            assert!(slot < Self::SLOTS);
-            // SAFETY: the generation of a slot of a live page.
-            let generation = unsafe { page.generation(slot).read() };
+            let page = self.directory.pages()[free as usize >> Self::BITS];
+            let spot = Spot { page, slot: free as usize & Self::MASK };
+            assert!(page.is_there() && spot.slot < Self::SLOTS);
+            // SAFETY: just looked.
+            let generation = unsafe { spot.generation() };
             assert!(generation % 2 == 0 && generation != RETIRED);
-            // SAFETY: a vacant slot's memory is its link.
-            free = unsafe { page.next(slot).read() };
+            // SAFETY: as above; listed slots are linked.
+            free = unsafe { spot.next() };
         }
         assert_eq!(free, NONE, "the list has exactly the vacant slots");
     }
@@ -469,7 +513,7 @@ impl<T, S: PageSource> Draining<'_, T, S> {
         // SAFETY: the cursor comes to each tenant once, and only this takes any out.
         let key = unsafe { place.key() };
         // SAFETY: as above.
-        let value = unsafe { self.store.vacate(place.page, place.slot, key) };
+        let value = unsafe { self.store.vacate(place.spot, key) };
         Some((key, value))
     }
 
@@ -481,11 +525,9 @@ impl<T, S: PageSource> Draining<'_, T, S> {
 impl<T, S: PageSource> Drop for Store<T, S> {
     /// Gives all memory back. Values that are still there are not dropped: the table does that before.
     fn drop(&mut self) {
-        for number in 0..self.directory.len() {
-            if let Some(page) = self.directory.page(number) {
-                // SAFETY: opened with this source; nobody looks at the directory's copy after this.
-                unsafe { page.close(&self.source) };
-            }
+        for page in self.directory.pages().iter().filter(|page| page.is_there()) {
+            // SAFETY: opened with this source; nobody looks at the directory's copy after this.
+            unsafe { page.close(&self.source) };
         }
         // SAFETY: a store has one source for its whole life.
         unsafe { self.directory.release(&self.source) };

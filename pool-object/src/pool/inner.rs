@@ -1,0 +1,343 @@
+//! `Inner`: what the handles on a shared pool share, and the ways to it. A storage file.
+
+use crate::pool::depot::{BATCH, Depot};
+use crate::pool::error::{AttachError, PoolError};
+use crate::pool::magazine::{Magazine, Places, ROOM};
+use crate::pool::recycle::Recycle;
+use crate::pool::returning::{Shelf, discard, send_out};
+use crate::pool::shared::SharedPool;
+use crate::pool::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+use crate::pool::thread;
+use crate::pool::thread::{Ends, Id};
+use core::ptr::NonNull;
+use pool_core::PageSource;
+
+/// No foreign code but the page source's runs while the lock of the depot is held.
+pub(crate) struct Inner<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> {
+    id: Id,
+    depot: Mutex<Depot<T>>,
+    recycle: R,
+    /// The one source that `depot` is given.
+    source: S,
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<T, R, S> {
+    pub(crate) fn new(recycle: R, source: S) -> Self {
+        Self { id: Id::new(), depot: Mutex::new(Depot::new()), recycle, source }
+    }
+
+    pub(crate) fn depot(&self) -> MutexGuard<'_, Depot<T>> {
+        self.depot.lock()
+    }
+
+    pub(crate) fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// This thread's magazine. `None` if memory for one is refused, or the thread is about to end.
+    /// It stays this thread's until foreign code runs, which may flush it.
+    #[inline(always)]
+    fn magazine(pool: &SharedPool<T, R, S>) -> Option<&Magazine<T>> {
+        #[cfg(not(loom))]
+        let magazine = match thread::last(pool.0.id) {
+            Some(magazine) => magazine,
+            None => Self::find_magazine(pool)?,
+        };
+        // A model's threads all run on one.
+        #[cfg(loom)]
+        let magazine = Self::find_magazine(pool)?;
+        // SAFETY: leased from this pool, whose identity is its own for ever; it stays where it is
+        // while the pool lives, which is borrowed.
+        Some(unsafe { magazine.cast::<Magazine<T>>().as_ref() })
+    }
+
+    #[cfg(not(loom))]
+    fn find_magazine(pool: &SharedPool<T, R, S>) -> Option<NonNull<()>> {
+        let weak = || {
+            let weak: std::sync::Weak<dyn Ends> = std::sync::Arc::downgrade(&pool.0) as _;
+            weak
+        };
+        let lease = || Some(pool.0.lease().ok()?.cast());
+        thread::find(pool.0.id, weak, lease)
+    }
+
+    #[cfg(loom)]
+    fn find_magazine(_: &SharedPool<T, R, S>) -> Option<NonNull<()>> {
+        None
+    }
+
+    /// Gives the calling thread's magazine up.
+    pub(crate) fn flush_here(&self) {
+        #[cfg(not(loom))]
+        thread::leave(self.id);
+    }
+
+    /// A magazine that is the caller's, until `give_up`.
+    pub(crate) fn lease(&self) -> Result<NonNull<Magazine<T>>, PoolError> {
+        Ok(self.depot().lease(&self.source)?)
+    }
+
+    /// An object, by the calling thread's magazine: out, initialised, the caller's alone.
+    #[inline(always)]
+    pub(crate) fn take_here(pool: &SharedPool<T, R, S>) -> Result<NonNull<T>, PoolError> {
+        let object = match Self::magazine(pool) {
+            // SAFETY: this thread's.
+            Some(magazine) => unsafe { pool.0.take_by(magazine) },
+            None => pool.0.take_directly(),
+        }?;
+        // SAFETY: out, and ours alone.
+        unsafe { send_out(pool, object) };
+        Ok(object)
+    }
+
+    /// An object by way of a magazine, that `send_out` has not seen.
+    ///
+    /// # Safety
+    /// The caller owns the magazine.
+    #[inline(always)]
+    pub(crate) unsafe fn take_by(&self, magazine: &Magazine<T>) -> Result<NonNull<T>, PoolError> {
+        // SAFETY: the caller's promise.
+        match unsafe { magazine.pop() } {
+            Some(object) => Ok(object),
+            // SAFETY: the caller's promise.
+            None => unsafe { self.restock(magazine) },
+        }
+    }
+
+    /// An object from the depot, and a batch of others into the empty magazine; or a new one.
+    ///
+    /// # Safety
+    /// The caller owns the magazine.
+    #[cold]
+    #[inline(never)]
+    unsafe fn restock(&self, magazine: &Magazine<T>) -> Result<NonNull<T>, PoolError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.depot().load(magazine) };
+        // SAFETY: the caller's promise.
+        match unsafe { magazine.pop() } {
+            Some(object) => Ok(object),
+            None => self.miss(),
+        }
+    }
+
+    /// An object from the depot, or a new one.
+    #[cold]
+    #[inline(never)]
+    fn take_directly(&self) -> Result<NonNull<T>, PoolError> {
+        let object = self.depot().pop();
+        match object {
+            Some(object) => Ok(object),
+            None => self.miss(),
+        }
+    }
+
+    fn miss(&self) -> Result<NonNull<T>, PoolError> {
+        let object = self.create()?;
+        self.depot().misses += 1;
+        Ok(object)
+    }
+
+    /// A new object, out, initialised, the caller's alone.
+    pub(crate) fn create(&self) -> Result<NonNull<T>, PoolError> {
+        // Memory first, lest the constructor run for nothing; but nothing is taken before it has run.
+        self.depot().reserve(&self.source)?;
+        let value = self.recycle.create();
+        self.adopt(value).map_err(|refusal| refusal.error)
+    }
+
+    /// Moves a value into a slot; the object is out, and the caller's alone.
+    pub(crate) fn adopt(&self, value: T) -> Result<NonNull<T>, AttachError<T>> {
+        // SAFETY: the depot has one source.
+        let place = unsafe { self.depot().place(&self.source) };
+        match place {
+            Ok(place) => {
+                // SAFETY: a slot that nobody else has, aligned for `T`.
+                unsafe { place.write(value) };
+                Ok(place)
+            }
+            Err(error) => Err(AttachError { value, error: error.into() }),
+        }
+    }
+
+    /// Makes an object idle, by the calling thread's magazine.
+    #[inline(always)]
+    pub(crate) fn shelve_here(pool: &SharedPool<T, R, S>, object: NonNull<T>) -> bool {
+        match Self::magazine(pool) {
+            // SAFETY: this thread's.
+            Some(magazine) if unsafe { magazine.push(object) } => true,
+            _ => Self::shelve_slowly(pool, object),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn shelve_slowly(pool: &SharedPool<T, R, S>, object: NonNull<T>) -> bool {
+        if let Some(magazine) = Self::magazine(pool) {
+            // SAFETY: this thread's.
+            unsafe { pool.0.unload(magazine) };
+        }
+        // Anew: destructors may have run, and used the pool.
+        match Self::magazine(pool) {
+            // SAFETY: this thread's.
+            Some(magazine) if unsafe { magazine.push(object) } => true,
+            _ => pool.0.depot().push(object),
+        }
+    }
+
+    /// Makes room in a full magazine.
+    ///
+    /// # Safety
+    /// The caller owns it.
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn unload(&self, magazine: &Magazine<T>) {
+        // SAFETY: the caller's promise.
+        let surplus = unsafe { self.depot().unload(magazine, BATCH) };
+        self.discard_all(surplus);
+    }
+
+    /// Takes a magazine back, whose objects go to the depot.
+    ///
+    /// # Safety
+    /// The caller owns it, and does no more.
+    pub(crate) unsafe fn give_up(&self, magazine: &Magazine<T>) {
+        let mut depot = self.depot();
+        // SAFETY: the caller's promise.
+        let surplus = unsafe { depot.unload(magazine, ROOM) };
+        magazine.owned.set(false);
+        drop(depot);
+        self.discard_all(surplus);
+    }
+
+    /// Drops objects that are out and nobody's.
+    #[inline]
+    fn discard_all(&self, places: Option<Places<T>>) {
+        if let Some(places) = places {
+            Surplus { inner: self, places, next: 0 }.go_on();
+        }
+    }
+
+    /// Drops an object, if it is one, that is out and nobody's.
+    pub(crate) fn discard(&self, object: Option<NonNull<T>>) {
+        if let Some(object) = object {
+            // SAFETY: initialised, out, and nobody else's, as callers in this file and `shared`
+            // have just taken it from magazine or depot.
+            unsafe { discard(self, object) };
+        }
+    }
+
+    /// Drops so many objects that are idle in the depot.
+    pub(crate) fn drop_some(&self, most: usize) {
+        for _ in 0..most {
+            let object = self.depot().discard_one();
+            if object.is_none() {
+                break;
+            }
+            self.discard(object);
+        }
+    }
+
+    pub(crate) fn give_back(&self) -> usize {
+        // SAFETY: the depot has one source.
+        unsafe { self.depot().trim(&self.source) }
+    }
+}
+
+/// Objects to be dropped, all of them though a destructor panics.
+struct Surplus<'a, T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> {
+    inner: &'a Inner<T, R, S>,
+    places: Places<T>,
+    next: usize,
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Surplus<'_, T, R, S> {
+    fn go_on(&mut self) {
+        while let Some(place) = self.places.get_mut(self.next) {
+            self.next += 1;
+            let object = place.take();
+            self.inner.discard(object);
+        }
+    }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Drop
+    for Surplus<'_, T, R, S>
+{
+    fn drop(&mut self) {
+        self.go_on();
+    }
+}
+
+/// By the depot alone.
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<T>
+    for Inner<T, R, S>
+{
+    type Recycle = R;
+
+    #[inline(always)]
+    fn recycle(&self) -> &R {
+        &self.recycle
+    }
+
+    unsafe fn shelve(&self, object: NonNull<T>) -> bool {
+        self.depot().push(object)
+    }
+
+    #[cold]
+    unsafe fn vacate_dropped(&self, place: NonNull<T>) {
+        // SAFETY: a slot of this pool's, without an object, that the caller gives up.
+        unsafe { self.depot().vacate(place) };
+    }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Ends for Inner<T, R, S> {
+    fn end(&self, magazine: NonNull<()>) {
+        // SAFETY: `thread` passes on what `lease` gave it for this pool, and forgets it.
+        let magazine = unsafe { magazine.cast::<Magazine<T>>().as_ref() };
+        // SAFETY: as above.
+        unsafe { self.give_up(magazine) };
+    }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Drop for Inner<T, R, S> {
+    /// Drops all idle objects. Threads that have magazines still cannot come here any more: they
+    /// would need a handle on the pool, or a `Weak` that can be upgraded.
+    fn drop(&mut self) {
+        /// Goes on if a destructor panics, and gives the memory back last.
+        struct Rest<'a, T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static>(
+            &'a Inner<T, R, S>,
+        );
+        impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Rest<'_, T, R, S> {
+            fn go_on(&self) {
+                loop {
+                    let mut depot = self.0.depot();
+                    let object = match depot.discard_one() {
+                        None => {
+                            // SAFETY: no thread uses its magazine any more, as said above.
+                            unsafe { depot.drain() }
+                        }
+                        object => object,
+                    };
+                    drop(depot);
+                    if object.is_none() {
+                        break;
+                    }
+                    self.0.discard(object);
+                }
+            }
+        }
+        impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Drop
+            for Rest<'_, T, R, S>
+        {
+            fn drop(&mut self) {
+                self.go_on();
+                // SAFETY: the depot has one source; nobody has an object or magazine any more,
+                // since guards and handles keep the pool alive. Those that were forgotten nobody
+                // can use.
+                unsafe { self.0.depot().release(&self.0.source) };
+            }
+        }
+        Rest(self).go_on();
+    }
+}

@@ -1,0 +1,32 @@
+//! Pools of objects: for one thread (`local`), for any (`shared`), with a hard cap (`bounded`).
+
+#[cfg(feature = "std")]
+pub(crate) mod bounded;
+#[cfg(feature = "std")]
+pub(crate) mod depot;
+pub(crate) mod error;
+pub(crate) mod guard;
+#[cfg(feature = "std")]
+pub(crate) mod handle;
+#[cfg(feature = "std")]
+pub(crate) mod inner;
+pub(crate) mod local;
+#[cfg(feature = "std")]
+pub(crate) mod magazine;
+pub(crate) mod recycle;
+pub(crate) mod returning;
+#[cfg(feature = "std")]
+pub(crate) mod rights;
+#[cfg(feature = "std")]
+pub(crate) mod shared;
+pub(crate) mod slots;
+pub(crate) mod stack;
+pub(crate) mod stats;
+#[cfg(feature = "std")]
+pub(crate) mod sync;
+#[cfg(feature = "std")]
+pub(crate) mod thread;
+#[cfg(feature = "std")]
+pub(crate) mod waiters;
+#[cfg(feature = "std")]
+pub(crate) mod waiting;

@@ -1,0 +1,102 @@
+//! What happens to an object that comes back, the same in every pool. A storage file.
+
+use crate::pool::recycle::{Recycle, ResetOn};
+use core::mem::{forget, needs_drop};
+use core::ptr::NonNull;
+
+/// What a pool does with places, for the steps below. Foreign code runs between the calls, never
+/// within one.
+pub(crate) trait Shelf<T> {
+    type Recycle: Recycle<T>;
+
+    fn recycle(&self) -> &Self::Recycle;
+
+    /// Makes the object idle; `false` if there may be no more, and then it is still out.
+    ///
+    /// # Safety
+    /// The object is out, initialised, and the caller gives it up if this returns `true`.
+    unsafe fn shelve(&self, object: NonNull<T>) -> bool;
+
+    /// Takes the place of an object back that was dropped.
+    ///
+    /// # Safety
+    /// The object was out, is dropped, and the caller gives the place up.
+    unsafe fn vacate_dropped(&self, place: NonNull<T>);
+}
+
+/// Drops the object, then gives its place back, whatever panics.
+struct Discard<'a, T, P: Shelf<T>> {
+    pool: &'a P,
+    /// Out, initialised, and this value's alone.
+    object: NonNull<T>,
+}
+
+/// Gives a place back, though the destructor that runs meanwhile may panic.
+struct Vacate<'a, T, P: Shelf<T>> {
+    pool: &'a P,
+    /// Out, being dropped, and this value's alone.
+    place: NonNull<T>,
+}
+
+impl<T, P: Shelf<T>> Drop for Discard<'_, T, P> {
+    #[cold]
+    #[inline(never)]
+    fn drop(&mut self) {
+        let _vacate = Vacate { pool: self.pool, place: self.object };
+        if needs_drop::<T>() {
+            // SAFETY: initialised, and nobody uses it after this.
+            unsafe { self.object.drop_in_place() };
+        }
+    }
+}
+
+impl<T, P: Shelf<T>> Drop for Vacate<'_, T, P> {
+    fn drop(&mut self) {
+        // SAFETY: the object was dropped, or its destructor has panicked, after which nobody may
+        // use it either.
+        unsafe { self.pool.vacate_dropped(self.place) };
+    }
+}
+
+/// Drops an object and gives its place back.
+///
+/// # Safety
+/// The object is out of this pool, initialised, and the caller gives it up.
+pub(crate) unsafe fn discard<T, P: Shelf<T>>(pool: &P, object: NonNull<T>) {
+    drop(Discard { pool, object });
+}
+
+/// Takes an object back: asks whether to keep it, resets it, and makes it idle, or drops it.
+///
+/// # Safety
+/// As `discard`.
+#[inline(always)]
+pub(crate) unsafe fn take_back<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>) {
+    let discard = Discard { pool, object };
+    // SAFETY: initialised, and nobody else's until it is idle.
+    let value = unsafe { object.as_mut() };
+    if !pool.recycle().keep(value) {
+        return drop(discard);
+    }
+    if let ResetOn::Put = P::Recycle::RESET {
+        pool.recycle().reset(value);
+    }
+    // SAFETY: as above; `discard`, who has it, is forgotten if it is idle now.
+    if unsafe { pool.shelve(object) } {
+        forget(discard);
+    }
+}
+
+/// Gets an object that was idle ready to go out.
+///
+/// # Safety
+/// As `discard`; if this panics the object is dropped, and otherwise the caller has it again.
+#[inline(always)]
+pub(crate) unsafe fn send_out<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>) {
+    if let ResetOn::Get = P::Recycle::RESET {
+        let discard = Discard { pool, object };
+        // SAFETY: initialised, and nobody else's.
+        pool.recycle().reset(unsafe { object.as_mut() });
+        forget(discard);
+    }
+}

@@ -1,0 +1,276 @@
+//! `BoundedPool`: who waits, in which order, and what becomes of those that stop waiting.
+
+use pool_core::{Failing, Heap, PageSource};
+use pool_object::{BoundedPool, Guard, PoolError, Recycle};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+type TestPool = BoundedPool<String, fn() -> String, Heap>;
+
+fn pool(limit: usize) -> TestPool {
+    BoundedPool::with_in(limit, String::new, Heap::new())
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+fn poll<F: Future>(future: &mut Pin<&mut F>, counter: &Arc<Counter>) -> Poll<F::Output> {
+    let waker = Waker::from(counter.clone());
+    future.as_mut().poll(&mut Context::from_waker(&waker))
+}
+
+#[test]
+fn never_more_than_the_limit() {
+    let pool = pool(3);
+    let (out, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                for _ in 0..if cfg!(miri) { 5 } else { 2000 } {
+                    let guard = pool.get().unwrap();
+                    most.fetch_max(out.fetch_add(1, SeqCst) + 1, SeqCst);
+                    out.fetch_sub(1, SeqCst);
+                    drop(guard);
+                }
+            });
+        }
+    });
+    assert!(most.load(SeqCst) <= 3);
+    let stats = pool.stats();
+    assert!(stats.created <= 3 && stats.live == 0 && stats.waiters == 0, "{stats}");
+}
+
+#[test]
+fn the_first_to_wait_is_the_first_to_get() {
+    let pool = pool(1);
+    let held = pool.get().unwrap();
+    let order = Mutex::new(Vec::new());
+    let (order, shared) = (&order, &pool);
+    thread::scope(|scope| {
+        for number in 0..5 {
+            scope.spawn(move || {
+                let guard = shared.get().unwrap();
+                order.lock().unwrap().push(number);
+                drop(guard);
+            });
+            while shared.stats().waiters <= number {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(shared.try_get().unwrap_err(), PoolError::Exhausted { limit: 1 });
+        drop(held);
+    });
+    assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_right_goes_to_who_waits_and_nobody_gets_in_between() {
+    let pool = pool(1);
+    let counter = Arc::new(Counter::default());
+    let held = pool.get().unwrap();
+    let mut first = pin!(pool.get_async());
+    assert!(poll(&mut first, &counter).is_pending());
+    drop(held);
+    assert_eq!(counter.0.load(SeqCst), 1);
+    assert!(pool.try_get().is_err(), "it is the waiter's");
+    assert!(matches!(poll(&mut first, &counter), Poll::Ready(Ok(_))));
+}
+
+#[test]
+fn futures_dropped_at_any_moment_lose_nothing() {
+    // 0: before it waits; 1: while it waits; 2: when it was told, but has not looked.
+    for moment in 0..3 {
+        let pool = pool(1);
+        let counter = Arc::new(Counter::default());
+        let held = pool.get().unwrap();
+        let mut first = Box::pin(pool.get_async());
+        let mut second = pin!(pool.get_async());
+        if moment > 0 {
+            assert!(poll(&mut first.as_mut(), &counter).is_pending());
+        }
+        let other = Arc::new(Counter::default());
+        assert!(poll(&mut second, &other).is_pending());
+        if moment < 2 {
+            drop(first);
+            drop(held);
+        } else {
+            drop(held);
+            assert_eq!((counter.0.load(SeqCst), other.0.load(SeqCst)), (1, 0));
+            drop(first);
+        }
+        assert_eq!(other.0.load(SeqCst), 1, "moment {moment}");
+        assert_eq!(pool.stats().waiters, 0);
+        let Poll::Ready(Ok(guard)) = poll(&mut second, &other) else { panic!("it has a right") };
+        drop(guard);
+        assert!(pool.try_get().is_ok());
+    }
+}
+
+#[test]
+fn a_future_tells_the_task_that_polled_it_last() {
+    let pool = pool(1);
+    let (one, other) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
+    let held = pool.get().unwrap();
+    let mut future = pin!(pool.get_async());
+    assert!(poll(&mut future, &one).is_pending());
+    assert!(poll(&mut future, &other).is_pending());
+    assert_eq!(Arc::strong_count(&one), 1, "the former waker is dropped");
+    drop(held);
+    assert_eq!((one.0.load(SeqCst), other.0.load(SeqCst)), (0, 1));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "leaks on purpose")]
+fn a_forgotten_future_holds_what_it_is_given_and_no_more() {
+    let pool = pool(2);
+    let counter = Arc::new(Counter::default());
+    let held = [pool.get().unwrap(), pool.get().unwrap()];
+    let mut future = Box::pin(pool.get_async());
+    assert!(poll(&mut future.as_mut(), &counter).is_pending());
+    std::mem::forget(future);
+    drop(held);
+    assert!(pool.try_get().is_ok(), "the other one");
+    let _one = pool.get().unwrap();
+    assert!(pool.try_get().is_err(), "the forgotten one's right");
+}
+
+#[test]
+fn time_runs_out() {
+    let pool = pool(1);
+    let held = pool.get().unwrap();
+    let refusal = pool.get_timeout(Duration::from_millis(2)).unwrap_err();
+    assert_eq!(refusal, PoolError::Timeout { limit: 1 });
+    assert_eq!(pool.stats().waiters, 0);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| pool.get_timeout(Duration::MAX).map(drop));
+        while pool.stats().waiters == 0 {
+            thread::yield_now();
+        }
+        drop(held);
+        assert_eq!(waiter.join().unwrap(), Ok(()));
+    });
+}
+
+#[test]
+fn closing_sends_everybody_away() {
+    let pool = pool(2);
+    let held = pool.get().unwrap();
+    drop(pool.get().unwrap());
+    let kept = pool.get().unwrap();
+    let counter = Arc::new(Counter::default());
+    let mut future = pin!(pool.get_async());
+    assert!(poll(&mut future, &counter).is_pending());
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| pool.get().map(drop));
+        while pool.stats().waiters < 2 {
+            thread::yield_now();
+        }
+        pool.close();
+        assert_eq!(waiter.join().unwrap(), Err(PoolError::Closed));
+    });
+    assert_eq!(counter.0.load(SeqCst), 1);
+    assert!(matches!(poll(&mut future, &counter), Poll::Ready(Err(PoolError::Closed))));
+    assert_eq!(pool.try_get().unwrap_err(), PoolError::Closed);
+    assert!(pool.is_closed());
+    drop((held, kept));
+    assert_eq!((pool.stats().live, pool.stats().idle), (0, 0));
+}
+
+#[test]
+fn somebody_frees_something() {
+    let pool = pool(2);
+    let mut held = vec![pool.get().unwrap(), pool.get().unwrap()];
+    let guard = pool.get_or_free(|| held.pop().is_some()).unwrap();
+    drop(guard);
+    held.clear();
+    let _all = (pool.get().unwrap(), pool.get().unwrap());
+    let refusal = pool.get_or_free(|| false).unwrap_err();
+    assert_eq!(refusal, PoolError::Exhausted { limit: 2 });
+}
+
+#[test]
+fn detached_and_dropped_objects_give_their_right_up() {
+    let source = Heap::new().counted();
+    let fat = |text: &String| text.capacity() < 10;
+    let pool = BoundedPool::with_in(1, (String::new, String::clear, fat), &source);
+    assert_eq!(Guard::detach(pool.get().unwrap()), "");
+    pool.get().unwrap().reserve(100);
+    assert_eq!((pool.stats().idle, pool.stats().dropped), (0, 2));
+    drop(pool.get().unwrap());
+    assert_eq!(pool.stats().idle, 1);
+    pool.prefill(5).unwrap();
+    assert_eq!(pool.stats().idle, 1, "no more than may be out");
+    assert!(pool.trim() > 0);
+    drop(pool);
+    assert_eq!(source.traffic().live_bytes, 0);
+}
+
+#[test]
+fn a_panic_or_a_refusal_gives_the_right_up() {
+    struct Faulty(AtomicUsize);
+    impl Recycle<String> for Faulty {
+        fn create(&self) -> String {
+            assert_ne!(self.0.load(SeqCst), 1);
+            String::new()
+        }
+        fn keep(&self, _: &String) -> bool {
+            assert_ne!(self.0.load(SeqCst), 2);
+            true
+        }
+        fn reset(&self, _: &mut String) {
+            assert_ne!(self.0.load(SeqCst), 3);
+        }
+    }
+    let pool = BoundedPool::with_in(1, Faulty(AtomicUsize::new(0)), Heap::new());
+    for hook in 1..4 {
+        pool.clear();
+        pool.recycle().0.store(hook, SeqCst);
+        let result = catch_unwind(AssertUnwindSafe(|| drop(pool.get().unwrap())));
+        assert!(result.is_err(), "hook {hook}");
+        assert_eq!((pool.stats().live, pool.stats().idle), (0, 0));
+        pool.recycle().0.store(0, SeqCst);
+        drop(pool.try_get().unwrap());
+    }
+    for call in 0..2 {
+        let pool = BoundedPool::with_in(1, String::new, Failing::nth(Heap::new(), call));
+        assert!(matches!(pool.try_get().unwrap_err(), PoolError::Source(_)));
+        drop(pool.try_get().unwrap());
+        assert_eq!(pool.stats().live, 0);
+    }
+}
+
+#[test]
+fn shares_outlive_the_first_one() {
+    let pool = Arc::new(pool(1));
+    let guard = pool.get_owned().unwrap();
+    assert!(pool.try_get_owned().is_err());
+    let (sender, receiver) = mpsc::channel();
+    let future = pool.clone().get_async_owned();
+    drop(pool);
+    let waiter = thread::spawn(move || {
+        let (mut future, counter) = (pin!(future), Arc::new(Counter::default()));
+        assert!(poll(&mut future, &counter).is_pending());
+        sender.send(()).unwrap();
+        loop {
+            if let Poll::Ready(result) = poll(&mut future, &counter) {
+                return drop(result.unwrap());
+            }
+            thread::yield_now();
+        }
+    });
+    receiver.recv().unwrap();
+    drop(guard);
+    waiter.join().unwrap();
+}

@@ -1,0 +1,424 @@
+//! `SharedPool`: threads that come and go, hooks that panic, bounds, and thread-local teardown.
+
+use pool_core::{Failing, Heap, PageSource, Stats};
+use pool_object::{Guard, OwnedPooled, PoolError, Recycle, SharedPool};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+/// How many objects of a test there are.
+#[derive(Clone, Default)]
+struct Alive(Arc<AtomicUsize>);
+
+struct Object {
+    number: u64,
+    user: AtomicBool,
+    alive: Alive,
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        self.alive.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Object {
+    /// Nobody else has it.
+    fn use_it(&mut self) {
+        assert!(!self.user.swap(true, Relaxed));
+        self.number += 1;
+        assert!(self.user.swap(false, Relaxed));
+    }
+}
+
+impl Recycle<Object> for Alive {
+    fn create(&self) -> Object {
+        self.0.fetch_add(1, Relaxed);
+        Object { number: 0, user: AtomicBool::new(false), alive: self.clone() }
+    }
+}
+
+type Source = Arc<Stats<Heap>>;
+
+fn pool() -> (SharedPool<Object, Alive, Source>, Alive, Source) {
+    let (alive, source) = (Alive::default(), Arc::new(Heap::new().counted()));
+    (SharedPool::with_in(alive.clone(), source.clone()), alive, source)
+}
+
+fn assert_all_gone(alive: &Alive, source: &Source) {
+    assert_eq!(alive.0.load(Relaxed), 0);
+    assert_eq!(source.traffic().live_bytes, 0);
+}
+
+const ROUNDS: usize = if cfg!(miri) { 30 } else { 20_000 };
+
+#[test]
+fn threads_share_and_nothing_is_lost() {
+    let (pool, alive, source) = pool();
+    thread::scope(|scope| {
+        for seed in 1..4usize {
+            let pool = &pool;
+            scope.spawn(move || {
+                let handle = (seed == 2).then(|| pool.handle());
+                let mut held = Vec::new();
+                for round in 0..ROUNDS {
+                    let mut guard = pool.get();
+                    guard.use_it();
+                    held.push(guard);
+                    if let Some(handle) = &handle {
+                        handle.get().use_it();
+                    }
+                    if (round / (40 * seed)) % 3 == 2 {
+                        held.pop();
+                        held.pop();
+                    }
+                    if held.len() > 200 {
+                        held.clear();
+                    }
+                }
+            });
+        }
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.live, stats.idle), (0, alive.0.load(Relaxed) as u64), "{stats:?}");
+    assert_eq!(stats.hits + stats.misses, 4 * ROUNDS as u64);
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn what_is_got_here_is_put_there() {
+    let (pool, alive, source) = pool();
+    let (sender, receiver) = mpsc::sync_channel::<OwnedPooled<Object, Alive, Source>>(100);
+    let other = thread::spawn(move || receiver.into_iter().for_each(|mut guard| guard.use_it()));
+    for _ in 0..ROUNDS {
+        sender.send(pool.get_owned()).unwrap();
+    }
+    drop(sender);
+    other.join().unwrap();
+    // The channel, two magazines, and what was on its way between them.
+    assert!(pool.stats().created <= 400, "{}", pool.stats());
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn a_thousand_threads_leave_their_objects() {
+    let (pool, alive, source) = pool();
+    for _ in 0..if cfg!(miri) { 5 } else { 1000 } {
+        let pool = pool.clone();
+        thread::spawn(move || drop((pool.get(), pool.get()))).join().unwrap();
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.created, stats.idle, stats.live), (2, 2, 0));
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn more_threads_than_anybody_counts_on() {
+    let (pool, alive, source) = pool();
+    let gate = std::sync::Barrier::new(if cfg!(miri) { 4 } else { 200 });
+    thread::scope(|scope| {
+        for _ in 0..if cfg!(miri) { 4 } else { 200 } {
+            scope.spawn(|| {
+                let guard = pool.get();
+                gate.wait();
+                drop(guard);
+            });
+        }
+    });
+    assert_eq!(pool.stats().live, 0);
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn idle_objects_are_bounded() {
+    let (pool, alive, source) = pool();
+    let pool = pool.max_idle(10);
+    drop((0..1000).map(|_| pool.get()).collect::<Vec<_>>());
+    assert!(pool.stats().idle <= 10 + 64, "{}", pool.stats());
+    pool.flush_thread();
+    assert_eq!(pool.stats().idle, 10);
+    pool.set_max_idle(3);
+    assert_eq!((pool.stats().idle, alive.0.load(Relaxed)), (3, 3));
+    assert!(pool.trim() > 0);
+    assert_eq!(pool.stats().idle, 0);
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn the_depot_forgets_what_was_not_needed() {
+    let (pool, alive, source) = pool();
+    drop((0..1000).map(|_| pool.get()).collect::<Vec<_>>());
+    pool.flush_thread();
+    pool.trim_to_working_set();
+    assert_eq!(pool.stats().idle, 1000);
+    drop((0..100).map(|_| pool.get()).collect::<Vec<_>>());
+    pool.flush_thread();
+    pool.trim_to_working_set();
+    assert!((100..=128).contains(&pool.stats().idle), "{}", pool.stats());
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn guards_and_handles_keep_the_pool() {
+    let (pool, alive, source) = pool();
+    let (guard, handle) = (pool.get_owned(), pool.handle());
+    drop(pool);
+    drop(handle.get());
+    drop(handle);
+    assert_eq!(Guard::detach(guard).number, 0);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "leaks on purpose")]
+fn forgotten_guards_and_handles_only_leak() {
+    let (pool, alive, source) = pool();
+    std::mem::forget(pool.get());
+    assert_eq!(pool.stats().live, 1);
+    let handle = pool.handle();
+    drop(handle.get());
+    // The handle keeps the pool, so that leaks, too; without it the forgotten object would.
+    let again = pool.clone();
+    std::mem::forget(handle);
+    assert_eq!(again.stats().idle, 1);
+    assert_eq!(alive.0.load(Relaxed), 2);
+    assert!(source.traffic().live_bytes > 0);
+}
+
+#[test]
+fn a_magazine_is_used_again_by_the_next_thread() {
+    let (pool, _, source) = pool();
+    drop(pool.get());
+    let before = source.traffic().live_bytes;
+    for _ in 0..10 {
+        let other = pool.clone();
+        thread::spawn(move || drop(other.get())).join().unwrap();
+        drop(pool.handle().get());
+    }
+    assert_eq!(source.traffic().live_bytes, before);
+}
+
+#[test]
+fn many_pools_in_one_thread() {
+    let pools: Vec<_> = (0..20).map(|_| pool()).collect();
+    for round in 0..5 {
+        for (pool, ..) in &pools {
+            let mut guard = pool.get();
+            assert_eq!(guard.number, round);
+            guard.use_it();
+        }
+    }
+    for (pool, alive, source) in pools {
+        drop(pool);
+        assert_all_gone(&alive, &source);
+    }
+}
+
+/// What a thread has to the last.
+type Late = (OwnedPooled<Object, Alive, Source>, SharedPool<Object, Alive, Source>);
+
+thread_local!(static LATE: RefCell<Option<Late>> = const { RefCell::new(None) });
+
+#[test]
+fn the_pool_works_while_thread_locals_are_destroyed() {
+    struct UseIt(SharedPool<Object, Alive, Source>);
+    impl Drop for UseIt {
+        fn drop(&mut self) {
+            drop((self.0.get(), self.0.get()));
+        }
+    }
+    thread_local!(static LATER: RefCell<Option<UseIt>> = const { RefCell::new(None) });
+    let (pool, alive, source) = pool();
+    for first in [false, true] {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            // Registered before or after the thread's list of pools: destroyed after or before.
+            if first {
+                LATER.with_borrow_mut(|later| *later = Some(UseIt(pool.clone())));
+            }
+            drop((pool.get(), pool.get()));
+            LATER.with_borrow_mut(|later| *later = Some(UseIt(pool.clone())));
+            LATE.with_borrow_mut(|late| *late = Some((pool.get_owned(), pool)));
+        })
+        .join()
+        .unwrap();
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.live, stats.idle), (0, alive.0.load(Relaxed) as u64), "{stats}");
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn a_thread_that_ends_may_drop_the_last_handle() {
+    let (pool, alive, source) = pool();
+    thread::spawn(move || {
+        drop((0..500).map(|_| pool.get()).collect::<Vec<_>>());
+        LATE.with_borrow_mut(|late| *late = Some((pool.get_owned(), pool)));
+    })
+    .join()
+    .unwrap();
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn a_pool_that_goes_before_its_threads() {
+    let (pool, alive, source) = pool();
+    let (sender, receiver) = mpsc::channel::<()>();
+    let other = pool.clone();
+    let (done, ready) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        drop((other.get(), other.get()));
+        drop(other);
+        done.send(()).unwrap();
+        // Its magazine is the dead pool's now.
+        assert!(receiver.recv().is_err());
+        drop(SharedPool::with_in(Alive::default(), Heap::new()).get());
+    });
+    ready.recv().unwrap();
+    drop(pool);
+    assert_all_gone(&alive, &source);
+    drop(sender);
+    thread.join().unwrap();
+}
+
+/// Panics when it is told to.
+struct Faulty {
+    created: AtomicU64,
+    hook: AtomicUsize,
+    alive: Alive,
+}
+
+struct Fragile(Arc<Faulty>, bool, Alive);
+
+impl Faulty {
+    fn call(&self, hook: usize) {
+        // Once: a second panic, in the cleanup after the first, would abort.
+        let told = self.hook.compare_exchange(hook, 0, Relaxed, Relaxed).is_ok();
+        assert!(!told, "on purpose");
+    }
+}
+
+struct Hooks(Arc<Faulty>);
+
+impl Recycle<Fragile> for Hooks {
+    fn create(&self) -> Fragile {
+        self.0.call(1);
+        self.0.created.fetch_add(1, Relaxed);
+        self.0.alive.0.fetch_add(1, Relaxed);
+        Fragile(self.0.clone(), false, self.0.alive.clone())
+    }
+    fn keep(&self, _: &Fragile) -> bool {
+        self.0.call(2);
+        self.0.hook.load(Relaxed) != 5
+    }
+    fn reset(&self, _: &mut Fragile) {
+        self.0.call(3);
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(!std::mem::replace(&mut self.1, true), "dropped once");
+        self.2.0.fetch_sub(1, Relaxed);
+        self.0.call(4);
+    }
+}
+
+#[test]
+fn a_panic_in_any_hook_loses_nothing() {
+    let faulty = Arc::new(Faulty {
+        created: AtomicU64::new(0),
+        hook: AtomicUsize::new(0),
+        alive: Alive::default(),
+    });
+    let source = Arc::new(Heap::new().counted());
+    let pool = SharedPool::with_in(Hooks(faulty.clone()), source.clone()).max_idle(20);
+    let check = |what: &str, hook| {
+        faulty.hook.store(0, Relaxed);
+        let (stats, alive) = (pool.stats(), faulty.alive.0.load(Relaxed) as u64);
+        assert_eq!((stats.live, stats.idle), (0, alive), "{what}, hook {hook}");
+        assert_eq!(stats.created - stats.dropped, alive, "{what}, hook {hook}");
+    };
+    // 1..=4 panic in create, keep, reset, drop; 5 keeps nothing.
+    for hook in 1..6 {
+        let fault = |act: &mut dyn FnMut()| {
+            faulty.hook.store(hook, Relaxed);
+            drop(catch_unwind(AssertUnwindSafe(act)));
+        };
+        fault(&mut || drop(pool.get()));
+        check("get and put", hook);
+        let mut held: Vec<_> = (0..200).map(|_| pool.get()).collect();
+        fault(&mut || held.clear());
+        drop(held);
+        check("put many", hook);
+        drop((0..200).map(|_| pool.get()).collect::<Vec<_>>());
+        fault(&mut || pool.flush_thread());
+        check("flush", hook);
+        drop((0..200).map(|_| pool.get()).collect::<Vec<_>>());
+        fault(&mut || pool.clear());
+        fault(&mut || {
+            pool.trim_to_working_set();
+        });
+        check("clear and trim", hook);
+        let handle = pool.handle();
+        drop((0..100).map(|_| handle.get()).collect::<Vec<_>>());
+        let mut handle = Some(handle);
+        fault(&mut || handle = None);
+        check("drop a handle", hook);
+    }
+    faulty.hook.store(0, Relaxed);
+    drop((0..10).map(|_| pool.get()).collect::<Vec<_>>());
+    faulty.hook.store(4, Relaxed);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(pool))).is_err());
+    assert_eq!(faulty.alive.0.load(Relaxed), 0);
+    assert_eq!(source.traffic().live_bytes, 0);
+}
+
+#[test]
+fn refusals_at_every_step() {
+    for call in 0..8 {
+        let source = Arc::new(Failing::nth(Heap::new().counted(), call));
+        let pool = SharedPool::with_in(|| [0u8; 9000], source.clone());
+        let mut held = Vec::new();
+        let mut refused = 0;
+        for _ in 0..30 {
+            match pool.try_get() {
+                Ok(guard) => held.push(guard),
+                Err(error) => {
+                    assert!(matches!(error, PoolError::Source(_)));
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused <= 1);
+        assert_eq!(pool.stats().live, held.len() as u64);
+        drop(held);
+        assert_eq!(pool.stats().live, 0);
+        drop(pool);
+        assert_eq!(source.inner().traffic().live_bytes, 0);
+    }
+}
+
+#[test]
+fn many_at_once() {
+    let (pool, alive, source) = pool();
+    let mut batch = Vec::new();
+    pool.get_many(100, &mut batch).unwrap();
+    assert_eq!((batch.len(), pool.stats().live), (100, 100));
+    SharedPool::put_many(batch);
+    assert_eq!((pool.stats().live, pool.stats().idle), (0, 100));
+    pool.prefill(50).unwrap();
+    assert!(pool.stats().idle >= 100);
+    drop(pool.attach(Recycle::create(&alive)).unwrap());
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
