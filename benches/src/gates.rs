@@ -52,6 +52,8 @@ const ARENAS: &[&str] =
 const MIMALLOC: &[&str] = &["mimalloc crate"];
 /// The fastest heap in Rust by others.
 const RUSTY: &[&str] = &["rusty_alloc"];
+const OPOOL: &[&str] = &["opool LocalPool (Box)"];
+const QUEUE_OF_BOXES: &[&str] = &["ArrayQueue<Box>"];
 const SLAB: &[&str] = &["slab"];
 /// Blocks of 40 bytes that `resident` has.
 const RESIDENT: f64 = heaps::resident::BLOCKS as f64;
@@ -64,6 +66,7 @@ pub fn gates() -> Vec<Gate> {
     let mut gates = of_runs();
     gates.extend(of_arenas());
     gates.extend(of_heaps());
+    gates.extend(of_pools());
     gates.extend(of_tables());
     gates
 }
@@ -127,6 +130,21 @@ fn of_heaps() -> Vec<Gate> {
         gates.push(gate("hand-over", engine, TimeRatio(MIMALLOC), 1.0 / 2.9));
     }
     gates
+}
+
+fn of_pools() -> Vec<Gate> {
+    use Measure::{Instructions, TimeRatio};
+    vec![
+        gate("pool-hot", "Pool", Instructions, 28.0),
+        gate("pool-hot", "SharedPool, handle", Instructions, 38.0),
+        gate("pool-hot", "SharedPool", Instructions, 38.0),
+        gate("pool-hot", "Pool", TimeRatio(OPOOL), 0.5),
+        gate("pool-hot", "SharedPool, handle", TimeRatio(QUEUE_OF_BOXES), 0.2),
+        gate("pool-hot", "SharedPool", TimeRatio(QUEUE_OF_BOXES), 0.3),
+        gate("pool-256", "Pool", Instructions, 56.0),
+        gate("pool-256", "SharedPool, handle", Instructions, 75.0),
+        gate("pool-256", "SharedPool", Instructions, 75.0),
+    ]
 }
 
 fn of_tables() -> Vec<Gate> {

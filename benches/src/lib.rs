@@ -14,6 +14,7 @@ pub mod engines;
 pub mod gates;
 pub mod heap;
 pub mod measure;
+pub mod objects;
 pub mod opaque;
 pub mod record;
 pub mod region;

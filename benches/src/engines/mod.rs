@@ -12,6 +12,7 @@ mod local_cache;
 mod mmap;
 mod mutex_vec;
 mod null;
+pub mod pools;
 mod seg_queue;
 pub mod tables;
 mod thread_local_vec;

@@ -5,6 +5,7 @@ pub mod first_touch;
 pub mod half;
 pub mod heaps;
 pub mod pair;
+pub mod pools;
 pub mod singles;
 pub mod tables;
 pub mod two_threads;
@@ -33,6 +34,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(first_touch::cases());
     cases.extend(arenas::cases());
     cases.extend(heaps::cases());
+    cases.extend(pools::cases());
     cases.extend(tables::cases());
     cases
 }

@@ -17,7 +17,7 @@ mod stoolap;
 pub use self::glibc::GlibcHeap;
 #[cfg(feature = "jemalloc")]
 pub use self::jemalloc::Jemalloc;
-pub use self::mimalloc::{MimallocCrate, MimallocHeap, MimallocRaw};
+pub use self::mimalloc::{Aligned, MimallocCrate, MimallocHeap, MimallocRaw};
 pub use self::rlsf::Rlsf;
 pub use self::rusty_alloc::RustyAlloc;
 pub use self::shared_alloc::{GlobalHeap, SharedAlloc};
