@@ -101,7 +101,10 @@ macro_rules! engine {
     };
 }
 
-type Locked = Mutex<Vec<Box<Session>>>;
+/// Idle objects, which users have by pointer.
+#[allow(clippy::vec_box, reason = "moving a box is what costs little")]
+type Boxes = Vec<Box<Session>>;
+type Locked = Mutex<Boxes>;
 type Array = ArrayQueue<Box<Session>>;
 type Segments = SegQueue<Box<Session>>;
 
@@ -123,7 +126,7 @@ impl Bin for Locked {
 }
 
 thread_local! {
-    static IDLE: RefCell<Vec<Box<Session>>> = const { RefCell::new(Vec::new()) };
+    static IDLE: RefCell<Boxes> = const { RefCell::new(Vec::new()) };
 }
 
 /// The calling thread's vector.

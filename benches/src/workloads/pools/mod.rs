@@ -8,9 +8,8 @@ mod threads;
 
 use crate::case::Case;
 use crate::objects::{Object, Pools};
-use crate::opaque::escape;
+use crate::opaque::hide;
 use std::ops::DerefMut;
-use std::ptr;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = hot::cases();
@@ -21,14 +20,12 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Bytes in a buffer after one use.
-const USED: u64 = 8;
+const USED: u64 = 2;
 
 /// Uses an object, and returns how many bytes are in its buffer then.
 #[inline(always)]
 fn used<G: DerefMut<Target: Object>>(guard: &mut G, number: u64) -> u64 {
-    let object = &mut **guard;
-    escape(ptr::from_mut(object).cast());
-    object.used(number)
+    hide(&mut **guard).used(number)
 }
 
 /// What is measured in `pool-hot` and `pool-hot-2t`: gets an object, uses it, puts it back.
