@@ -20,7 +20,7 @@ const _: () = assert!(size_of::<Session>() == 256);
 pub trait Object {
     /// A new one, ready for use.
     fn create() -> Self;
-    /// Uses one: two bytes more are in its buffer then. Returns how many are there.
+    /// Uses one: a byte more is in its buffer then. Returns how many are there.
     fn used(&mut self, number: u64) -> u64;
     /// Makes it ready for the next use.
     fn reset(&mut self);
@@ -34,8 +34,8 @@ impl<A: Allocator + Default> Object for Session<A> {
     #[inline(always)]
     fn used(&mut self, number: u64) -> u64 {
         self.buffer.push(number as u8);
-        self.buffer.push((number >> 8) as u8);
-        self.fields[0] = self.fields[0].wrapping_add(number);
+        self.fields[0] = number;
+        self.fields[1] += 1;
         self.buffer.len() as u64
     }
 

@@ -20,7 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Bytes in a buffer after one use.
-const USED: u64 = 2;
+const USED: u64 = 1;
 
 /// Uses an object, and returns how many bytes are in its buffer then.
 #[inline(always)]
