@@ -1,6 +1,7 @@
 //! A case: one workload on one engine.
 
 use crate::engine::Engine;
+use std::process::Command;
 use std::time::Duration;
 
 /// A workload on an engine, set up and warm: does the given number of operations, asserts what comes
@@ -22,6 +23,8 @@ pub struct Case {
     pub counted: bool,
     /// Operations of one sample under callgrind.
     pub sample: u64,
+    /// Operations of a turn when times are taken are a multiple of this.
+    pub least: u64,
     held: Option<Box<dyn Fn() -> u64>>,
     prepare: Box<dyn Fn() -> Prepared>,
 }
@@ -41,6 +44,7 @@ impl Case {
             ours: E::OURS,
             counted: E::COUNTED,
             sample: 4096,
+            least: 1,
             held: None,
             prepare,
         }
@@ -58,6 +62,19 @@ impl Case {
         Self { sample, ..self }
     }
 
+    /// The same, with so many operations a turn, or twice as many, and so on: where fewer are another
+    /// thing.
+    #[must_use]
+    pub fn at_least(self, least: u64) -> Self {
+        Self { least, ..self }
+    }
+
+    /// The same, by another workload's name.
+    #[must_use]
+    pub fn named(self, workload: &'static str) -> Self {
+        Self { workload, ..self }
+    }
+
     /// The same, with a number of bytes to be told: what `held` says that the engine holds.
     #[must_use]
     pub fn holding(self, held: impl Fn() -> u64 + 'static) -> Self {
@@ -68,6 +85,25 @@ impl Case {
     #[must_use]
     pub fn held(&self) -> Option<u64> {
         self.held.as_ref().map(|held| held())
+    }
+
+    /// The same in a process of its own, where nobody has left any memory behind.
+    ///
+    /// # Errors
+    /// If this program cannot be run, or says something unexpected.
+    pub fn held_apart(&self) -> Result<Option<u64>, String> {
+        if self.held.is_none() {
+            return Ok(None);
+        }
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let output = Command::new(program).args(["held", self.engine, self.workload]).output();
+        let output = output.map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let bytes = text.trim().parse();
+        bytes.map(Some).map_err(|_| {
+            let error = String::from_utf8_lossy(&output.stderr);
+            format!("{} on {}: {}\n{text}{error}", self.workload, self.engine, output.status)
+        })
     }
 
     /// Sets it up.

@@ -2,6 +2,7 @@
 
 use crate::table::Row;
 use crate::workloads::first_touch::huge_pages_granted;
+use crate::workloads::heaps;
 use serde::{Deserialize, Serialize};
 
 /// What is held against the limit.
@@ -47,6 +48,15 @@ const BUMPALO: &[&str] = &["bumpalo"];
 /// Arenas by others, in Rust, by all settings that are measured.
 const ARENAS: &[&str] =
     &["bumpalo", "bumpalo<8>", "bump-scope", "bump-scope, up", "blink-alloc", "typed-arena"];
+/// What the ratios of times were set against.
+const MIMALLOC: &[&str] = &["mimalloc crate"];
+/// The fastest heap in Rust by others.
+const RUSTY: &[&str] = &["rusty_alloc"];
+const OPOOL: &[&str] = &["opool LocalPool (Box)"];
+const QUEUE_OF_BOXES: &[&str] = &["ArrayQueue<Box>"];
+const SLAB: &[&str] = &["slab"];
+/// Blocks of 40 bytes that `resident` has.
+const RESIDENT: f64 = heaps::resident::BLOCKS as f64;
 /// What an arena retains by default.
 const RETAINED: f64 = (1 << 20) as f64;
 
@@ -55,6 +65,9 @@ const RETAINED: f64 = (1 << 20) as f64;
 pub fn gates() -> Vec<Gate> {
     let mut gates = of_runs();
     gates.extend(of_arenas());
+    gates.extend(of_heaps());
+    gates.extend(of_pools());
+    gates.extend(of_tables());
     gates
 }
 
@@ -82,6 +95,66 @@ fn of_arenas() -> Vec<Gate> {
         gates.push(gate(workload, "Arena", TimeOverFastest(ARENAS), 1.03));
     }
     gates
+}
+
+/// The limits are, in this order, those of `SmallAlloc` and of `SharedAlloc`, be it one of several or
+/// the process-wide one.
+fn of_heaps() -> Vec<Gate> {
+    use Measure::{Bytes, Instructions, TimeRatio};
+    let instructions = [
+        ("block-hot", [20.0, 24.0]),
+        ("block-hot-any", [42.0, 45.0]),
+        ("blocks-random", [28.0, 30.0]),
+        ("replace-256", [55.0, 60.0]),
+        ("replace-4k", [75.0, 80.0]),
+        ("list-free", [38.0, 40.0]),
+    ];
+    let times = [
+        ("block-hot", [0.35, 0.40]),
+        ("blocks-random", [0.65, 0.75]),
+        ("replace-256", [0.50, 0.55]),
+        ("replace-4k", [0.25, 0.25]),
+    ];
+    let mut gates = Vec::new();
+    for (engine, place) in [("SmallAlloc", 0), ("SharedAlloc", 1), ("GlobalHeap", 1)] {
+        for (workload, limits) in instructions {
+            gates.push(gate(workload, engine, Instructions, limits[place]));
+        }
+        for (workload, limits) in times {
+            gates.push(gate(workload, engine, TimeRatio(MIMALLOC), limits[place]));
+            gates.push(gate(workload, engine, TimeRatio(RUSTY), 1.0));
+        }
+        gates.push(gate("resident", engine, Bytes, 41.0 * RESIDENT));
+    }
+    for engine in ["SharedAlloc", "GlobalHeap"] {
+        gates.push(gate("hand-over", engine, TimeRatio(MIMALLOC), 1.0 / 2.9));
+    }
+    gates
+}
+
+fn of_pools() -> Vec<Gate> {
+    use Measure::{Instructions, TimeRatio};
+    vec![
+        gate("pool-hot", "Pool", Instructions, 28.0),
+        gate("pool-hot", "SharedPool, handle", Instructions, 38.0),
+        gate("pool-hot", "SharedPool", Instructions, 38.0),
+        gate("pool-hot", "Pool", TimeRatio(OPOOL), 0.5),
+        gate("pool-hot", "SharedPool, handle", TimeRatio(QUEUE_OF_BOXES), 0.2),
+        gate("pool-hot", "SharedPool", TimeRatio(QUEUE_OF_BOXES), 0.3),
+        gate("pool-256", "Pool", Instructions, 56.0),
+        gate("pool-256", "SharedPool, handle", Instructions, 75.0),
+        gate("pool-256", "SharedPool", Instructions, 75.0),
+    ]
+}
+
+fn of_tables() -> Vec<Gate> {
+    use Measure::{Instructions, TimeRatio};
+    vec![
+        gate("slot-churn", "SlotTable", Instructions, 110.0),
+        gate("slot-churn", "SlotTable", TimeRatio(SLAB), 1.2),
+        gate("slot-look", "SlotTable", Instructions, 24.0),
+        gate("slot-iterate", "SlotTable", Instructions, 8.5),
+    ]
 }
 
 fn of_runs() -> Vec<Gate> {

@@ -12,10 +12,13 @@ pub mod case;
 pub mod engine;
 pub mod engines;
 pub mod gates;
+pub mod heap;
 pub mod measure;
+pub mod objects;
 pub mod opaque;
 pub mod record;
 pub mod region;
+pub mod slots;
 pub mod table;
 pub mod workloads;
 

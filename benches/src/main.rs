@@ -1,8 +1,9 @@
 //! The scoreboard's program: `cargo run --release -p benches -- table`.
 
+use benches::engines::heaps::absent;
 use benches::record::Record;
 use benches::table::{Table, Wanted};
-use benches::{callgrind, cases, find};
+use benches::{Case, callgrind, cases, find};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,13 @@ enum Task {
         /// The record
         record: PathBuf,
     },
+    /// Prints the bytes that an engine holds at the end of a workload
+    Held {
+        /// The engine's name
+        engine: String,
+        /// The workload's name
+        workload: String,
+    },
     /// Runs one case, as under callgrind
     Run {
         /// The engine's name
@@ -84,18 +92,32 @@ fn run(task: Task) -> Result<(), String> {
             Ok(())
         }
         Task::Run { engine, workload, n } => {
-            let case = find(&workload, &engine);
-            let case = case.ok_or_else(|| format!("there is no {workload} on {engine}"))?;
-            case.prepare()(n);
+            named(&engine, &workload)?.prepare()(n);
+            Ok(())
+        }
+        Task::Held { engine, workload } => {
+            let held = named(&engine, &workload)?.held();
+            println!("{}", held.ok_or_else(|| format!("{workload} does not tell bytes"))?);
             Ok(())
         }
     }
+}
+
+fn named(engine: &str, workload: &str) -> Result<Case, String> {
+    find(workload, engine).ok_or_else(|| {
+        let mut reasons = vec![format!("there is no {workload} on {engine}")];
+        reasons.extend(absent(engine));
+        reasons.join(": ")
+    })
 }
 
 fn table(filter: String, rounds: usize, mut count: bool, json: bool) -> Result<(), String> {
     if let (true, Err(missing)) = (count, callgrind::available()) {
         eprintln!("{missing}");
         count = false;
+    }
+    for missing in absent(&filter) {
+        eprintln!("{missing}");
     }
     let table = Table::measure(&Wanted { filter, rounds, count })?;
     if json {

@@ -54,7 +54,7 @@ pub fn interleaved(cases: &[&Case], rounds: usize) -> Vec<Times> {
         .iter()
         .map(|case| {
             let mut run = case.prepare();
-            let n = calibrate(&mut run);
+            let n = calibrate(&mut run, case.least);
             (run, n)
         })
         .collect();
@@ -71,15 +71,16 @@ pub fn interleaved(cases: &[&Case], rounds: usize) -> Vec<Times> {
     times
 }
 
-/// Operations that fill a turn.
-fn calibrate(run: &mut Prepared) -> u64 {
-    let mut n = 1;
+/// Operations that fill a turn, a multiple of `least`.
+fn calibrate(run: &mut Prepared, least: u64) -> u64 {
+    let mut n = least;
     loop {
         // The shortest of three, lest a pause be taken for work.
         let elapsed = run(n).min(run(n)).min(run(n));
         if elapsed >= TURN / 4 || n >= 1 << 24 {
             let scale = TURN.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
-            return ((n as f64 * scale) as u64).max(1);
+            let n = (n as f64 * scale) as u64;
+            return (n / least).max(1) * least;
         }
         n *= 2;
     }

@@ -75,7 +75,7 @@ impl Table {
                     instructions: if counted { Some(callgrind::instructions(case)?) } else { None },
                     nanoseconds: own.spread(),
                     ratio: base.and_then(|base| own.over(&times[base])),
-                    bytes: case.held(),
+                    bytes: case.held_apart()?,
                     times: own.clone(),
                 });
             }

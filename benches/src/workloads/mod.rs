@@ -3,8 +3,11 @@
 pub mod arenas;
 pub mod first_touch;
 pub mod half;
+pub mod heaps;
 pub mod pair;
+pub mod pools;
 pub mod singles;
+pub mod tables;
 pub mod two_threads;
 
 use crate::case::Case;
@@ -18,6 +21,9 @@ pub const POOL_CORE: &str = "pool-core";
 /// The crate of arenas.
 pub const POOL_ARENA: &str = "pool-arena";
 
+/// The crate of objects.
+pub const POOL_OBJECT: &str = "pool-object";
+
 /// Every case that there is, those of a workload together.
 #[must_use]
 pub fn cases() -> Vec<Case> {
@@ -27,7 +33,27 @@ pub fn cases() -> Vec<Case> {
     cases.extend(singles::cases());
     cases.extend(first_touch::cases());
     cases.extend(arenas::cases());
+    cases.extend(heaps::cases());
+    cases.extend(pools::cases());
+    cases.extend(tables::cases());
     cases
+}
+
+/// Calls `round` with `most` operations at a time until `n` are done.
+#[inline(always)]
+fn rounds(n: u64, most: usize, mut round: impl FnMut(usize)) {
+    let mut left = n;
+    while left > 0 {
+        let count = left.min(most as u64);
+        round(count as usize);
+        left -= count;
+    }
+}
+
+/// 32 bits as a share of `end`.
+#[inline(always)]
+fn scale(bits: u64, end: usize) -> usize {
+    ((bits * end as u64) >> 32) as usize
 }
 
 /// Marsaglia's xorshift: the same numbers on every machine.
@@ -41,12 +67,37 @@ impl Random {
         Self(0x9E37_79B9_7F4A_7C15)
     }
 
-    /// A number below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
+    #[inline(always)]
+    fn step(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (self.0 >> 32) as usize % end
+        self.0
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.step() >> 32) as usize % end
+    }
+
+    /// A number below `end`, without a division: for loops that are measured.
+    #[inline(always)]
+    pub fn scaled(&mut self, end: usize) -> usize {
+        ((u128::from(self.step()) * end as u128) >> 64) as usize
+    }
+
+    /// Two such numbers of one step.
+    #[inline(always)]
+    pub fn pair(&mut self, first: usize, second: usize) -> (usize, usize) {
+        let step = self.step();
+        (scale(step >> 32, first), scale(step & u64::from(u32::MAX), second))
+    }
+
+    /// Another order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for index in (1..items.len()).rev() {
+            items.swap(index, self.below(index + 1));
+        }
     }
 
     /// A string of so many bytes.

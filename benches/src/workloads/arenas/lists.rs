@@ -3,12 +3,11 @@
 //!
 //! *Answers*: length and last item of each vector; before, all of one.
 
-use super::rounds;
 use crate::case::Case;
 use crate::engines::arenas::{Arena, ArenaVec, Blink, BumpScope, BumpScopeUp, Bumpalo};
 use crate::opaque::escape;
 use crate::region::{Lists, Regions, growing, kept};
-use crate::workloads::POOL_ARENA;
+use crate::workloads::{POOL_ARENA, rounds};
 use std::time::Instant;
 
 const ITEMS: u32 = 100_000;

@@ -26,14 +26,3 @@ pub(super) fn cases() -> Vec<Case> {
     cases.extend(outliers::cases());
     cases
 }
-
-/// Calls `round` with `most` operations at a time until `n` are done.
-#[inline(always)]
-fn rounds(n: u64, most: usize, mut round: impl FnMut(usize)) {
-    let mut left = n;
-    while left > 0 {
-        let count = left.min(most as u64);
-        round(count as usize);
-        left -= count;
-    }
-}

@@ -3,7 +3,7 @@
 //! The sizes are drawn before. Of each object one byte is written.
 //! *Answers*: every place is aligned; before, that a whole round's bytes are disjoint.
 
-use super::{OBJECTS, SAMPLE, rounds};
+use super::{OBJECTS, SAMPLE};
 use crate::case::Case;
 use crate::engines::Null;
 use crate::engines::arenas::{
@@ -11,7 +11,7 @@ use crate::engines::arenas::{
 };
 use crate::opaque::escape;
 use crate::region::{Places, Regions, kept, sized};
-use crate::workloads::{POOL_ARENA, Random};
+use crate::workloads::{POOL_ARENA, Random, rounds};
 use std::alloc::Layout;
 use std::time::Instant;
 

@@ -3,7 +3,7 @@
 //! The length is not known to the compiler. *Answers*: the sum of the copies' lengths, and each round's
 //! last copy; before, that the copies of a whole round are the strings.
 
-use super::{OBJECTS, SAMPLE, rounds};
+use super::{OBJECTS, SAMPLE};
 use crate::case::Case;
 use crate::engines::Null;
 use crate::engines::arenas::{
@@ -11,7 +11,7 @@ use crate::engines::arenas::{
 };
 use crate::opaque::escape;
 use crate::region::{Regions, Texts, kept, sized};
-use crate::workloads::{POOL_ARENA, Random};
+use crate::workloads::{POOL_ARENA, Random, rounds};
 use std::time::Instant;
 
 const LEN: usize = 20;

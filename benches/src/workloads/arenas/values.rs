@@ -2,7 +2,7 @@
 //!
 //! *Answers*: the sum of the values, read back; before, that no two of a whole round share a place.
 
-use super::{OBJECTS, SAMPLE, rounds};
+use super::{OBJECTS, SAMPLE};
 use crate::case::Case;
 use crate::engines::Null;
 use crate::engines::arenas::{
@@ -10,7 +10,7 @@ use crate::engines::arenas::{
 };
 use crate::opaque::{escape, hide};
 use crate::region::{Region, Regions, Values, kept, sized};
-use crate::workloads::POOL_ARENA;
+use crate::workloads::{POOL_ARENA, rounds};
 use std::ptr;
 use std::time::Instant;
 

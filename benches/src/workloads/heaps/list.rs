@@ -1,0 +1,118 @@
+//! `list-free`, `list-drop`: a list of a million nodes of 48 bytes is built, then freed: node by node,
+//! or with the heap that it is in. An operation is a node.
+//!
+//! Two words of a node are written. Each list of `list-drop` has a heap of its own. *Answers*: the sum of the nodes' numbers.
+
+use crate::case::Case;
+use crate::engines::heaps::{GlibcHeap, MimallocHeap, SharedAlloc, SmallAlloc, of_heaps};
+use crate::heap::{Heap, Heaps, room};
+use crate::opaque::escape;
+use crate::workloads::{POOL_OBJECT, rounds};
+use std::alloc::Layout;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::time::Instant;
+
+/// Nodes of a list.
+const NODES: usize = if cfg!(miri) { 1000 } else { 1_000_000 };
+/// Nodes under callgrind, in one list.
+const SAMPLE: u64 = NODES as u64 / 4;
+
+struct Node {
+    next: Option<NonNull<Node>>,
+    number: u64,
+    _rest: [MaybeUninit<u64>; 4],
+}
+
+const LAYOUT: Layout = Layout::new::<Node>();
+const _: () = assert!(LAYOUT.size() == 48);
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = of_heaps!(freed());
+    cases.extend([
+        dropped::<SmallAlloc>(),
+        dropped::<SharedAlloc>(),
+        dropped::<MimallocHeap>(),
+        // Has nothing to drop.
+        freed::<GlibcHeap>().named("list-drop"),
+    ]);
+    cases
+}
+
+fn freed<E: Heaps>() -> Case {
+    Case::new::<E>(POOL_OBJECT, "list-free", || {
+        let heap = E::build(room(NODES * LAYOUT.size()));
+        Box::new(move |n| {
+            let mut sum = 0;
+            let start = Instant::now();
+            rounds(n, NODES, |count| {
+                let list = build(&heap, count);
+                sum += free(&heap, list);
+            });
+            let elapsed = start.elapsed();
+            assert_eq!(sum, sum_of(n), "nodes are missing");
+            elapsed
+        })
+    })
+    .sample(SAMPLE)
+    .at_least(NODES as u64)
+}
+
+fn dropped<E: Heaps>() -> Case {
+    Case::new::<E>(POOL_OBJECT, "list-drop", || {
+        Box::new(move |n| {
+            let mut sum = 0;
+            let start = Instant::now();
+            rounds(n, NODES, |count| {
+                let heap = E::build(room(NODES * LAYOUT.size()));
+                let list = build(&heap, count);
+                // Not the whole list: who drops a heap does not go through it.
+                sum += list.map_or(0, |node| {
+                    // SAFETY: a live node.
+                    let last = unsafe { node.as_ref() }.number;
+                    last * (last + 1) / 2
+                });
+            });
+            let elapsed = start.elapsed();
+            assert_eq!(sum, sum_of(n), "nodes are missing");
+            elapsed
+        })
+    })
+    .sample(SAMPLE)
+    .at_least(NODES as u64)
+}
+
+/// The sum of the numbers of so many nodes, in lists.
+fn sum_of(n: u64) -> u64 {
+    let of = |count: u64| count * count.saturating_sub(1) / 2;
+    n / NODES as u64 * of(NODES as u64) + of(n % NODES as u64)
+}
+
+/// What is measured: nodes with the numbers from 0, the last one first.
+#[inline(never)]
+fn build<H: Heap>(heap: &H, count: usize) -> Option<NonNull<Node>> {
+    let mut list = None;
+    for number in 0..count as u64 {
+        let node = heap.allocate(LAYOUT).cast::<Node>();
+        // SAFETY: the block has room for a node, and is ours.
+        unsafe { node.write(Node { next: list, number, _rest: [MaybeUninit::uninit(); 4] }) };
+        escape(node.as_ptr().cast());
+        list = Some(node);
+    }
+    list
+}
+
+/// What is measured as well; returns the sum of the nodes' numbers.
+#[inline(never)]
+fn free<H: Heap>(heap: &H, mut list: Option<NonNull<Node>>) -> u64 {
+    let mut sum = 0;
+    while let Some(node) = list {
+        // SAFETY: a live node, which is freed below.
+        let Node { next, number, .. } = unsafe { node.read() };
+        sum += number;
+        list = next;
+        // SAFETY: allocated by `build` from this heap, and freed once.
+        unsafe { heap.deallocate(node.cast(), LAYOUT) };
+    }
+    sum
+}
