@@ -318,7 +318,8 @@ impl<S: PageSource + Clone> Reassembler<S> {
     ) -> Result<Inserted, ReassembleError> {
         if offset == self.next() && self.spans.all().is_empty() && !self.hold {
             let at = self.head + self.len;
-            let fits = bytes.len() <= self.config.window - self.len;
+            let fits = bytes.len() <= self.config.window - self.len
+                && bytes.len() as u64 <= u64::MAX - offset;
             if fits && bytes.len() <= self.block.len() - at && at <= self.block.init() {
                 self.block.write(at, bytes);
                 self.len += bytes.len();
