@@ -157,6 +157,10 @@ proptest! {
 fn no_stale_bytes_after_a_wrap() {
     let mirror = MirrorOr::new(Heap::new());
     let mut ring = RingBuf::try_with_capacity_in(4096, &mirror).unwrap();
+    assert_eq!(ring.is_mirrored(), cfg!(all(not(miri), target_os = "linux")));
+    if !ring.is_mirrored() {
+        return;
+    }
     let n = ring.capacity();
     for round in 0..50u8 {
         ring.clear();

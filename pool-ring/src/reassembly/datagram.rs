@@ -1,7 +1,8 @@
 //! `DatagramReassembler`: many datagrams out of fragments, told apart by a key.
 
+use super::config::ReassemblerBuilder;
 use super::policy::OverlapPolicy;
-use super::reassembler::{ReassembleError, Reassembler, ReassemblerBuilder};
+use super::reassembler::{ReassembleError, Reassembler};
 use crate::DefaultSource;
 use crate::slots::{NONE, Slots};
 use crate::table::Table;

@@ -1,5 +1,6 @@
 //! `Reassembler`: a byte stream out of segments.
 
+use super::config::ReassemblerBuilder;
 use super::policy::OverlapPolicy;
 use super::spans::Spans;
 use crate::DefaultSource;
@@ -95,89 +96,6 @@ pub enum ReassembleError {
     /// The page source refused.
     #[error("the page source refused: {0}")]
     Source(#[source] PageError),
-}
-
-/// Options of a [`Reassembler`], with defaults for each.
-///
-/// ```
-/// use pool_ring::{OverlapPolicy, ReassemblerBuilder};
-/// use std::time::Duration;
-/// let builder = ReassemblerBuilder::new().window(1 << 20).max_gaps(64);
-/// let stream = builder.policy(OverlapPolicy::Linux).max_age(Duration::from_secs(30)).build();
-/// assert_eq!(stream.memory(), 0); // until something comes
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct ReassemblerBuilder {
-    pub(super) window: usize,
-    pub(super) max_gaps: usize,
-    pub(super) max_bytes: usize,
-    pub(super) max_age: Duration,
-    pub(super) policy: OverlapPolicy,
-    pub(super) start: u64,
-}
-
-impl ReassemblerBuilder {
-    /// A window of 64 KiB, 256 pieces behind gaps, no other limit, the first byte counts.
-    pub const fn new() -> Self {
-        Self {
-            window: 64 << 10,
-            max_gaps: 256,
-            max_bytes: usize::MAX,
-            max_age: Duration::MAX,
-            policy: OverlapPolicy::First,
-            start: 0,
-        }
-    }
-
-    /// Segments are accepted up to `bytes` behind the first byte that is not consumed.
-    pub const fn window(self, bytes: usize) -> Self {
-        Self { window: bytes, ..self }
-    }
-
-    /// At most so many separate pieces behind gaps.
-    pub const fn max_gaps(self, pieces: usize) -> Self {
-        Self { max_gaps: pieces, ..self }
-    }
-
-    /// At most `bytes` of pages, for bytes of the stream and what is noted about them.
-    pub const fn max_bytes(self, bytes: usize) -> Self {
-        Self { max_bytes: bytes, ..self }
-    }
-
-    /// Once a gap has been open for longer than `age`, nothing behind it is accepted any more.
-    pub const fn max_age(self, age: Duration) -> Self {
-        Self { max_age: age, ..self }
-    }
-
-    /// What counts where segments overlap.
-    pub const fn policy(self, policy: OverlapPolicy) -> Self {
-        Self { policy, ..self }
-    }
-
-    /// The stream begins at byte `offset`.
-    pub const fn start(self, offset: u64) -> Self {
-        Self { start: offset, ..self }
-    }
-
-    /// A reassembler over the process-wide source.
-    #[cfg(feature = "std")]
-    #[must_use]
-    pub const fn build(self) -> Reassembler {
-        self.build_in(pool_core::Global)
-    }
-
-    /// A reassembler over `source`, a handle.
-    #[must_use]
-    pub const fn build_in<S: PageSource + Clone>(self, source: S) -> Reassembler<S> {
-        Reassembler::with(source, self, false)
-    }
-}
-
-impl Default for ReassemblerBuilder {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 /// Puts segments of a stream in order: out of order, duplicated and overlapping ones, within hard limits.
@@ -318,7 +236,8 @@ impl<S: PageSource + Clone> Reassembler<S> {
     ) -> Result<Inserted, ReassembleError> {
         if offset == self.next() && self.spans.all().is_empty() && !self.hold {
             let at = self.head + self.len;
-            let fits = bytes.len() <= self.config.window - self.len;
+            let fits = bytes.len() <= self.config.window - self.len
+                && bytes.len() as u64 <= u64::MAX - offset;
             if fits && bytes.len() <= self.block.len() - at && at <= self.block.init() {
                 self.block.write(at, bytes);
                 self.len += bytes.len();
