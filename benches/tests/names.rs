@@ -1,0 +1,58 @@
+//! Names mean what they say: no two cases share one, and gates are about cases that there are.
+
+use benches::engines::heaps::{OPTIONAL, absent};
+use benches::gates::{Measure, gates};
+use std::collections::HashSet;
+
+fn names() -> Vec<(&'static str, &'static str)> {
+    benches::cases().iter().map(|case| (case.workload, case.engine)).collect()
+}
+
+#[test]
+fn no_two_cases_have_the_same_names() {
+    let names = names();
+    let mut seen = HashSet::new();
+    let twice: Vec<_> = names.iter().filter(|name| !seen.insert(**name)).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn cases_of_a_workload_stand_together() {
+    let mut seen = HashSet::new();
+    for cases in benches::cases().chunk_by(|a, b| a.workload == b.workload) {
+        assert!(seen.insert(cases[0].workload), "{} is there twice", cases[0].workload);
+    }
+}
+
+#[test]
+fn each_gate_is_about_cases_that_there_are() {
+    let names: HashSet<_> = names().into_iter().collect();
+    for gate in gates() {
+        let (workload, engine) = (gate.workload, gate.engine);
+        assert!(names.contains(&(workload, engine)), "there is no {workload} on {engine}");
+        let peers = match gate.measure {
+            Measure::InstructionRatio(peers)
+            | Measure::TimeRatio(peers)
+            | Measure::TimeOverFastest(peers) => peers,
+            Measure::Growth(from) => {
+                assert!(names.contains(&(from, engine)), "there is no {from} on {engine}");
+                continue;
+            }
+            Measure::Instructions | Measure::Bytes => continue,
+        };
+        let there = peers.iter().any(|peer| names.contains(&(workload, *peer)));
+        assert!(there, "{workload} has none of {peers:?}");
+    }
+}
+
+#[test]
+fn an_engine_that_is_not_built_in_says_how_it_would_be() {
+    for (engine, feature, built) in OPTIONAL {
+        let there = names().iter().any(|name| name.1 == engine);
+        assert_eq!(there, built, "{engine}");
+        let message = absent(engine).concat();
+        assert_eq!(message.contains(&format!("--features {feature}")), !built, "{message}");
+    }
+    assert!(absent("").is_empty());
+    assert!(absent("no such engine").is_empty());
+}
