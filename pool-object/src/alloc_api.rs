@@ -4,7 +4,7 @@ use crate::block_alloc::BlockAlloc;
 use crate::handle::LocalHeap;
 use crate::small::SmallAlloc;
 use core::alloc::Layout;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use pool_core::PageSource;
 
 /// Zeros what a block got longer by.
@@ -16,6 +16,14 @@ unsafe fn zero_tail(block: NonNull<u8>, old: Layout, new: Layout) {
     let tail = unsafe { block.add(old.size()) };
     // SAFETY: so many bytes are behind `tail`, and the caller's.
     unsafe { tail.write_bytes(0, new.size() - old.size()) };
+}
+
+/// What stands for a block without bytes: aligned, and nobody's. Collections give back blocks without
+/// bytes that they never asked for (a boxed slice made of a vector without room), so such blocks must
+/// not be real ones.
+fn no_block(layout: Layout) -> Option<NonNull<[u8]>> {
+    let place = NonNull::new(ptr::without_provenance_mut(layout.align()))?;
+    Some(NonNull::slice_from_raw_parts(place, 0))
 }
 
 /// Implements the trait of one version of the crate for one handle.
@@ -31,6 +39,9 @@ macro_rules! allocator {
                 &self,
                 layout: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                if layout.size() == 0 {
+                    return no_block(layout).ok_or($version::alloc::AllocError);
+                }
                 let block = self.try_allocate(layout).map_err(|_| $version::alloc::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(block, layout.size()))
             }
@@ -40,6 +51,9 @@ macro_rules! allocator {
                 &self,
                 layout: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
+                if layout.size() == 0 {
+                    return no_block(layout).ok_or($version::alloc::AllocError);
+                }
                 let block = self.try_allocate_zeroed(layout);
                 let block = block.map_err(|_| $version::alloc::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(block, layout.size()))
@@ -47,8 +61,11 @@ macro_rules! allocator {
 
             #[inline(always)]
             unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-                // SAFETY: the caller's promise, the same as is asked for here.
-                unsafe { BlockAlloc::deallocate(self, block, layout) };
+                if layout.size() > 0 {
+                    // SAFETY: the caller's promise, the same as is asked for here; and the block
+                    // came from `BlockAlloc`, as all with bytes do.
+                    unsafe { BlockAlloc::deallocate(self, block, layout) };
+                }
             }
 
             #[inline]
@@ -58,7 +75,10 @@ macro_rules! allocator {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
-                // SAFETY: the caller's promise, the same as is asked for here.
+                if old.size() == 0 {
+                    return $version::alloc::Allocator::allocate(self, new);
+                }
+                // SAFETY: the caller's promise, the same as is asked for here; both have bytes.
                 let block = unsafe { self.try_relayout(block, old, new) };
                 let block = block.map_err(|_| $version::alloc::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(block, new.size()))
@@ -71,7 +91,10 @@ macro_rules! allocator {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
-                // SAFETY: the caller's promise, the same as is asked for here.
+                if old.size() == 0 {
+                    return $version::alloc::Allocator::allocate_zeroed(self, new);
+                }
+                // SAFETY: the caller's promise, the same as is asked for here; both have bytes.
                 let block = unsafe { self.try_relayout(block, old, new) };
                 let block = block.map_err(|_| $version::alloc::AllocError)?;
                 // SAFETY: the block is of the new layout now, which is not smaller, says the caller.
@@ -86,7 +109,12 @@ macro_rules! allocator {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $version::alloc::AllocError> {
-                // SAFETY: the caller's promise, the same as is asked for here.
+                if new.size() == 0 {
+                    // SAFETY: the caller's promise, the same as is asked for here.
+                    unsafe { $version::alloc::Allocator::deallocate(self, block, old) };
+                    return no_block(new).ok_or($version::alloc::AllocError);
+                }
+                // SAFETY: the caller's promise, the same as is asked for here; both have bytes.
                 let block = unsafe { self.try_relayout(block, old, new) };
                 let block = block.map_err(|_| $version::alloc::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(block, new.size()))
