@@ -88,6 +88,9 @@ pub enum Many<D: Data> {
     Sorted(Sorted<D>),
 }
 
+/// Elements of a collection, with what belongs to each.
+pub type Items<D, V> = [(Bytes<D>, V)];
+
 /// One of the types of [`Many`].
 pub trait Collection<D: Data>: Sized {
     /// An empty one.
@@ -178,10 +181,10 @@ impl<D: Data> Value<D> {
     pub fn is_empty_collection(&self) -> bool {
         let Self::Many(many) = self else { return false };
         match &**many {
-            Many::List(list) => list.len() == 0,
-            Many::Hash(hash) => hash.len() == 0,
-            Many::Set(set) => set.len() == 0,
-            Many::Sorted(sorted) => sorted.len() == 0,
+            Many::List(list) => list.is_empty(),
+            Many::Hash(hash) => hash.is_empty(),
+            Many::Set(set) => set.is_empty(),
+            Many::Sorted(sorted) => sorted.is_empty(),
         }
     }
 

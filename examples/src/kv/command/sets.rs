@@ -84,7 +84,8 @@ pub(super) fn srandmember<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     };
     let (count, one) = (count.ok_or(Fault::OutOfRange)?, call.request.len() == 2);
     let Some((set, room)) = call.shared.store.look::<Set<M::Data>>(call.request.at(1))? else {
-        return Ok(if one { call.reply.null()? } else { call.reply.array(0)? });
+        let none = if one { call.reply.null() } else { call.reply.array(0) };
+        return Ok(none?);
     };
     let (len, asked) = (set.len(), usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX));
     if one {

@@ -175,6 +175,7 @@ impl<D: Data> Room<D> {
 
     /// Ends what [`store`](Self::store) began, with the same `overhead`.
     #[inline]
+    #[allow(clippy::needless_pass_by_value, reason = "it ends here")]
     pub fn discard(&self, bytes: Bytes<D>, overhead: usize) {
         self.refund(D::block(bytes.len()) + overhead);
     }

@@ -1,6 +1,7 @@
 //! Elements by name: what hashes, sets and sorted sets are made of.
 #![forbid(unsafe_code)]
 
+use super::Items;
 use crate::kv::memory::{Bytes, Data, Room};
 use crate::kv::reply::OutOfMemory;
 use allocator_api2::vec::Vec;
@@ -25,6 +26,7 @@ impl<V, D: Data> Dict<V, D> {
     }
 
     /// Bytes of array and table that an element is charged with, free slots included.
+    #[must_use]
     pub const fn share() -> usize {
         size_of::<(Bytes<D>, V)>() * 4 / 3 + 7
     }
@@ -40,7 +42,7 @@ impl<V, D: Data> Dict<V, D> {
     }
 
     /// The elements.
-    pub fn items(&self) -> &[(Bytes<D>, V)] {
+    pub fn items(&self) -> &Items<D, V> {
         &self.items
     }
 
@@ -151,9 +153,9 @@ impl<V, D: Data> Dict<V, D> {
         }
     }
 
-    /// Visits `count` elements from `cursor` on (0 begins, and is what comes back at the end); the
+    /// Up to `count` elements from `cursor` on (0 begins, and is what comes back at the end); the
     /// next cursor. From behind, as the store's scan: whoever stays is met.
-    pub fn scan(&self, cursor: u64, count: usize) -> (&[(Bytes<D>, V)], u64) {
+    pub fn scan(&self, cursor: u64, count: usize) -> (&Items<D, V>, u64) {
         let len = self.items.len();
         let from = match usize::try_from(cursor) {
             Ok(from @ 1..) if from <= len => from,

@@ -1,7 +1,7 @@
 //! Hashes: fields with values.
 #![forbid(unsafe_code)]
 
-use super::{Dict, PACKED, PACKED_LEN};
+use super::{Dict, Items, PACKED, PACKED_LEN};
 use crate::kv::memory::{Bytes, Data, Room};
 use crate::kv::reply::OutOfMemory;
 
@@ -34,12 +34,12 @@ impl<D: Data> Hash<D> {
     }
 
     /// All fields.
-    pub fn items(&self) -> &[(Bytes<D>, Bytes<D>)] {
+    pub fn items(&self) -> &Items<D, Bytes<D>> {
         self.fields.items()
     }
 
     /// See [`Dict::scan`]; a packed one is shown as a whole.
-    pub fn scan(&self, cursor: u64, count: usize) -> (&[(Bytes<D>, Bytes<D>)], u64) {
+    pub fn scan(&self, cursor: u64, count: usize) -> (&Items<D, Bytes<D>>, u64) {
         if self.packed { (self.items(), 0) } else { self.fields.scan(cursor, count) }
     }
 

@@ -1,8 +1,8 @@
 //! Sets: elements that are there or not.
 #![forbid(unsafe_code)]
 
-use super::Dict;
-use crate::kv::memory::{Bytes, Data, Room};
+use super::{Dict, Items};
+use crate::kv::memory::{Data, Room};
 use crate::kv::numbers::integer;
 use crate::kv::reply::OutOfMemory;
 
@@ -38,12 +38,12 @@ impl<D: Data> Set<D> {
     }
 
     /// All elements.
-    pub fn items(&self) -> &[(Bytes<D>, ())] {
+    pub fn items(&self) -> &Items<D, ()> {
         self.elements.items()
     }
 
     /// See [`Dict::scan`]; one of numbers is shown as a whole.
-    pub fn scan(&self, cursor: u64, count: usize) -> (&[(Bytes<D>, ())], u64) {
+    pub fn scan(&self, cursor: u64, count: usize) -> (&Items<D, ()>, u64) {
         if self.numbers { (self.items(), 0) } else { self.elements.scan(cursor, count) }
     }
 
