@@ -196,7 +196,7 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         if words < least || (words > least && spec.arity > 0) {
             return self.wrong_arity(spec.name);
         }
-        if spec.grows() && !self.shared.store.ensure(self.growth()) {
+        if spec.grows() && !self.has_room() {
             return self.refuse(Fault::Budget, mark);
         }
         match table::dispatch(index, self) {
@@ -205,10 +205,19 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         }
     }
 
-    /// Bytes that the request's words may take when they are stored, each by itself.
+    /// Whether what the request brings can be stored, after others have made room if they must.
     #[inline]
-    fn growth(&self) -> usize {
-        self.request.iter_from(1).map(|word| word.len() + WORD).sum()
+    fn has_room(&mut self) -> bool {
+        // As a rule there is room for all that was received, and nothing needs to be counted.
+        let most = self.request.bytes_at_most() + self.request.len() * WORD;
+        self.shared.store.room().has(most) || self.make_room()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) -> bool {
+        let bytes = self.request.iter_from(1).map(|word| word.len() + WORD).sum();
+        self.shared.store.ensure(bytes)
     }
 
     /// Replaces what was written after `mark` by an error.

@@ -455,13 +455,10 @@ impl<D: Data> Store<D> {
 
     /// Makes room for so many bytes more, if that is allowed and can be: by what has ended or was not
     /// used for long. Whether there is room.
-    #[inline]
     pub fn ensure(&mut self, bytes: usize) -> bool {
         self.room.has(bytes) || self.evict(bytes)
     }
 
-    #[cold]
-    #[inline(never)]
     fn evict(&mut self, bytes: usize) -> bool {
         if self.eviction == Eviction::None || bytes > self.room.budget().limit {
             return false;

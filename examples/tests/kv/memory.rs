@@ -92,6 +92,25 @@ fn keys_that_were_not_used_make_room() {
     }
 }
 
+#[test]
+fn the_doctor_sees_a_full_budget() {
+    for (policy, advice) in [("none", "raise --memory, delete"), ("lru", "make room")] {
+        let kv = Kv::start(&["--memory", "1m", "--eviction", policy]);
+        let mut client = kv.client();
+        let doctor = |client: &mut Client| {
+            client.send(b"MEMORY DOCTOR\r\n");
+            client.line();
+            let text = client.text_line();
+            client.line();
+            text.to_lowercase()
+        };
+        assert!(doctor(&mut client).starts_with("hi sam, i can't find"));
+        fill(&mut client, 980, &[b'v'; 900]);
+        let text = doctor(&mut client);
+        assert!(text.contains("nine tenths") && text.contains(advice), "{text}");
+    }
+}
+
 /// Resident bytes of a server.
 fn resident(kv: &Kv) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", kv.process.0.id())).unwrap();
