@@ -11,6 +11,8 @@ mod differential;
 mod exhaustion;
 #[path = "kv/limits.rs"]
 mod limits;
+#[path = "kv/memory.rs"]
+mod memory;
 #[path = "kv/protocol.rs"]
 mod protocol;
 #[path = "kv/support.rs"]

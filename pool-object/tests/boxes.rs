@@ -141,3 +141,22 @@ fn a_leaked_vector_outlives_its_handle() {
     let leaked: &'static mut [u64] = vector.leak();
     assert_eq!(leaked[9], 9);
 }
+
+/// A boxed slice made of a vector that never had room gives back a block that it never got.
+#[test]
+fn blocks_without_bytes_are_nobodys() {
+    let heap = SmallAlloc::new_in(Heap::new());
+    let empty: Vec<_> = (0..3)
+        .map(|_| allocator_api2::vec::Vec::<u64, _>::new_in(&heap).into_boxed_slice())
+        .collect();
+    drop(empty);
+    let mut longer = allocator_api2::vec::Vec::new_in(&heap);
+    longer.extend([1_u64, 2, 3]);
+    longer.clear();
+    longer.shrink_to_fit();
+    assert_eq!(heap.stats().live(), 0);
+    longer.push(4);
+    assert_eq!((&longer[..], heap.stats().live()), (&[4][..], 1));
+    drop(longer);
+    heap.check().unwrap();
+}

@@ -2,20 +2,25 @@
 #![forbid(unsafe_code)]
 
 mod expiry;
+mod hashes;
 mod keys;
+mod lists;
 mod server;
 mod session;
+mod sets;
+mod sorted;
 mod strings;
 mod table;
 
 use super::buffer::Buffers;
 use super::clients::Clients;
-use super::memory::{Batch, Inbox, List, Memory, Scratch, ScratchOf};
+use super::memory::{Batch, Data, Inbox, List, Memory, Scratch, ScratchOf};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::store::Store;
+use super::values::WrongType;
 use std::fmt::{self, Write};
 use thiserror::Error;
 
@@ -72,6 +77,24 @@ pub(super) enum Fault {
     Budget,
     #[error("ERR syntax error")]
     Syntax,
+    #[error(transparent)]
+    WrongType(#[from] WrongType),
+    #[error("ERR value is out of range")]
+    OutOfRange,
+    #[error("ERR value is out of range, must be positive")]
+    NotPositive,
+    #[error("ERR index out of range")]
+    Index,
+    #[error("ERR hash value is not an integer")]
+    HashNotInteger,
+    #[error("ERR resulting score is not a number (NaN)")]
+    NotANumber,
+    #[error("ERR XX and NX options at the same time are not compatible")]
+    NxAndXx,
+    #[error("ERR GT, LT, and/or NX options at the same time are not compatible")]
+    GtLtNx,
+    #[error("ERR INCR option supports a single increment-element pair")]
+    OneIncrement,
     #[error("ERR value is not an integer or out of range")]
     NotInteger,
     #[error("ERR value is not a valid float")]
@@ -173,10 +196,28 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         if words < least || (words > least && spec.arity > 0) {
             return self.wrong_arity(spec.name);
         }
+        if spec.grows() && !self.has_room() {
+            return self.refuse(Fault::Budget, mark);
+        }
         match table::dispatch(index, self) {
             Ok(()) => Ok(()),
             Err(fault) => self.refuse(fault, mark),
         }
+    }
+
+    /// Whether what the request brings can be stored, after others have made room if they must.
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        // As a rule there is room for all that was received, and nothing needs to be counted.
+        let most = self.request.bytes_at_most() + self.request.len() * WORD;
+        self.shared.store.room().has(most) || self.make_room()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) -> bool {
+        let bytes = self.request.iter_from(1).map(|word| word.len() + WORD).sum();
+        self.shared.store.ensure(bytes)
     }
 
     /// Replaces what was written after `mark` by an error.
@@ -231,6 +272,7 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
 
     /// The figures of the pools, as `INFO memory` shows them.
     pub(super) fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        self.shared.store.room().alloc().observe(visit);
         self.inbox.observe(visit);
         self.scratch.observe(visit);
         let (buffers, bytes) = self.shared.outbox.live();
@@ -238,6 +280,10 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         visit("outbox_bytes", bytes as u64);
     }
 }
+
+/// Bytes that a stored word takes besides its own, of which a long one's block has more, in shares of
+/// tables: as a rule less. What is more than that is refused when it is stored.
+const WORD: usize = 64;
 
 /// Bytes of a client's word, and of all its arguments together, that an error repeats.
 const QUOTED: usize = 128;

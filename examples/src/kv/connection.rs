@@ -111,11 +111,12 @@ impl<M: Memory> Worker<M> {
         let Settings { max_frame, memory, buffers, .. } = settings;
         let limits = Limits { max_frame, memory, buffers };
         let memory = M::new(limits);
+        let store = Store::new(memory.data(), limits.memory, settings.eviction);
         Self {
             inbox: memory.inbox(),
             batch: memory.batch(),
             shared: Shared {
-                store: Store::new(memory.data()),
+                store,
                 stats: Stats::default(),
                 settings,
                 clients: Clients::default(),

@@ -71,7 +71,8 @@ fn memory<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result
     ] {
         write!(out, "{name}:{bytes}\r\n{name}_human:{}\r\n", Human(bytes))?;
     }
-    write!(out, "maxmemory_policy:noeviction\r\nmem_allocator:{}\r\n", M::NAME)?;
+    let policy = call.shared.settings.eviction.policy();
+    write!(out, "maxmemory_policy:{policy}\r\nmem_allocator:{}\r\n", M::NAME)?;
     let mut written = Ok(());
     call.observe(&mut |name, value| {
         written = written.and(write!(out, "pool_{name}:{value}\r\n"));
@@ -88,6 +89,7 @@ fn stats<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result 
         ("total_net_output_bytes", stats.sent),
         ("rejected_connections", stats.rejected),
         ("expired_keys", call.shared.store.expired()),
+        ("evicted_keys", call.shared.store.evicted()),
         ("keyspace_hits", stats.hits),
         ("keyspace_misses", stats.misses),
         ("total_error_replies", stats.errors),

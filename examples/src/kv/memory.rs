@@ -4,7 +4,7 @@
 //! |---|---|---|---|---|
 //! | bytes that are no whole request yet | until the rest comes | [`Inbox`] | [`PageInbox`]: a run of pages a connection | the same |
 //! | arguments, replies, texts in between | one batch of requests | [`Batch`] | [`VecBatch`]: vectors | [`ArenaBatch`]: an arena, reset a batch |
-//! | keys and values | until deleted | [`Data`] | [`Boxes`] | the same |
+//! | keys, values, tables | until deleted | [`Data`], charged by [`Room`] | `Global`, the global allocator | `LocalHeap`: a heap of small objects |
 //! | connections | until closed | [`Table`] | a `Slab` | the same |
 //! | replies that a slow reader leaves | until it reads | none: [`Buffers`](super::buffer::Buffers) over [`Memory::Source`] | runs of pages | the same |
 //!
@@ -14,20 +14,20 @@
 #![forbid(unsafe_code)]
 
 mod arena;
-mod boxes;
+mod data;
 mod page_inbox;
 mod vectors;
 
 pub use arena::{ArenaBatch, ArenaList, Rope};
-pub use boxes::Boxes;
+pub use data::{Budget, Bytes, Data, Room};
 pub use page_inbox::PageInbox;
 pub use vectors::{SmallLists, VecBatch};
 
 use super::reply::{OutOfMemory, Sink};
+use allocator_api2::alloc::Global;
 use pool_core::{Background, Cache, Limit, Mmap, PageSource, Stats};
+use pool_object::LocalHeap;
 use slab::Slab;
-use std::borrow::Borrow;
-use std::hash::Hash;
 use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,13 +37,12 @@ use std::sync::Arc;
 /// buffer keeps a handle.
 pub type PageStack = Rc<Stats<Limit<Arc<Cache<Mmap>>>>>;
 
-/// Makes the stack, and starts the thread that lets its cache decay while nobody sends anything.
-#[must_use]
-pub fn page_stack(limit: usize) -> (PageStack, Option<Background>) {
-    let cache = Arc::new(Mmap::builder().name("kv buffers").build().cached());
-    // Without such a thread the cache decays by what connections do.
+/// The cache that all stacks of a server draw from, and the thread that lets it decay while nobody
+/// sends anything (without such a thread it decays by what connections do).
+fn page_cache() -> (Arc<Cache<Mmap>>, Option<Background>) {
+    let cache = Arc::new(Mmap::builder().name("kv").build().cached());
     let decay = cache.decay_in_background().ok();
-    (Rc::new(cache.limited(limit).counted()), decay)
+    (cache, decay)
 }
 
 /// Limits in bytes that a strategy keeps.
@@ -68,7 +67,7 @@ pub trait Memory: Sized + 'static {
     type Inbox: Inbox;
     /// What lives for one batch of requests.
     type Batch: Batch + 'static;
-    /// Keys and values.
+    /// The allocator of keys, values and their tables.
     type Data: Data;
     /// Things with a token each: the connections.
     type Table<T>: Table<T>;
@@ -85,7 +84,7 @@ pub trait Memory: Sized + 'static {
     /// The one batch of a worker thread.
     fn batch(&self) -> Self::Batch;
 
-    /// The memory of a worker thread's store.
+    /// A handle on the memory of a worker thread's store.
     fn data(&self) -> Self::Data;
 }
 
@@ -189,36 +188,6 @@ pub trait List<T> {
     fn as_mut_slice(&mut self) -> &mut [T];
 }
 
-/// The memory of keys and values.
-pub trait Data {
-    /// A stored key or value.
-    type Bytes: Borrow<[u8]> + Eq + Hash;
-
-    /// Stores a copy of `bytes`, charged with `overhead` more to the budget.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] over budget; nothing has changed then.
-    fn store(&self, bytes: &[u8], overhead: usize) -> Result<Self::Bytes, OutOfMemory>;
-
-    /// Ends what [`store`](Self::store) began, with the same `overhead`. (Explicit, so that a stored
-    /// value need not carry a handle on its allocator: 8 bytes a value.)
-    fn discard(&self, bytes: Self::Bytes, overhead: usize);
-
-    /// Bytes charged now, the most there ever were, and the limit.
-    fn budget(&self) -> Budget;
-}
-
-/// Bytes of stored data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Budget {
-    /// Charged now.
-    pub used: usize,
-    /// The most ever charged at once.
-    pub peak: usize,
-    /// Allowed.
-    pub limit: usize,
-}
-
 /// Things under tokens that an event loop can hand to the system.
 pub trait Table<T>: Default {
     /// The token that the next [`insert`](Self::insert) gives.
@@ -273,12 +242,12 @@ impl Memory for Std {
     type Source = PageStack;
     type Inbox = PageInbox<PageStack>;
     type Batch = VecBatch;
-    type Data = Boxes;
+    type Data = Global;
     type Table<T> = Slab<T>;
 
     fn new(limits: Limits) -> Self {
-        let (source, _decay) = page_stack(limits.buffers);
-        Self { source, _decay, limits }
+        let (cache, _decay) = page_cache();
+        Self { source: Rc::new(cache.limited(limits.buffers).counted()), _decay, limits }
     }
 
     fn source(&self) -> PageStack {
@@ -293,14 +262,23 @@ impl Memory for Std {
         VecBatch::default()
     }
 
-    fn data(&self) -> Boxes {
-        Boxes::new(self.limits.memory)
+    fn data(&self) -> Global {
+        Global
     }
 }
 
-/// The pool crates: an arena a batch. Keys, values and connections are still plain memory.
+/// The pool crates: an arena a batch, a heap of small objects for the data.
 #[derive(Debug)]
-pub struct Pool(Std);
+pub struct Pool {
+    source: PageStack,
+    data: LocalHeap<PageStack>,
+    _decay: Option<Background>,
+    limits: Limits,
+}
+
+/// Bytes of pages that the heap may hold beyond the budget of what lies in it: spans that are not
+/// full, tables that are being moved.
+const SLACK: usize = 32 << 20;
 
 impl Memory for Pool {
     const NAME: &'static str = "pool";
@@ -308,26 +286,30 @@ impl Memory for Pool {
     type Source = PageStack;
     type Inbox = PageInbox<PageStack>;
     type Batch = ArenaBatch<PageStack>;
-    type Data = Boxes;
+    type Data = LocalHeap<PageStack>;
     type Table<T> = Slab<T>;
 
     fn new(limits: Limits) -> Self {
-        Self(Std::new(limits))
+        let (cache, _decay) = page_cache();
+        let source = Rc::new(cache.clone().limited(limits.buffers).counted());
+        let held = limits.memory.saturating_add(limits.memory / 2).saturating_add(SLACK);
+        let data = LocalHeap::new_in(Rc::new(cache.limited(held).counted()));
+        Self { source, data, _decay, limits }
     }
 
     fn source(&self) -> PageStack {
-        self.0.source()
+        self.source.clone()
     }
 
     fn inbox(&self) -> Self::Inbox {
-        self.0.inbox()
+        PageInbox::new(self.source(), self.limits.max_frame)
     }
 
     fn batch(&self) -> Self::Batch {
         ArenaBatch::new(self.source())
     }
 
-    fn data(&self) -> Boxes {
-        self.0.data()
+    fn data(&self) -> Self::Data {
+        self.data.clone()
     }
 }

@@ -51,6 +51,80 @@ impl Digits {
     }
 }
 
+/// A score as `strtod` reads one and Redis takes it: no blanks in front, nothing behind, no NaN.
+#[must_use]
+pub fn score(text: &[u8]) -> Option<f64> {
+    let score: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (!score.is_nan()).then_some(score)
+}
+
+/// A floating-point number in characters, as `%.17g` prints it.
+#[derive(Clone, Copy, Debug)]
+pub struct Double {
+    text: [u8; 40],
+    len: usize,
+}
+
+/// Digits of `%.17g`.
+const DIGITS: i32 = 17;
+
+impl Double {
+    /// Those of `value`.
+    #[must_use]
+    pub fn new(value: f64) -> Self {
+        let mut text = Self { text: [0; 40], len: 0 };
+        // 40 characters are enough: 17 digits, a point, a sign, and four zeros or an exponent.
+        let _ = text.print(value);
+        text
+    }
+
+    fn print(&mut self, value: f64) -> std::fmt::Result {
+        use std::fmt::Write;
+        if value.is_infinite() {
+            return self.write_str(if value < 0.0 { "-inf" } else { "inf" });
+        }
+        let mut exact = Self { text: [0; 40], len: 0 };
+        write!(exact, "{:.1$e}", value.abs(), DIGITS as usize - 1)?;
+        let exact = std::str::from_utf8(exact.as_slice()).unwrap_or_default();
+        let (mantissa, exponent) = exact.split_once('e').unwrap_or((exact, "0"));
+        let exponent: i32 = exponent.parse().unwrap_or_default();
+        if value.is_sign_negative() {
+            self.write_str("-")?;
+        }
+        if !(-4..DIGITS).contains(&exponent) {
+            let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+            let sign = if exponent < 0 { '-' } else { '+' };
+            return write!(self, "{mantissa}e{sign}{:02}", exponent.abs());
+        }
+        let places = (DIGITS - 1 - exponent).unsigned_abs() as usize;
+        let mut fixed = Self { text: [0; 40], len: 0 };
+        write!(fixed, "{:.places$}", value.abs())?;
+        let fixed = std::str::from_utf8(fixed.as_slice()).unwrap_or_default();
+        let short = if fixed.contains('.') {
+            fixed.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            fixed
+        };
+        self.write_str(short)
+    }
+
+    /// The characters.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+}
+
+impl std::fmt::Write for Double {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.len + text.len();
+        let room = self.text.get_mut(self.len..end).ok_or(std::fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
 /// Digits behind the point that `INCRBYFLOAT` keeps.
 const PLACES: u32 = 17;
 
@@ -146,6 +220,32 @@ mod tests {
             assert_eq!(integer(wrong.as_bytes()), None, "{wrong}");
         }
         assert_eq!(integer(b"99999999999999999999"), None);
+    }
+
+    #[test]
+    fn doubles_print_as_in_c() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-1.5, "-1.5"),
+            (0.1, "0.10000000000000001"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1.25e-5, "1.2500000000000001e-05"),
+            (0.0001, "0.0001"),
+            (-1e300, "-1.0000000000000001e+300"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (5e-324, "4.9406564584124654e-324"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (100.0, "100"),
+            (123_456_789.125, "123456789.125"),
+        ] {
+            assert_eq!(Double::new(value).as_slice().escape_ascii().to_string(), expected);
+        }
+        assert_eq!((score(b"nan"), score(b" 1"), score(b"")), (None, None, None));
+        assert_eq!((score(b"-inf"), score(b"1e3")), (Some(f64::NEG_INFINITY), Some(1000.0)));
     }
 
     #[test]

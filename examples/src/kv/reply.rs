@@ -165,6 +165,21 @@ impl<'r, K: Sink> Reply<'r, K> {
         }
     }
 
+    /// No list, where one was asked for.
+    pub fn null_array(&mut self) -> Written {
+        match self.protocol {
+            Protocol::Resp2 => self.sink.put(b"*-1\r\n"),
+            Protocol::Resp3 => self.sink.put(b"_\r\n"),
+        }
+    }
+
+    /// `,` and a number that is text already; RESP3 alone has it.
+    pub fn double(&mut self, text: &[u8]) -> Written {
+        self.sink.put(b",")?;
+        self.sink.put(text)?;
+        self.sink.put(b"\r\n")
+    }
+
     /// `:` and a number that is text already.
     pub fn raw_integer(&mut self, digits: &[u8]) -> Written {
         self.sink.put(b":")?;

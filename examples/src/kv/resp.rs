@@ -167,6 +167,13 @@ impl<'a> Command<'a> {
         self.spans.is_empty()
     }
 
+    /// At least as many bytes as all arguments have together. O(1).
+    #[inline]
+    #[must_use]
+    pub const fn bytes_at_most(self) -> usize {
+        self.bytes.len()
+    }
+
     /// Argument `index`; 0 is the name.
     #[inline]
     #[must_use]

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::resp::MAX_LINE;
+use super::store::Eviction;
 use clap::{Parser, ValueEnum};
 
 /// Memory strategies; see `memory.rs`.
@@ -15,7 +16,7 @@ pub enum Alloc {
 
 /// A key-value server that any Redis client can use, on 127.0.0.1.
 ///
-/// It knows strings, keys that end, and one database, over RESP2 and RESP3 (COMMAND LIST has the
+/// It knows strings, lists, hashes, sets and sorted sets, keys that end, and one database, over RESP2 and RESP3 (COMMAND LIST has the
 /// names). It keeps everything in memory: no persistence, no replication. Sizes are bytes, or take a
 /// unit: 64k, 16m, 2g.
 #[derive(Clone, Debug, Parser)]
@@ -42,9 +43,13 @@ pub struct Settings {
     #[arg(long, default_value = "16m", value_name = "BYTES", value_parser = size)]
     pub max_backlog: usize,
 
-    /// Budget of stored keys and values; SET beyond it is refused.
+    /// Budget of stored keys and values, with their tables.
     #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
     pub memory: usize,
+
+    /// What becomes of a write beyond that budget.
+    #[arg(long, value_enum, default_value_t = Eviction::None)]
+    pub eviction: Eviction,
 
     /// Budget of connections' buffers and of the arena: requests that have not all arrived, replies
     /// not yet read. A connection that finds it used up is closed.
@@ -69,7 +74,7 @@ impl Settings {
             ("port", self.port.to_string()),
             ("maxclients", self.max_connections.to_string()),
             ("maxmemory", self.memory.to_string()),
-            ("maxmemory-policy", fixed("noeviction")),
+            ("maxmemory-policy", fixed(self.eviction.policy())),
             ("proto-max-bulk-len", self.max_frame.to_string()),
             ("databases", fixed("1")),
         ]

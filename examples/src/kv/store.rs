@@ -6,18 +6,44 @@
 //! it is still to come, so whoever stays during a whole scan is met.
 #![forbid(unsafe_code)]
 
-use super::memory::{Budget, Data};
+use super::memory::{Budget, Bytes, Data, Room};
 use super::reply::OutOfMemory;
+use super::values::{Collection, Kind, Value, WrongType};
+use allocator_api2::vec::Vec;
 use hashbrown::HashTable;
-use std::borrow::Borrow;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
+use std::mem;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of the array and the table that an entry is charged with, and the free slots that they
 /// have on average.
 const fn entry_cost<D: Data>() -> usize {
-    size_of::<Entry<D::Bytes>>() * 4 / 3 + 7
+    size_of::<Entry<D>>() * 4 / 3 + 7
+}
+
+/// Array and table are not made smaller than for so many entries.
+const FEWEST: usize = 1024;
+
+/// Entries that are looked at to find one that was not used for long.
+const SAMPLES: usize = 5;
+
+/// What becomes of a write that the budget has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Eviction {
+    /// Keys that were not used for long make room (of five drawn, the one, as Redis does it).
+    Lru,
+    /// It is refused.
+    None,
+}
+
+impl Eviction {
+    /// Redis' name for it.
+    #[must_use]
+    pub const fn policy(self) -> &'static str {
+        match self {
+            Self::Lru => "allkeys-lru",
+            Self::None => "noeviction",
+        }
+    }
 }
 
 /// Milliseconds since 1970.
@@ -64,64 +90,63 @@ impl Meta {
     }
 }
 
-#[derive(Debug)]
-struct Entry<B> {
-    key: B,
-    value: B,
+struct Entry<D: Data> {
+    key: Bytes<D>,
+    value: Value<D>,
     meta: Meta,
 }
 
-/// The one database. The hasher is the standard library's: keyed, so that clients cannot choose
-/// keys that collide.
-#[derive(Debug)]
+/// The one database.
 pub struct Store<D: Data> {
-    data: D,
-    hasher: RandomState,
+    /// What everything below is stored in and charged to.
+    room: Room<D>,
     /// Places of `entries`, by the hashes of their keys.
-    places: HashTable<u32>,
-    entries: Vec<Entry<D::Bytes>>,
+    places: HashTable<u32, D>,
+    entries: Vec<Entry<D>, D>,
+    /// When each entry was used last, by `clock`; empty if nobody asks.
+    used: Vec<u32, D>,
+    /// Uses of entries so far. It may wrap: ages are differences.
+    clock: u32,
+    eviction: Eviction,
     /// How many entries have an end.
     mortal: usize,
     /// Where [`expire_some`](Self::expire_some) goes on.
     sweep: usize,
     /// Entries that have ended by themselves.
     expired: u64,
-    /// How often a random key was drawn.
-    drawn: u64,
+    /// Entries that had to make room.
+    evicted: u64,
 }
 
 impl<D: Data> Store<D> {
-    /// An empty database.
-    #[must_use]
-    pub fn new(data: D) -> Self {
+    /// An empty database in `data`, of at most `memory` bytes.
+    pub fn new(data: D, memory: usize, eviction: Eviction) -> Self {
         Self {
-            data,
-            hasher: RandomState::new(),
-            places: HashTable::new(),
-            entries: Vec::new(),
+            places: HashTable::new_in(data.clone()),
+            entries: Vec::new_in(data.clone()),
+            used: Vec::new_in(data.clone()),
+            room: Room::new(data, memory),
+            clock: 0,
+            eviction,
             mortal: 0,
             sweep: 0,
             expired: 0,
-            drawn: 0,
+            evicted: 0,
         }
-    }
-
-    #[inline]
-    fn hash(&self, key: &[u8]) -> u64 {
-        // Without the length that `Hash` for slices adds: no other type is hashed here.
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(key);
-        hasher.finish()
     }
 
     /// The place of a key that has not ended.
     #[inline]
     fn find(&mut self, key: &[u8]) -> Option<usize> {
-        let hash = self.hash(key);
-        let same = |&place: &u32| self.entries[place as usize].key.borrow() == key;
+        let hash = self.room.hash(key);
+        let same = |&place: &u32| *self.entries[place as usize].key == *key;
         let place = *self.places.find(hash, same)? as usize;
         if self.entries[place].meta.end().is_some() && self.end_if_due(place) {
             return None;
+        }
+        if let Some(used) = self.used.get_mut(place) {
+            self.clock = self.clock.wrapping_add(1);
+            *used = self.clock;
         }
         Some(place)
     }
@@ -136,24 +161,97 @@ impl<D: Data> Store<D> {
         due
     }
 
-    /// The value of `key`.
+    /// The string that `key` holds.
+    ///
+    /// # Errors
+    /// [`WrongType`] if it holds something else.
     #[inline]
-    #[must_use]
-    pub fn get(&mut self, key: &[u8]) -> Option<&[u8]> {
-        let place = self.find(key)?;
-        Some(self.entries[place].value.borrow())
+    pub fn get(&mut self, key: &[u8]) -> Result<Option<&[u8]>, WrongType> {
+        let Some(place) = self.find(key) else { return Ok(None) };
+        match &self.entries[place].value {
+            Value::Text(bytes) => Ok(Some(bytes)),
+            Value::Many(_) => Err(WrongType),
+        }
     }
 
-    /// The form of `key`'s value.
-    #[must_use]
-    pub fn form(&mut self, key: &[u8]) -> Option<Form> {
+    /// What `key` holds.
+    pub fn kind(&mut self, key: &[u8]) -> Option<Kind> {
         let place = self.find(key)?;
-        Some(self.entries[place].meta.form())
+        Some(self.entries[place].value.kind())
+    }
+
+    /// What `key` holds, and in which form.
+    pub fn value(&mut self, key: &[u8]) -> Option<(&Value<D>, Form)> {
+        let place = self.find(key)?;
+        let entry = &self.entries[place];
+        Some((&entry.value, entry.meta.form()))
+    }
+
+    /// The collection that `key` holds, to be looked at, and what its methods ask for.
+    ///
+    /// # Errors
+    /// [`WrongType`] if it holds something else.
+    pub fn look<T: Collection<D>>(
+        &mut self,
+        key: &[u8],
+    ) -> Result<Option<(&T, &Room<D>)>, WrongType> {
+        let Some(place) = self.find(key) else { return Ok(None) };
+        match &mut self.entries[place].value {
+            Value::Many(many) => Ok(Some((T::of(many).ok_or(WrongType)?, &self.room))),
+            Value::Text(_) => Err(WrongType),
+        }
+    }
+
+    /// Changes the collection that `key` holds; `None` if it holds nothing. Without elements left,
+    /// the key is removed.
+    ///
+    /// # Errors
+    /// [`WrongType`] if it holds something else.
+    pub fn change<T: Collection<D>, R>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut T, &Room<D>) -> R,
+    ) -> Result<Option<R>, WrongType> {
+        let Some(place) = self.find(key) else { return Ok(None) };
+        self.change_at(place, change).map(Some)
+    }
+
+    /// As [`change`](Self::change), of an empty collection if `key` holds nothing.
+    ///
+    /// # Errors
+    /// [`WrongType`] if it holds something else; that of `change`; [`OutOfMemory`] if there is no
+    /// room for the key.
+    pub fn change_or_create<T: Collection<D>, R, E: From<WrongType> + From<OutOfMemory>>(
+        &mut self,
+        key: &[u8],
+        change: impl FnOnce(&mut T, &Room<D>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let place = match self.find(key) {
+            Some(place) => place,
+            None => {
+                let value = Value::empty::<T>(&self.room)?;
+                self.insert(key, value, Meta::new(Form::Any, None))?;
+                self.entries.len() - 1
+            }
+        };
+        self.change_at(place, change)?
+    }
+
+    fn change_at<T: Collection<D>, R>(
+        &mut self,
+        place: usize,
+        change: impl FnOnce(&mut T, &Room<D>) -> R,
+    ) -> Result<R, WrongType> {
+        let Value::Many(many) = &mut self.entries[place].value else { return Err(WrongType) };
+        let changed = change(T::of(many).ok_or(WrongType)?, &self.room);
+        if self.entries[place].value.is_empty_collection() {
+            self.remove_at(place);
+        }
+        Ok(changed)
     }
 
     /// When `key` ends, in milliseconds since 1970: outside `None` if there is no such key, inside
     /// if it does not end.
-    #[must_use]
     pub fn end(&mut self, key: &[u8]) -> Option<Option<i64>> {
         let place = self.find(key)?;
         Some(self.entries[place].meta.end())
@@ -168,8 +266,9 @@ impl<D: Data> Store<D> {
         true
     }
 
+    #[inline]
     fn set_meta(&mut self, place: usize, meta: Meta) {
-        let old = std::mem::replace(&mut self.entries[place].meta, meta);
+        let old = mem::replace(&mut self.entries[place].meta, meta);
         self.mortal -= usize::from(old.end().is_some());
         self.mortal += usize::from(meta.end().is_some());
     }
@@ -188,6 +287,7 @@ impl<D: Data> Store<D> {
     ///
     /// # Errors
     /// [`OutOfMemory`] over budget; the old value stays.
+    #[inline]
     pub fn put(
         &mut self,
         key: &[u8],
@@ -195,38 +295,86 @@ impl<D: Data> Store<D> {
         form: Form,
         end: Option<Option<i64>>,
     ) -> Result<(), OutOfMemory> {
-        let value = self.data.store(value, 0)?;
+        let value = Value::Text(self.room.store(value, 0)?);
+        self.put_value(key, value, form, end)
+    }
+
+    #[inline]
+    fn put_value(
+        &mut self,
+        key: &[u8],
+        value: Value<D>,
+        form: Form,
+        end: Option<Option<i64>>,
+    ) -> Result<(), OutOfMemory> {
         match self.find(key) {
             Some(place) => {
                 let entry = &mut self.entries[place];
                 let end = end.unwrap_or(entry.meta.end());
-                let old = std::mem::replace(&mut entry.value, value);
+                let old = mem::replace(&mut entry.value, value);
                 self.set_meta(place, Meta::new(form, end));
-                self.data.discard(old, 0);
+                old.discard(&self.room);
                 Ok(())
             }
             None => self.insert(key, value, Meta::new(form, end.flatten())),
         }
     }
 
+    /// Sets `to` to a copy of what `from` holds, with its form and its end; whether there is such a
+    /// key.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] over budget; nothing has changed.
+    pub fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
+        let Some(place) = self.find(from) else { return Ok(false) };
+        let Entry { value, meta, .. } = &self.entries[place];
+        let (copy, meta) = (value.duplicate(&self.room)?, *meta);
+        self.put_value(to, copy, meta.form(), Some(meta.end()))?;
+        Ok(true)
+    }
+
+    /// Moves what `from` holds to `to`, another key, with its form and its end; whether there is such
+    /// a key.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if there is no room for the new name; nothing has changed.
+    pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
+        if self.find(from).is_none() {
+            return Ok(false);
+        }
+        if self.find(to).is_none() {
+            self.set(to, b"")?;
+        }
+        // Looked for again: keys that have ended may have been removed, and others moved.
+        let (Some(old), Some(new)) = (self.find(from), self.find(to)) else { return Ok(false) };
+        let (front, back) = self.entries.split_at_mut(old.max(new));
+        if let (Some(one), Some(other)) = (front.get_mut(old.min(new)), back.first_mut()) {
+            mem::swap(&mut one.value, &mut other.value);
+            mem::swap(&mut one.meta, &mut other.meta);
+        }
+        self.remove_at(old);
+        Ok(true)
+    }
+
     /// Adds a key that is not there.
-    fn insert(&mut self, key: &[u8], value: D::Bytes, meta: Meta) -> Result<(), OutOfMemory> {
-        match self.make_room().and_then(|()| self.data.store(key, entry_cost::<D>())) {
+    fn insert(&mut self, key: &[u8], value: Value<D>, meta: Meta) -> Result<(), OutOfMemory> {
+        match self.make_room().and_then(|()| self.room.store(key, entry_cost::<D>())) {
             Ok(stored) => {
                 let place = self.entries.len() as u32;
-                let hash = self.hash(key);
+                let hash = self.room.hash(key);
                 self.entries.push(Entry { key: stored, value, meta });
-                let (entries, hasher) = (&self.entries, &self.hasher);
-                self.places.insert_unique(hash, place, |&place| {
-                    let mut hasher = hasher.build_hasher();
-                    hasher.write(entries[place as usize].key.borrow());
-                    hasher.finish()
-                });
+                if self.eviction == Eviction::Lru {
+                    self.clock = self.clock.wrapping_add(1);
+                    self.used.push(self.clock);
+                }
+                let (entries, room) = (&self.entries, &self.room);
+                let rehash = |&place: &u32| room.hash(&entries[place as usize].key);
+                self.places.insert_unique(hash, place, rehash);
                 self.mortal += usize::from(meta.end().is_some());
                 Ok(())
             }
             Err(error) => {
-                self.data.discard(value, 0);
+                value.discard(&self.room);
                 Err(error)
             }
         }
@@ -238,12 +386,11 @@ impl<D: Data> Store<D> {
             return Err(OutOfMemory);
         }
         self.entries.try_reserve(1).map_err(|_| OutOfMemory)?;
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        let rehash = |&place: &u32| {
-            let mut hasher = hasher.build_hasher();
-            hasher.write(entries[place as usize].key.borrow());
-            hasher.finish()
-        };
+        if self.eviction == Eviction::Lru {
+            self.used.try_reserve(1).map_err(|_| OutOfMemory)?;
+        }
+        let (entries, room) = (&self.entries, &self.room);
+        let rehash = |&place: &u32| room.hash(&entries[place as usize].key);
         self.places.try_reserve(1, rehash).map_err(|_| OutOfMemory)
     }
 
@@ -257,37 +404,87 @@ impl<D: Data> Store<D> {
     }
 
     fn remove_at(&mut self, place: usize) {
-        let hash = self.hash(self.entries[place].key.borrow());
+        let hash = self.room.hash(&self.entries[place].key);
         if let Ok(found) = self.places.find_entry(hash, |&other| other as usize == place) {
             found.remove();
         }
         let last = self.entries.len() - 1;
         if place < last {
-            let hash = self.hash(self.entries[last].key.borrow());
+            let hash = self.room.hash(&self.entries[last].key);
             if let Some(moved) = self.places.find_mut(hash, |&other| other as usize == last) {
                 *moved = place as u32;
             }
         }
+        if place < self.used.len() {
+            self.used.swap_remove(place);
+        }
         let Entry { key, value, meta } = self.entries.swap_remove(place);
         self.mortal -= usize::from(meta.end().is_some());
-        self.data.discard(key, entry_cost::<D>());
-        self.data.discard(value, 0);
+        self.room.discard(key, entry_cost::<D>());
+        value.discard(&self.room);
+        if last < self.entries.capacity() / 4 {
+            self.shrink();
+        }
     }
 
-    /// Removes all keys.
+    /// Gives back what a rush has left of the tables.
+    #[cold]
+    fn shrink(&mut self) {
+        let entries = (self.entries.len() * 2).max(FEWEST);
+        if self.entries.capacity() > entries {
+            self.entries.shrink_to(entries);
+            self.used.shrink_to(entries);
+            let (entries, room) = (&self.entries, &self.room);
+            let rehash = |&place: &u32| room.hash(&entries[place as usize].key);
+            self.places.shrink_to(entries.len() * 2, rehash);
+        }
+    }
+
+    /// Removes all keys, and gives their memory back.
     pub fn clear(&mut self) {
-        self.places = HashTable::new();
-        for Entry { key, value, .. } in std::mem::take(&mut self.entries) {
-            self.data.discard(key, entry_cost::<D>());
-            self.data.discard(value, 0);
+        let data = self.room.alloc();
+        self.places = HashTable::new_in(data.clone());
+        self.used = Vec::new_in(data.clone());
+        for Entry { key, value, .. } in mem::replace(&mut self.entries, Vec::new_in(data.clone())) {
+            self.room.discard(key, entry_cost::<D>());
+            value.discard(&self.room);
         }
         self.mortal = 0;
+        data.trim();
+    }
+
+    /// Makes room for so many bytes more, if that is allowed and can be: by what has ended or was not
+    /// used for long. Whether there is room.
+    pub fn ensure(&mut self, bytes: usize) -> bool {
+        self.room.has(bytes) || self.evict(bytes)
+    }
+
+    fn evict(&mut self, bytes: usize) -> bool {
+        if self.eviction == Eviction::None || bytes > self.room.budget().limit {
+            return false;
+        }
+        while !self.room.has(bytes) {
+            let len = self.entries.len();
+            let age =
+                |place: &usize| self.used.get(*place).map(|used| self.clock.wrapping_sub(*used));
+            let drawn = (0..SAMPLES.min(len)).map(|_| self.room.random(len));
+            let Some(oldest) = drawn.max_by_key(age) else { return false };
+            self.remove_at(oldest);
+            self.evicted += 1;
+        }
+        true
     }
 
     /// Visits the keys that have not ended at `now`, of `count` from `cursor` on (0 begins, and is
-    /// what comes back at the end); the next cursor. The same arguments visit the same keys, unless
-    /// the store has changed.
-    pub fn scan(&self, now: i64, cursor: u64, count: usize, mut visit: impl FnMut(&[u8])) -> u64 {
+    /// what comes back at the end), with what they hold; the next cursor. The same arguments visit the
+    /// same keys, unless the store has changed.
+    pub fn scan(
+        &self,
+        now: i64,
+        cursor: u64,
+        count: usize,
+        mut visit: impl FnMut(&[u8], Kind),
+    ) -> u64 {
         let len = self.entries.len();
         let from = match usize::try_from(cursor) {
             Ok(1..) if cursor <= len as u64 => cursor as usize,
@@ -296,7 +493,7 @@ impl<D: Data> Store<D> {
         let to = from.saturating_sub(count);
         for entry in self.entries[to..from].iter().rev() {
             if entry.meta.end().is_none_or(|end| end > now) {
-                visit(entry.key.borrow());
+                visit(&entry.key, entry.value.kind());
             }
         }
         to as u64
@@ -305,11 +502,9 @@ impl<D: Data> Store<D> {
     /// Some key, each as likely as the others.
     pub fn any_key(&mut self) -> Option<&[u8]> {
         while !self.entries.is_empty() {
-            self.drawn += 1;
-            let random = self.hash(&self.drawn.to_ne_bytes());
-            let place = (random % self.entries.len() as u64) as usize;
+            let place = self.room.random(self.entries.len());
             if !self.end_if_due(place) {
-                return Some(self.entries[place].key.borrow());
+                return Some(&self.entries[place].key);
             }
         }
         None
@@ -355,98 +550,31 @@ impl<D: Data> Store<D> {
         self.expired
     }
 
-    /// Bytes that a key and its value are charged with.
+    /// Keys that had to make room.
     #[must_use]
-    pub fn cost(&mut self, key: &[u8]) -> Option<usize> {
-        let place = self.find(key)?;
-        let entry = &self.entries[place];
-        let (key, value): (&[u8], &[u8]) = (entry.key.borrow(), entry.value.borrow());
-        Some(key.len() + value.len() + entry_cost::<D>())
+    pub fn evicted(&self) -> u64 {
+        self.evicted
     }
 
-    /// Bytes of stored data, entries included.
+    /// Bytes that a key and its value are charged with. O(elements).
+    pub fn cost(&mut self, key: &[u8]) -> Option<usize> {
+        let place = self.find(key)?;
+        let Entry { key, value, .. } = &self.entries[place];
+        Some(D::block(key.len()) + value.cost() + entry_cost::<D>())
+    }
+
+    /// What collections are stored in.
+    pub const fn room(&self) -> &Room<D> {
+        &self.room
+    }
+
+    /// Bytes of stored data, tables included.
     #[must_use]
     pub fn budget(&self) -> Budget {
-        self.data.budget()
+        self.room.budget()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kv::memory::Boxes;
-    use std::collections::HashSet;
-
-    fn store(memory: usize) -> Store<Boxes> {
-        Store::new(Boxes::new(memory))
-    }
-
-    #[test]
-    fn set_get_remove_charge_and_refund() {
-        let mut store = store(1 << 20);
-        store.set(b"k", b"one").unwrap();
-        let one = store.budget().used;
-        store.set(b"k", b"three").unwrap();
-        assert_eq!(store.budget().used, one + 2);
-        assert_eq!(store.get(b"k"), Some(&b"three"[..]));
-        assert!(store.remove(b"k") && !store.remove(b"k") && store.is_empty());
-        assert_eq!(store.budget().used, 0);
-    }
-
-    #[test]
-    fn a_refused_set_changes_nothing() {
-        let mut store = store(200);
-        store.set(b"k", &[1; 90]).unwrap();
-        let used = store.budget().used;
-        assert_eq!(store.set(b"k", &[2; 190]), Err(OutOfMemory));
-        assert_eq!(store.set(b"other", &[2; 50]), Err(OutOfMemory));
-        assert_eq!((store.budget().used, store.len()), (used, 1));
-        assert_eq!(store.get(b"k"), Some(&[1; 90][..]));
-    }
-
-    #[test]
-    fn entries_end() {
-        let mut store = store(1 << 20);
-        let (past, future) = (Some(Some(now() - 1)), Some(Some(now() + 100_000)));
-        for index in 0..50u8 {
-            let end = if index % 2 == 0 { past } else { future };
-            store.put(&[index], b"v", Form::Any, end).unwrap();
-        }
-        assert_eq!(store.get(&[0]), None);
-        assert_eq!((store.mortal(), store.len()), (49, 49));
-        assert!(store.get(&[1]).is_some());
-        let mut seen = 0;
-        assert_eq!(store.scan(now(), 0, 100, |key| seen += usize::from(key[0] % 2)), 0);
-        assert_eq!(seen, 25);
-        while store.expire_some(10) {}
-        store.expire_some(100);
-        assert_eq!((store.len(), store.expired()), (25, 25));
-        assert!(store.set_end(&[1], None) && !store.set_end(&[0], None));
-        assert_eq!((store.mortal(), store.end(&[1]), store.end(&[0])), (24, Some(None), None));
-        store.clear();
-        assert_eq!((store.budget().used, store.mortal()), (0, 0));
-    }
-
-    #[test]
-    fn a_scan_meets_all_that_stay() {
-        let mut store = store(1 << 20);
-        let name = |index: u32| index.to_le_bytes();
-        for index in 0..1000 {
-            store.set(&name(index), b"").unwrap();
-        }
-        let (mut seen, mut cursor, mut round) = (HashSet::new(), 0, 0);
-        loop {
-            cursor = store.scan(now(), cursor, 7, |key| {
-                seen.insert(key.to_vec());
-            });
-            if cursor == 0 {
-                break;
-            }
-            // The odd ones go meanwhile, others come.
-            store.remove(&name((round * 2 + 1) % 1000));
-            store.set(&name(1000 + round), b"").unwrap();
-            round += 1;
-        }
-        assert!((0..1000).step_by(2).all(|index| seen.contains(&name(index)[..])));
-    }
-}
+#[path = "store_tests.rs"]
+mod tests;

@@ -80,6 +80,48 @@ fn a_scan_meets_every_key_and_random_keys_differ() {
 }
 
 #[test]
+fn scans_of_collections_meet_every_element() {
+    for kv in servers() {
+        let mut client = kv.client();
+        let names: HashSet<String> = (0..1000).map(|index| format!("name:{index}")).collect();
+        for name in &names {
+            client.ask(&array(&[b"SADD", b"set", name.as_bytes()]), b":1\r\n");
+            client.ask(&array(&[b"HSET", b"hash", name.as_bytes(), b"v"]), b":1\r\n");
+        }
+        for (scan, key) in [("SSCAN", "set"), ("HSCAN", "hash")] {
+            let (mut cursor, mut seen, mut rounds) = ("0".to_owned(), HashSet::new(), 0);
+            loop {
+                let words = [scan, key, &cursor, "COUNT", "33"].map(str::as_bytes);
+                client.send(&array(&words));
+                client.expect(b"*2\r\n");
+                client.line();
+                cursor = client.line();
+                seen.extend(words_of(&mut client, scan == "HSCAN"));
+                rounds += 1;
+                if cursor == "0" {
+                    break;
+                }
+            }
+            assert!(seen == names && rounds == 1000_usize.div_ceil(33), "{scan}: {rounds}");
+        }
+        client.send(b"SRANDMEMBER set 100\r\nSRANDMEMBER set -100\r\n");
+        let (distinct, any) = (words(&mut client), words(&mut client));
+        assert_eq!((distinct.len(), any.len()), (100, 100));
+        assert_eq!(distinct.iter().collect::<HashSet<_>>().len(), 100);
+        assert!(distinct.iter().chain(&any).all(|name| names.contains(name)));
+        client.send(b"SPOP set 400\r\nSPOP set 1000\r\n");
+        let popped: HashSet<_> = words(&mut client).into_iter().chain(words(&mut client)).collect();
+        assert_eq!(popped, names);
+        client.ask(b"EXISTS set\r\nSPOP set\r\n", b":0\r\n$-1\r\n");
+    }
+}
+
+/// The words of an array, or every other one of them.
+fn words_of(client: &mut Client, pairs: bool) -> Vec<String> {
+    words(client).into_iter().step_by(if pairs { 2 } else { 1 }).collect()
+}
+
+#[test]
 fn hello_changes_the_forms() {
     let kv = Kv::start(&[]);
     let mut client = kv.client();

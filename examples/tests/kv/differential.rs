@@ -59,9 +59,145 @@ impl Random {
     }
 }
 
+/// Requests over all types of values. Where Redis orders by a hash there is one element at most.
+const COLLECTIONS: &[&str] = &[
+    "SET K S",
+    "GET K",
+    "APPEND K S",
+    "INCR K",
+    "INCRBYFLOAT K 1",
+    "STRLEN K",
+    "SETRANGE K 1 S",
+    "GETRANGE K 0 -1",
+    "GETSET K S",
+    "GETDEL K",
+    "GETEX K",
+    "SET K S GET",
+    "SETNX K S",
+    "MGET K K",
+    "DEL K",
+    "DEL K",
+    "EXPIRE K 1000",
+    "PERSIST K",
+    "RENAME K K",
+    "RENAMENX K K",
+    "COPY K K",
+    "COPY K K REPLACE",
+    "TYPE K",
+    "OBJECT ENCODING K",
+    "OBJECT ENCODING K",
+    "SCAN 0 COUNT 1000 MATCH P TYPE hash",
+    "SCAN 0 COUNT 1000 MATCH P TYPE ZSET",
+    "EXISTS K",
+    "FLUSHALL",
+    "LPUSH K V W W",
+    "LPUSH K W",
+    "RPUSH K W W W W",
+    "LPUSHX K W",
+    "RPUSHX K W W",
+    "LPOP K",
+    "RPOP K",
+    "LPOP K I",
+    "RPOP K 2",
+    "RPOP K N",
+    "LPOP K 1 2",
+    "LLEN K",
+    "LRANGE K 0 -1",
+    "LRANGE K I I",
+    "LRANGE K N N",
+    "LINDEX K I",
+    "LINDEX K N",
+    "LSET K I W",
+    "LSET K N V",
+    "LREM K I W",
+    "LREM K N W",
+    "LTRIM K I I",
+    "LTRIM K 1 -2",
+    "LTRIM K N N",
+    "LPUSH K",
+    "LSET K 1",
+    "HSET K W V",
+    "HSET K W N W W W W",
+    "HMSET K W W",
+    "HSET K W W W",
+    "HSET K long L",
+    "HGET K W",
+    "HMGET K W W zork",
+    "HGETALL small",
+    "HSET small W W",
+    "HDEL small W",
+    "HKEYS small",
+    "HVALS small",
+    "HSCAN small 0",
+    "HSCAN small 0 MATCH P COUNT 5",
+    "HSCAN K x",
+    "HSCAN K 0 zork",
+    "HSCAN zork 0 zork",
+    "HDEL K W W",
+    "HLEN K",
+    "HEXISTS K W",
+    "HINCRBY K W N",
+    "HINCRBY K W 3",
+    "HINCRBY K W 9223372036854775807",
+    "HSET K",
+    "SADD K W W",
+    "SADD K I I I",
+    "SADD K V",
+    "SREM K W I",
+    "SISMEMBER K W",
+    "SCARD K",
+    "SADD one a",
+    "SPOP one",
+    "SPOP one I",
+    "SPOP K 0",
+    "SPOP zork 3",
+    "SPOP one N",
+    "SPOP one 1 2",
+    "SMEMBERS one",
+    "SRANDMEMBER one",
+    "SRANDMEMBER one 3",
+    "SRANDMEMBER one -3",
+    "SRANDMEMBER one x",
+    "SRANDMEMBER one 1 2",
+    "SRANDMEMBER zork",
+    "SRANDMEMBER zork 3",
+    "SSCAN one 0",
+    "SSCAN K zork",
+    "SMEMBERS zork",
+    "ZADD K D W",
+    "ZADD K D W D W D W",
+    "ZADD K I W I W",
+    "ZADD K NX D W",
+    "ZADD K XX CH D W",
+    "ZADD K GT CH D W",
+    "ZADD K LT D W",
+    "ZADD K INCR D W",
+    "ZADD K XX INCR D W",
+    "ZADD K NX XX 1 a",
+    "ZADD K NX GT 1 a",
+    "ZADD K LT GT 1 a",
+    "ZADD K INCR 1 a 2 b",
+    "ZADD K 1 a 2",
+    "ZADD K zork a",
+    "ZADD K nan a",
+    "ZADD K 1 L",
+    "ZPOPMIN K",
+    "ZPOPMIN K I",
+    "ZPOPMIN K N",
+    "ZPOPMIN K 1 2",
+    "ZRANGE K 0 -1",
+    "ZRANGE K 0 -1 WITHSCORES",
+    "ZRANGE K I I REV WITHSCORES",
+    "ZRANGE K N N",
+    "ZRANGE K 0 -1 zork",
+    "ZSCORE K W",
+    "ZCARD K",
+    "ZREM K W W",
+];
+
 /// Requests with a word for each letter in capitals: `K` a key, `V` any bytes, `S` short text, `N` a
 /// number or nearly, `B` such a one that is no short
-/// span, `F` one with a point, `E` an end in the far future, `P` a pattern.
+/// span, `F` one with a point, `W` one of few words, `I` a small number, `D` a score, `L` a long word, `E` an end in the far future, `P` a pattern.
 ///
 /// Sums of points have a key of their own: beyond 64 bits ours are exact, and Redis rounds. Nothing
 /// whose reply depends on the moment or on a hash: no `TTL` of a relative end, and `KEYS`
@@ -172,7 +308,9 @@ const FORMS: &[&str] = &[
     "EXPIRE K 10 zork",
     "EXPIRE K 9223372036854775807",
     "EXPIRE K x",
-    "EXPIRETIME K far",
+    "SET lasting S EXAT E",
+    "EXPIREAT lasting E",
+    "EXPIRETIME lasting",
     "PERSIST K",
     "DBSIZE",
     "FLUSHALL zork",
@@ -252,9 +390,9 @@ const FORMS: &[&str] = &[
 ];
 
 /// The words of one request, right or wrong.
-fn request(random: &mut Random) -> Vec<Vec<u8>> {
-    let form = FORMS[random.below(FORMS.len())];
-    form.split(' ').map(|word| fill_in(random, word)).filter(|word| word != b"far").collect()
+fn request(random: &mut Random, forms: &[&str]) -> Vec<Vec<u8>> {
+    let form = forms[random.below(forms.len())];
+    form.split(' ').map(|word| fill_in(random, word)).collect()
 }
 
 fn fill_in(random: &mut Random, word: &str) -> Vec<u8> {
@@ -295,6 +433,9 @@ fn fill_in(random: &mut Random, word: &str) -> Vec<u8> {
         b"0.1", b"0.25", b"-1.5", b"3", b"2.5e1", b"-0.75", b"-2", b"1.", b".5", b"x", b"", b"1e",
     ];
     const PATTERNS: &[&[u8]] = &[b"a", b"[b]", b"key:?", b"oth*", b"k*1", b"zork", b"[^a-z]\r\n"];
+    const WORDS: &[&[u8]] = &[b"a", b"b", b"c", b"12", b"-7", b"", b"d\r\n"];
+    const SCORES: &[&[u8]] =
+        &[b"0", b"1", b"-1", b"2.5", b"0.1", b"1e20", b"-1e-7", b"inf", b"-inf", b"3", b"1e17"];
     const SHORT: &[&[u8]] = &[b"abc", b"12", b"x y", b"", b"0", b"name"];
     match word {
         "K" => random.key(),
@@ -305,6 +446,10 @@ fn fill_in(random: &mut Random, word: &str) -> Vec<u8> {
         "F" => random.pick(FLOATS).to_vec(),
         "E" => (9_000_000_000 + random.below(5)).to_string().into_bytes(),
         "P" => random.pick(PATTERNS).to_vec(),
+        "W" => random.pick(WORDS).to_vec(),
+        "I" => (random.below(9) as i64 - 3).to_string().into_bytes(),
+        "D" => random.pick(SCORES).to_vec(),
+        "L" => vec![b'l'; 64 + random.below(2)],
         word => word.as_bytes().to_vec(),
     }
 }
@@ -365,6 +510,15 @@ fn replies(port: u16, program: &[u8], pieces: usize) -> Vec<u8> {
 
 #[test]
 fn replies_are_those_of_redis() {
+    compare(FORMS);
+}
+
+#[test]
+fn replies_about_collections_are_those_of_redis() {
+    compare(COLLECTIONS);
+}
+
+fn compare(forms: &[&str]) {
     let Some((_redis, redis_port)) = redis() else { return };
     let servers = ["pool", "std"].map(|alloc| Kv::start(&["--alloc", alloc]));
     for seed in 0..PROGRAMS {
@@ -375,7 +529,7 @@ fn replies_are_those_of_redis() {
             program.extend(b"HELLO 3\r\n");
         }
         for _ in 0..REQUESTS {
-            let words = request(&mut random);
+            let words = request(&mut random, forms);
             program.extend(encode(&mut random, &words));
         }
         program.extend(ending(&mut random));

@@ -3,7 +3,8 @@
 //! It is also the smallest strategy of one's own: everything of `Pool`, but other pages.
 
 use crate::support::Client;
-use examples::kv::memory::{ArenaBatch, Boxes, Limits, Memory, PageInbox};
+use allocator_api2::alloc::Global;
+use examples::kv::memory::{ArenaBatch, Limits, Memory, PageInbox};
 use examples::kv::server::{Server, Stopper};
 use examples::kv::settings::Settings;
 use examples::kv::stats::Stats;
@@ -20,7 +21,6 @@ const PAGES: usize = 96 << 10;
 /// Plain memory for data, one fixed block for connection buffers and arenas.
 struct Tight {
     pages: Rc<Fixed<'static>>,
-    memory: usize,
 }
 
 impl Memory for Tight {
@@ -29,12 +29,12 @@ impl Memory for Tight {
     type Source = Rc<Fixed<'static>>;
     type Inbox = PageInbox<Self::Source>;
     type Batch = ArenaBatch<Self::Source>;
-    type Data = Boxes;
+    type Data = Global;
     type Table<T> = Slab<T>;
 
-    fn new(limits: Limits) -> Self {
+    fn new(_limits: Limits) -> Self {
         let block = vec![MaybeUninit::uninit(); PAGES].leak();
-        Self { pages: Rc::new(Fixed::new(block)), memory: limits.memory }
+        Self { pages: Rc::new(Fixed::new(block)) }
     }
 
     fn source(&self) -> Self::Source {
@@ -49,8 +49,8 @@ impl Memory for Tight {
         ArenaBatch::new(self.source())
     }
 
-    fn data(&self) -> Boxes {
-        Boxes::new(self.memory)
+    fn data(&self) -> Global {
+        Global
     }
 }
 

@@ -3,9 +3,10 @@
 
 use super::{Call, Fault, Handled, is};
 use crate::kv::glob;
-use crate::kv::memory::{List, Memory, Scratch};
+use crate::kv::memory::Memory;
 use crate::kv::numbers::integer;
 use crate::kv::store::{Form, now};
+use crate::kv::values::{Kind, Value};
 use std::fmt::Write;
 
 pub(super) fn del<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
@@ -22,85 +23,118 @@ pub(super) fn exists<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 
 /// `TYPE`.
 pub(super) fn kind<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let there = call.shared.store.end(call.request.at(1)).is_some();
-    Ok(call.reply.simple(if there { "string" } else { "none" })?)
+    let kind = call.shared.store.kind(call.request.at(1));
+    Ok(call.reply.simple(kind.map_or("none", Kind::name))?)
 }
 
 /// `KEYS pattern`.
 pub(super) fn keys<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let pattern = call.request.at(1);
-    let now = now();
-    let found = count_keys(call, now, 0, usize::MAX, pattern).0;
-    show_keys(call, now, 0, usize::MAX, pattern, found)
+    let wanted = Wanted { now: now(), pattern: call.request.at(1), kind: None };
+    let found = count_keys(call, &wanted, 0, usize::MAX).0;
+    show_keys(call, &wanted, 0, usize::MAX, found)
 }
 
-/// How many keys of a scan match, and the next cursor. (The count of an array comes first.)
+/// Which keys of a scan are shown.
+struct Wanted<'a> {
+    now: i64,
+    pattern: &'a [u8],
+    kind: Option<&'a [u8]>,
+}
+
+impl Wanted<'_> {
+    fn has(&self, key: &[u8], kind: Kind) -> bool {
+        self.kind.is_none_or(|name| is(name, kind.name())) && glob::matches(self.pattern, key)
+    }
+}
+
+/// How many keys of a scan are wanted, and the next cursor. (The count of an array comes first.)
 fn count_keys<M: Memory>(
     call: &Call<'_, '_, M>,
-    now: i64,
+    wanted: &Wanted<'_>,
     cursor: u64,
     count: usize,
-    pattern: &[u8],
 ) -> (usize, u64) {
     let mut found = 0;
-    let next = call.shared.store.scan(now, cursor, count, |key| {
-        found += usize::from(glob::matches(pattern, key));
+    let next = call.shared.store.scan(wanted.now, cursor, count, |key, kind| {
+        found += usize::from(wanted.has(key, kind));
     });
     (found, next)
 }
 
-/// Replies with the keys of a scan that match.
+/// Replies with the keys of a scan that are wanted.
 fn show_keys<M: Memory>(
     call: &mut Call<'_, '_, M>,
-    now: i64,
+    wanted: &Wanted<'_>,
     cursor: u64,
     count: usize,
-    pattern: &[u8],
     found: usize,
 ) -> Handled {
     call.reply.array(found)?;
     let mut written = Ok(());
     let reply = &mut call.reply;
-    call.shared.store.scan(now, cursor, count, |key| {
-        if written.is_ok() && glob::matches(pattern, key) {
+    call.shared.store.scan(wanted.now, cursor, count, |key, kind| {
+        if written.is_ok() && wanted.has(key, kind) {
             written = reply.bulk(key);
         }
     });
     Ok(written?)
 }
 
-/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
-pub(super) fn scan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
-    let cursor = std::str::from_utf8(request.at(1)).ok().and_then(|text| text.parse().ok());
-    let cursor = cursor.ok_or(Fault::Cursor)?;
-    let (mut pattern, mut count, mut kind) = (&b"*"[..], 10, true);
-    let mut at = 2;
-    while let Some(option) = request.get(at) {
-        let value = request.get(at + 1).ok_or(Fault::Syntax)?;
+/// A cursor of a scan.
+pub(super) fn cursor(text: &[u8]) -> Result<u64, Fault> {
+    let cursor = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    cursor.ok_or(Fault::Cursor)
+}
+
+/// What a scan is asked for.
+pub(super) struct ScanOptions<'a> {
+    pub pattern: &'a [u8],
+    pub count: usize,
+    /// The type, which only keys have.
+    pub kind: Option<&'a [u8]>,
+}
+
+/// Reads the options of a scan behind the first words.
+pub(super) fn scan_options<'a, M: Memory>(
+    call: &Call<'a, '_, M>,
+    first: usize,
+) -> Result<ScanOptions<'a>, Fault> {
+    let mut options = ScanOptions { pattern: b"*", count: 10, kind: None };
+    let mut at = first;
+    while let Some(option) = call.request.get(at) {
+        let value = call.request.get(at + 1).ok_or(Fault::Syntax)?;
         if is(option, "match") {
-            pattern = value;
+            options.pattern = value;
         } else if is(option, "count") {
             let asked = integer(value).ok_or(Fault::NotInteger)?;
-            count = usize::try_from(asked).ok().filter(|&count| count > 0).ok_or(Fault::Syntax)?;
-        } else if is(option, "type") {
-            kind = is(value, "string");
+            let count = usize::try_from(asked).ok().filter(|&count| count > 0);
+            options.count = count.ok_or(Fault::Syntax)?;
+        } else if is(option, "type") && first == 2 {
+            options.kind = Some(value);
         } else {
             return Err(Fault::Syntax);
         }
         at += 2;
     }
-    let now = now();
-    let (found, next) = count_keys(call, now, cursor, count, pattern);
+    Ok(options)
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
+pub(super) fn scan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    let cursor = cursor(call.request.at(1))?;
+    let ScanOptions { pattern, count, kind } = scan_options(call, 2)?;
+    let wanted = Wanted { now: now(), pattern, kind };
+    let (found, next) = count_keys(call, &wanted, cursor, count);
+    begin_scan(call, next)?;
+    show_keys(call, &wanted, cursor, count, found)
+}
+
+/// The beginning of a scan's reply: the next cursor.
+pub(super) fn begin_scan<M: Memory>(call: &mut Call<'_, '_, M>, next: u64) -> Handled {
     let mut text = call.text();
     write!(text, "{next}")?;
     call.reply.array(2)?;
-    call.reply.bulk(text.as_slice())?;
-    if kind {
-        show_keys(call, now, cursor, count, pattern, found)
-    } else {
-        Ok(call.reply.array(0)?)
-    }
+    Ok(call.reply.bulk(text.as_slice())?)
 }
 
 pub(super) fn randomkey<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
@@ -134,19 +168,9 @@ pub(super) fn renamenx<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 /// Moves a value to another key, if that is another.
 fn transfer<M: Memory>(call: &mut Call<'_, '_, M>, from: &[u8], to: &[u8]) -> Handled {
     if from != to {
-        duplicate(call, from, to)?;
-        call.shared.store.remove(from);
+        call.shared.store.rename(from, to).map_err(|_| Fault::Budget)?;
     }
     Ok(())
-}
-
-/// Copies a value, its form and its end.
-fn duplicate<M: Memory>(call: &mut Call<'_, '_, M>, from: &[u8], to: &[u8]) -> Handled {
-    let end = call.shared.store.end(from).flatten();
-    let form = call.shared.store.form(from).unwrap_or(Form::Any);
-    let mut value = call.scratch.list(0);
-    value.extend(call.shared.store.get(from).unwrap_or_default())?;
-    call.shared.store.put(to, value.as_slice(), form, Some(end)).map_err(|_| Fault::Budget)
 }
 
 /// `COPY source destination [DB index] [REPLACE]`.
@@ -175,7 +199,7 @@ pub(super) fn copy<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let copied =
         call.shared.store.end(from).is_some() && (replace || call.shared.store.end(to).is_none());
     if copied {
-        duplicate(call, from, to)?;
+        call.shared.store.copy(from, to).map_err(|_| Fault::Budget)?;
     }
     Ok(call.reply.count(usize::from(copied))?)
 }
@@ -189,14 +213,14 @@ pub(super) fn object<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
         return Ok(call.wrong_arity("object|encoding")?);
     }
     let key = call.request.at(2);
-    let form = call.shared.store.form(key);
-    let Some((form, value)) = form.zip(call.shared.store.get(key)) else {
+    let Some((value, form)) = call.shared.store.value(key) else {
         return Ok(call.reply.null()?);
     };
-    let encoding = match form {
-        Form::Any if integer(value).is_some() => "int",
-        Form::Any | Form::Text if value.len() <= EMBEDDED => "embstr",
-        _ => "raw",
+    let encoding = match (value, form) {
+        (Value::Many(_), _) => value.encoding().unwrap_or_default(),
+        (Value::Text(text), Form::Any) if integer(text).is_some() => "int",
+        (Value::Text(text), Form::Any | Form::Text) if text.len() <= EMBEDDED => "embstr",
+        (Value::Text(_), _) => "raw",
     };
     Ok(call.reply.bulk(encoding.as_bytes())?)
 }

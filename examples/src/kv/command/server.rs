@@ -6,6 +6,7 @@ use super::{Call, Fault, Handled, is};
 use crate::kv::glob;
 use crate::kv::memory::Memory;
 use crate::kv::numbers::Digits;
+use crate::kv::store::Eviction;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn dbsize<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
@@ -187,13 +188,34 @@ fn stats<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(())
 }
 
+/// What stands out, and what to do about it.
 fn doctor<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let budget = call.shared.store.budget();
-    let text: &[u8] = if budget.used > budget.limit / 10 * 9 {
-        b"Sam, more than nine tenths of the memory for data are in use: writes will soon be refused. \
-          Raise --memory, or delete keys.\n"
-    } else {
-        b"Hi Sam, I can't find any memory issue in your instance.\n"
+    let (mut live, mut held) = (0, 0);
+    call.observe(&mut |name, value| match name {
+        "data_live_bytes" => live = value,
+        "data_held_bytes" => held = value,
+        _ => {}
+    });
+    let full = budget.used > budget.limit / 10 * 9;
+    let evicts = call.shared.settings.eviction != Eviction::None;
+    let text: &[u8] = match () {
+        () if full && evicts => {
+            b"Sam, more than nine tenths of the memory for data are in use: keys that were not used \
+              for long make room. If they are missed, raise --memory.\n"
+        }
+        () if full => {
+            b"Sam, more than nine tenths of the memory for data are in use: writes will soon be \
+              refused. Raise --memory, delete keys, or let them make room by --eviction lru.\n"
+        }
+        () if held > 2 * live + SCATTERED => {
+            b"Sam, the heap holds more than twice the memory that data needs: what is left of a \
+              larger set of keys lies scattered. It is used again for new data.\n"
+        }
+        () => b"Hi Sam, I can't find any memory issue in your instance.\n",
     };
     Ok(call.reply.verbatim(text)?)
 }
+
+/// Bytes that the heap may always hold beyond what is needed: spans kept for the next ones.
+const SCATTERED: u64 = 16 << 20;

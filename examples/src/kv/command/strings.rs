@@ -11,7 +11,7 @@ use std::fmt::Write;
 impl<M: Memory> Call<'_, '_, M> {
     /// Replies with the value of a key, and says whether there is one.
     fn show(&mut self, key: &[u8]) -> Result<bool, Fault> {
-        match self.shared.store.get(key) {
+        match self.shared.store.get(key)? {
             Some(value) => {
                 self.shared.stats.hits += 1;
                 self.reply.bulk(value)?;
@@ -172,7 +172,11 @@ pub(super) fn getex<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 pub(super) fn mget<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     call.reply.array(call.request.len() - 1)?;
     for key in call.request.iter_from(1) {
-        call.show(key)?;
+        match call.show(key) {
+            // What is no string is no value here, as in Redis.
+            Err(Fault::WrongType(_)) => call.reply.null()?,
+            shown => drop(shown?),
+        }
     }
     Ok(())
 }
@@ -208,7 +212,7 @@ fn set_pairs<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let (key, more) = (call.request.at(1), call.request.at(2));
     let mut joined = call.scratch.list(0);
-    let form = match call.shared.store.get(key) {
+    let form = match call.shared.store.get(key)? {
         Some(value) if value.len() + more.len() > call.shared.settings.max_frame => {
             return Err(Fault::TooLong);
         }
@@ -224,7 +228,7 @@ pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 pub(super) fn strlen<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let len = call.shared.store.get(call.request.at(1)).map_or(0, <[u8]>::len);
+    let len = call.shared.store.get(call.request.at(1))?.map_or(0, <[u8]>::len);
     Ok(call.reply.count(len)?)
 }
 
@@ -233,7 +237,7 @@ pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let offset = integer(call.request.at(2)).ok_or(Fault::NotInteger)?;
     let offset = usize::try_from(offset).map_err(|_| Fault::Offset)?;
     let mut value = call.scratch.list(0);
-    value.extend(call.shared.store.get(key).unwrap_or_default())?;
+    value.extend(call.shared.store.get(key)?.unwrap_or_default())?;
     if !piece.is_empty() {
         let end =
             offset.checked_add(piece.len()).filter(|&end| end <= call.shared.settings.max_frame);
@@ -254,7 +258,7 @@ static ZEROS: [u8; 4 << 10] = [0; 4 << 10];
 pub(super) fn getrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let bound = |at| integer(call.request.at(at)).ok_or(Fault::NotInteger);
     let (start, end) = (bound(2)?, bound(3)?);
-    let value = call.shared.store.get(call.request.at(1)).unwrap_or_default();
+    let value = call.shared.store.get(call.request.at(1))?.unwrap_or_default();
     let len = value.len() as i64;
     if start < 0 && end < 0 && start > end {
         return Ok(call.reply.bulk(b"")?);
@@ -286,7 +290,7 @@ pub(super) fn decrby<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 
 fn add<M: Memory>(call: &mut Call<'_, '_, M>, by: i64) -> Handled {
     let key = call.request.at(1);
-    let old = match call.shared.store.get(key) {
+    let old = match call.shared.store.get(key)? {
         Some(text) => integer(text).ok_or(Fault::NotInteger)?,
         None => 0,
     };
@@ -297,7 +301,7 @@ fn add<M: Memory>(call: &mut Call<'_, '_, M>, by: i64) -> Handled {
 
 pub(super) fn incrbyfloat<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let key = call.request.at(1);
-    let old = Decimal::parse(call.shared.store.get(key).unwrap_or(b"0")).ok_or(Fault::NotFloat)?;
+    let old = Decimal::parse(call.shared.store.get(key)?.unwrap_or(b"0")).ok_or(Fault::NotFloat)?;
     let by = Decimal::parse(call.request.at(2)).ok_or(Fault::NotFloat)?;
     let sum = old.plus(by).ok_or(Fault::NotFinite)?;
     let mut text = call.text();

@@ -1,7 +1,7 @@
 //! All commands: names, arities, flags, positions of keys, handlers.
 #![forbid(unsafe_code)]
 
-use super::{Call, Handled, expiry, keys, server, session, strings};
+use super::{Call, Handled, expiry, hashes, keys, lists, server, session, sets, sorted, strings};
 use crate::kv::info;
 use crate::kv::memory::Memory;
 
@@ -14,6 +14,33 @@ pub(in crate::kv) struct Spec {
     pub flags: &'static str,
     /// The first key, the last (from behind if below 0), and the step; zeros for none.
     pub keys: (i8, i8, i8),
+    /// Whether it may need memory for data.
+    grows: bool,
+}
+
+impl Spec {
+    /// Whether the command may need memory for data.
+    #[inline]
+    pub(super) const fn grows(&self) -> bool {
+        self.grows
+    }
+}
+
+/// Whether `flags` say that the command is not to be executed without memory.
+const fn denies_oom(flags: &str) -> bool {
+    let (flags, word) = (flags.as_bytes(), b"denyoom");
+    let mut at = 0;
+    while at + word.len() <= flags.len() {
+        let mut same = 0;
+        while same < word.len() && flags[at + same] == word[same] {
+            same += 1;
+        }
+        if same == word.len() {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 macro_rules! commands {
@@ -25,7 +52,13 @@ macro_rules! commands {
 
         /// All of them.
         pub(in crate::kv) const COMMANDS: &[Spec] =
-            &[$(Spec { name: $name, arity: $arity, flags: $flags, keys: $keys }),*];
+            &[$(Spec {
+                name: $name,
+                arity: $arity,
+                flags: $flags,
+                keys: $keys,
+                grows: denies_oom($flags),
+            }),*];
 
         /// Calls the handler of a command.
         #[inline]
@@ -78,6 +111,44 @@ commands! {
     ExpireTime "expiretime" 2 "readonly fast" (1, 1, 1) expiry::expiretime;
     PExpireTime "pexpiretime" 2 "readonly fast" (1, 1, 1) expiry::pexpiretime;
     Persist "persist" 2 "write fast" (1, 1, 1) expiry::persist;
+    LPush "lpush" -3 "write denyoom fast" (1, 1, 1) lists::lpush;
+    RPush "rpush" -3 "write denyoom fast" (1, 1, 1) lists::rpush;
+    LPushX "lpushx" -3 "write denyoom fast" (1, 1, 1) lists::lpushx;
+    RPushX "rpushx" -3 "write denyoom fast" (1, 1, 1) lists::rpushx;
+    LPop "lpop" -2 "write fast" (1, 1, 1) lists::lpop;
+    RPop "rpop" -2 "write fast" (1, 1, 1) lists::rpop;
+    LLen "llen" 2 "readonly fast" (1, 1, 1) lists::llen;
+    LRange "lrange" 4 "readonly" (1, 1, 1) lists::lrange;
+    LIndex "lindex" 3 "readonly" (1, 1, 1) lists::lindex;
+    LSet "lset" 4 "write denyoom" (1, 1, 1) lists::lset;
+    LRem "lrem" 4 "write" (1, 1, 1) lists::lrem;
+    LTrim "ltrim" 4 "write" (1, 1, 1) lists::ltrim;
+    HSet "hset" -4 "write denyoom fast" (1, 1, 1) hashes::hset;
+    HMSet "hmset" -4 "write denyoom fast" (1, 1, 1) hashes::hmset;
+    HGet "hget" 3 "readonly fast" (1, 1, 1) hashes::hget;
+    HMGet "hmget" -3 "readonly fast" (1, 1, 1) hashes::hmget;
+    HGetAll "hgetall" 2 "readonly" (1, 1, 1) hashes::hgetall;
+    HDel "hdel" -3 "write fast" (1, 1, 1) hashes::hdel;
+    HLen "hlen" 2 "readonly fast" (1, 1, 1) hashes::hlen;
+    HExists "hexists" 3 "readonly fast" (1, 1, 1) hashes::hexists;
+    HKeys "hkeys" 2 "readonly" (1, 1, 1) hashes::hkeys;
+    HVals "hvals" 2 "readonly" (1, 1, 1) hashes::hvals;
+    HIncrBy "hincrby" 4 "write denyoom fast" (1, 1, 1) hashes::hincrby;
+    HScan "hscan" -3 "readonly" (1, 1, 1) hashes::hscan;
+    SAdd "sadd" -3 "write denyoom fast" (1, 1, 1) sets::sadd;
+    SRem "srem" -3 "write fast" (1, 1, 1) sets::srem;
+    SMembers "smembers" 2 "readonly" (1, 1, 1) sets::smembers;
+    SIsMember "sismember" 3 "readonly fast" (1, 1, 1) sets::sismember;
+    SCard "scard" 2 "readonly fast" (1, 1, 1) sets::scard;
+    SPop "spop" -2 "write fast" (1, 1, 1) sets::spop;
+    SRandMember "srandmember" -2 "readonly" (1, 1, 1) sets::srandmember;
+    SScan "sscan" -3 "readonly" (1, 1, 1) sets::sscan;
+    ZAdd "zadd" -4 "write denyoom fast" (1, 1, 1) sorted::zadd;
+    ZPopMin "zpopmin" -2 "write fast" (1, 1, 1) sorted::zpopmin;
+    ZRange "zrange" -4 "readonly" (1, 1, 1) sorted::zrange;
+    ZScore "zscore" 3 "readonly fast" (1, 1, 1) sorted::zscore;
+    ZCard "zcard" 2 "readonly fast" (1, 1, 1) sorted::zcard;
+    ZRem "zrem" -3 "write fast" (1, 1, 1) sorted::zrem;
     Ping "ping" -1 "fast" (0, 0, 0) session::ping;
     Echo "echo" 2 "fast" (0, 0, 0) session::echo;
     Hello "hello" -1 "noscript loading stale fast no_auth" (0, 0, 0) session::hello;

@@ -1,0 +1,232 @@
+//! The memory of keys and values: an allocator, and the budget that everything in it is charged to.
+#![forbid(unsafe_code)]
+
+use crate::kv::reply::OutOfMemory;
+use allocator_api2::alloc::{Allocator, Global};
+use allocator_api2::boxed::Box;
+use allocator_api2::vec::Vec;
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+use pool_core::PageSource;
+use pool_object::{LocalHeap, usable_size};
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
+/// An allocator of stored data, as a handle: whatever is stored keeps one (none takes no room).
+pub trait Data: Allocator + Clone + 'static {
+    /// Bytes that the allocator takes for a block of `len`.
+    fn block(len: usize) -> usize;
+
+    /// Gives idle memory back, after much was freed.
+    fn trim(&self);
+
+    /// Names and values for `INFO memory`.
+    fn observe(&self, visit: &mut dyn FnMut(&str, u64));
+}
+
+impl Data for Global {
+    /// As most allocators do it: a header of 8 bytes, and a multiple of 16.
+    #[inline]
+    fn block(len: usize) -> usize {
+        if len == 0 { 0 } else { (len.saturating_add(23) & !15).max(32) }
+    }
+
+    fn trim(&self) {}
+
+    fn observe(&self, _visit: &mut dyn FnMut(&str, u64)) {}
+}
+
+impl<S: PageSource + 'static> Data for LocalHeap<S> {
+    #[inline]
+    fn block(len: usize) -> usize {
+        match Layout::array::<u8>(len) {
+            Ok(layout) if len > 0 => usable_size(layout),
+            _ => len,
+        }
+    }
+
+    fn trim(&self) {
+        // The method of the heap beneath; it tells how much it was.
+        let bytes = (**self).trim();
+        tracing::debug!(bytes, "memory of deleted data is given back");
+    }
+
+    fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        let stats = self.stats();
+        visit("data_blocks", stats.live() as u64);
+        visit("data_live_bytes", stats.live_bytes() as u64);
+        visit("data_held_bytes", stats.held_bytes() as u64);
+        visit("data_spare_bytes", stats.spare_bytes as u64);
+        visit("data_large_blocks", stats.large as u64);
+        visit("data_large_bytes", stats.large_bytes as u64);
+        visit("data_spans", stats.used_classes().map(|class| class.spans as u64).sum());
+    }
+}
+
+/// A stored key, value or element.
+pub type Bytes<D> = Box<[u8], D>;
+
+/// Bytes of stored data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Charged now.
+    pub used: usize,
+    /// The most ever charged at once.
+    pub peak: usize,
+    /// Allowed.
+    pub limit: usize,
+}
+
+/// Where data is stored: an allocator, a budget, and the key of the hashes.
+///
+/// The hash is foldhash with seeds from the system's randomness. It takes a fraction of SipHash's
+/// instructions, and what a client would need to find keys that collide, the hashes, it cannot see:
+/// `SCAN` goes by places, not by hashes.
+pub struct Room<D> {
+    alloc: D,
+    limit: usize,
+    used: Cell<usize>,
+    peak: Cell<usize>,
+    seed: u64,
+    shared_seed: SharedSeed,
+    drawn: Cell<u64>,
+}
+
+impl<D: Data> Room<D> {
+    /// At most `limit` bytes of `alloc`.
+    pub fn new(alloc: D, limit: usize) -> Self {
+        // The standard library's way to random numbers: a keyed hash of nothing.
+        let random = || RandomState::new().build_hasher().finish();
+        Self {
+            alloc,
+            limit,
+            used: Cell::new(0),
+            peak: Cell::new(0),
+            seed: random(),
+            shared_seed: SharedSeed::from_u64(random()),
+            drawn: Cell::new(0),
+        }
+    }
+
+    /// The allocator, for tables.
+    #[inline]
+    pub fn alloc(&self) -> D {
+        self.alloc.clone()
+    }
+
+    /// The hash of a key or an element.
+    #[inline]
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        // Without the length that `Hash` for slices adds: no other type is hashed here.
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared_seed);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    /// A number below `end`, each as likely as the others; 0 if there is none.
+    pub fn random(&self, end: usize) -> usize {
+        self.drawn.set(self.drawn.get().wrapping_add(1));
+        let random = self.hash(&self.drawn.get().to_ne_bytes());
+        (random % (end as u64).max(1)) as usize
+    }
+
+    /// Charges bytes, or refuses.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] over budget.
+    #[inline]
+    pub fn charge(&self, bytes: usize) -> Result<(), OutOfMemory> {
+        let used = self.used.get().checked_add(bytes).filter(|&used| used <= self.limit);
+        let used = used.ok_or(OutOfMemory)?;
+        self.used.set(used);
+        if used > self.peak.get() {
+            self.peak.set(used);
+        }
+        Ok(())
+    }
+
+    /// Takes a charge back.
+    #[inline]
+    pub fn refund(&self, bytes: usize) {
+        debug_assert!(bytes <= self.used.get(), "more is refunded than was charged");
+        self.used.set(self.used.get().saturating_sub(bytes));
+    }
+
+    /// Stores a copy of `bytes`, charged with `overhead` more: its part of a table.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] over budget, or if the allocator refuses; nothing has changed then.
+    #[inline]
+    pub fn store(&self, bytes: &[u8], overhead: usize) -> Result<Bytes<D>, OutOfMemory> {
+        let cost = D::block(bytes.len()).saturating_add(overhead);
+        self.charge(cost)?;
+        let mut copy = Vec::new_in(self.alloc.clone());
+        if copy.try_reserve_exact(bytes.len()).is_err() {
+            self.refund(cost);
+            return Err(OutOfMemory);
+        }
+        // Not `extend_from_slice`, which goes byte by byte in this vector.
+        copy.resize(bytes.len(), 0);
+        copy.copy_from_slice(bytes);
+        Ok(copy.into_boxed_slice())
+    }
+
+    /// Ends what [`store`](Self::store) began, with the same `overhead`.
+    #[inline]
+    #[allow(clippy::needless_pass_by_value, reason = "it ends here")]
+    pub fn discard(&self, bytes: Bytes<D>, overhead: usize) {
+        self.refund(D::block(bytes.len()) + overhead);
+    }
+
+    /// Used and allowed.
+    pub fn budget(&self) -> Budget {
+        Budget { used: self.used.get(), peak: self.peak.get(), limit: self.limit }
+    }
+
+    /// Whether so many bytes would still be granted.
+    #[inline]
+    pub fn has(&self, bytes: usize) -> bool {
+        self.limit - self.used.get() >= bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pool_core::Heap;
+
+    #[test]
+    fn the_budget_is_exact() {
+        let room = Room::new(Global, 200);
+        let a = room.store(&[1; 40], 10).unwrap();
+        assert_eq!(room.budget().used, 64 - 16 + 10);
+        assert_eq!(room.store(&[1; 150], 1), Err(OutOfMemory));
+        let b = room.store(&[2; 50], 0).unwrap();
+        assert_eq!((&a[..], &b[..]), (&[1; 40][..], &[2; 50][..]));
+        room.discard(a, 10);
+        room.discard(b, 0);
+        assert_eq!(room.budget(), Budget { used: 0, peak: 58 + 64, limit: 200 });
+        assert_eq!(room.store(&[1], usize::MAX), Err(OutOfMemory));
+    }
+
+    #[test]
+    fn a_refusal_of_the_allocator_is_not_charged() {
+        let room = Room::new(LocalHeap::new_in(Heap::new().limited(1 << 20)), usize::MAX);
+        assert_eq!(room.store(&[1; 2 << 20], 0), Err(OutOfMemory));
+        assert_eq!(room.budget().used, 0);
+        let kept = room.store(&[1; 1000], 0).unwrap();
+        assert_eq!(room.budget().used, 1024);
+        room.discard(kept, 0);
+    }
+
+    #[test]
+    fn hashes_are_keyed() {
+        let (one, other) = (Room::new(Global, 1), Room::new(Global, 1));
+        assert_eq!(one.hash(b"key"), one.hash(b"key"));
+        assert_ne!(one.hash(b"key"), other.hash(b"key"));
+        let drawn: std::collections::HashSet<_> = (0..200).map(|_| one.random(50)).collect();
+        assert!(drawn.len() > 40 && drawn.iter().all(|&number| number < 50));
+    }
+}

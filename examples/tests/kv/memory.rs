@@ -1,0 +1,156 @@
+//! The budget of data: what is refused, what makes room, and what goes back to the system.
+
+use crate::support::{Client, Kv, PATIENCE, array};
+use std::fs;
+use std::time::Instant;
+
+const OOM: &[u8] = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+
+/// Both strategies, with more arguments.
+fn servers(args: &[&str]) -> [Kv; 2] {
+    ["pool", "std"].map(|alloc| Kv::start(&[&["--alloc", alloc], args].concat()))
+}
+
+/// Sets so many keys to `value`, without waiting in between, and expects that.
+fn fill(client: &mut Client, keys: usize, value: &[u8]) {
+    for first in (0..keys).step_by(100) {
+        let sets = (first..keys.min(first + 100)).map(|index| {
+            let key = format!("key:{index}");
+            array(&[b"SET", key.as_bytes(), value])
+        });
+        let sets: Vec<_> = sets.collect();
+        client.ask(&sets.concat(), &b"+OK\r\n".repeat(sets.len()));
+    }
+}
+
+#[test]
+fn every_type_is_within_the_budget() {
+    for kv in servers(&["--memory", "100k"]) {
+        let element = |index: usize| format!("{index}:{}", "v".repeat(500)).into_bytes();
+        for command in ["LPUSH", "SADD", "HSET", "ZADD"] {
+            let mut client = kv.client();
+            let add = |index: usize| match command {
+                "HSET" => array(&[b"HSET", b"k", &element(index), &element(index)]),
+                "ZADD" => array(&[b"ZADD", b"k", b"1", &element(index)]),
+                _ => array(&[command.as_bytes(), b"k", &element(index)]),
+            };
+            let added = (0..1000).take_while(|&index| {
+                client.send(&add(index));
+                let line = client.line();
+                assert!(line.starts_with(':') || OOM.starts_with(line.as_bytes()), "{line}");
+                line.starts_with(':')
+            });
+            let added = added.count();
+            assert!((70..200).contains(&added), "{command}: {added}");
+            let used = kv.figure("used_memory");
+            assert!(used <= 100 << 10, "{command}: {used}");
+            client.send(b"MEMORY USAGE k\r\n");
+            assert_eq!(client.line(), format!(":{used}"), "{command}");
+            // Reading and removing go on, and removing makes room.
+            client.ask(b"TYPE none\r\nDEL k\r\n", b"+none\r\n:1\r\n");
+            assert_eq!(kv.figure("used_memory"), 0, "{command}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_request_changes_nothing() {
+    let kv = Kv::start(&["--memory", "100k"]);
+    let mut client = kv.client();
+    let long = [b'v'; 60_000];
+    client.ask(b"RPUSH list a b\r\n", b":2\r\n");
+    client.ask(&array(&[b"RPUSH", b"list", b"c", &long, &long]), OOM);
+    client.ask(b"LLEN list\r\n", b":2\r\n");
+    client.ask(&array(&[b"MSET", b"x", &long, b"y", &long]), OOM);
+    client.ask(b"EXISTS x y\r\n", b":0\r\n");
+    client.ask(&array(&[b"SET", b"x", &long]), b"+OK\r\n");
+    client.ask(b"COPY x y\r\nRENAME x y\r\nEXISTS x y\r\n", &[OOM, b"+OK\r\n:1\r\n"].concat());
+}
+
+#[test]
+fn keys_that_were_not_used_make_room() {
+    for kv in servers(&["--memory", "1m", "--eviction", "lru"]) {
+        let mut client = kv.client();
+        client.ask(b"SET hot 1\r\nRPUSH cold a b c\r\n", b"+OK\r\n:3\r\n");
+        for index in 0..5000 {
+            let key = format!("key:{index}");
+            let set = array(&[b"SET", key.as_bytes(), &[b'v'; 1000]]);
+            client.ask(&[&set[..], b"GET hot\r\n"].concat(), b"+OK\r\n$1\r\n1\r\n");
+        }
+        assert!(kv.figure("used_memory") <= 1 << 20);
+        assert!(kv.figure("used_memory") > 900 << 10);
+        assert!(kv.figure("evicted_keys") > 3500);
+        client.ask(b"EXISTS hot cold key:4999\r\n", b":2\r\n");
+        client.ask(
+            b"CONFIG GET maxmemory-policy\r\n",
+            b"*2\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n",
+        );
+        // What can never have room is refused, and nothing makes room for it.
+        let keys = kv.figure("evicted_keys");
+        client.ask(&array(&[b"SET", b"huge", &vec![b'v'; 2 << 20]]), OOM);
+        assert_eq!(kv.figure("evicted_keys"), keys);
+    }
+}
+
+#[test]
+fn the_doctor_sees_a_full_budget() {
+    for (policy, advice) in [("none", "raise --memory, delete"), ("lru", "make room")] {
+        let kv = Kv::start(&["--memory", "1m", "--eviction", policy]);
+        let mut client = kv.client();
+        let doctor = |client: &mut Client| {
+            client.send(b"MEMORY DOCTOR\r\n");
+            client.line();
+            let text = client.text_line();
+            client.line();
+            text.to_lowercase()
+        };
+        assert!(doctor(&mut client).starts_with("hi sam, i can't find"));
+        fill(&mut client, 980, &[b'v'; 900]);
+        let text = doctor(&mut client);
+        assert!(text.contains("nine tenths") && text.contains(advice), "{text}");
+    }
+}
+
+/// Resident bytes of a server.
+fn resident(kv: &Kv) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", kv.process.0.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// The whole of a spike goes back, though nobody asks the server for anything afterwards.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_of_a_spike_goes_back() {
+    let kv = Kv::start(&["--alloc", "pool"]);
+    let mut client = kv.client();
+    fill(&mut client, 100, &[b'v'; 512]);
+    let before = resident(&kv);
+    fill(&mut client, 100_000, &[b'v'; 512]);
+    let spike = resident(&kv);
+    assert!(spike > before + (50 << 20), "{before} to {spike}");
+    assert!(kv.figure("pool_data_live_bytes") > 50 << 20);
+    client.ask(b"FLUSHALL\r\n", b"+OK\r\n");
+    assert_eq!((kv.figure("used_memory"), kv.figure("pool_data_live_bytes")), (0, 0));
+    let start = Instant::now();
+    while resident(&kv) > before + (6 << 20) {
+        assert!(start.elapsed() < PATIENCE, "{before}, {spike}, then {}", resident(&kv));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_tables_shrink_with_the_data() {
+    let kv = Kv::start(&["--alloc", "pool"]);
+    let mut client = kv.client();
+    fill(&mut client, 100_000, b"v");
+    let full = kv.figure("pool_data_large_bytes");
+    assert!(full > 4 << 20, "{full}");
+    for index in 0..99_000 {
+        let key = format!("key:{index}");
+        client.ask(&array(&[b"DEL", key.as_bytes()]), b":1\r\n");
+    }
+    let rest = kv.figure("pool_data_large_bytes");
+    assert!(rest < full / 16, "{full} to {rest}");
+    client.ask(b"GET key:99500\r\nDBSIZE\r\n", b"$1\r\nv\r\n:1000\r\n");
+}
