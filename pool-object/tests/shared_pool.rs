@@ -434,3 +434,29 @@ fn many_at_once() {
     drop(pool);
     assert_all_gone(&alive, &source);
 }
+
+/// Counts its drops, and may panic in one.
+struct Dropped(Arc<AtomicUsize>, bool);
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+        assert!(!self.1, "a destructor's");
+    }
+}
+
+#[test]
+fn all_that_should_go_do_though_a_destructor_panics() {
+    for left in [0, 1] {
+        let (drops, made) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+        let counter = drops.clone();
+        let create = move || Dropped(counter.clone(), made.fetch_add(1, Relaxed) == 3);
+        let pool = SharedPool::with_in(create, Heap::new());
+        pool.prefill(5).unwrap();
+        let result = catch_unwind(AssertUnwindSafe(|| match left {
+            0 => pool.clear(),
+            most => pool.set_max_idle(most),
+        }));
+        assert!(result.is_err());
+        assert_eq!((drops.load(Relaxed), pool.stats().idle), (5 - left, left as u64));
+    }
+}

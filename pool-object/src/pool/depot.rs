@@ -92,6 +92,11 @@ impl<T> Depot<T> {
         self.idle.push(object)
     }
 
+    /// An idle object, if there are more than may be.
+    pub(crate) fn pop_excess(&mut self) -> Option<NonNull<T>> {
+        self.idle.pop_excess()
+    }
+
     pub(crate) fn idle(&self) -> usize {
         self.idle.len()
     }

@@ -97,7 +97,18 @@ impl<T> Stack<T> {
         self.limit.get()
     }
 
-    /// Makes room for `count` places, if so many may be.
+    /// The place on top, if there are more than may be; there may be no other in its stead.
+    pub(crate) fn pop_excess(&self) -> Option<NonNull<T>> {
+        if self.len() <= self.limit() {
+            return None;
+        }
+        let place = self.pop();
+        self.set_limit(self.limit());
+        place
+    }
+
+    /// Makes room for `count` places: for all objects there are, whatever the limit, since that may be
+    /// raised when all are out.
     ///
     /// # Safety
     /// The source is the same at every call, of this and of `release`.
@@ -106,7 +117,7 @@ impl<T> Stack<T> {
         source: &impl PageSource,
         count: usize,
     ) -> Result<(), PageError> {
-        if count.min(self.limit.get()) <= self.capacity.get() {
+        if count <= self.capacity.get() {
             return Ok(());
         }
         // SAFETY: the caller's promise.
