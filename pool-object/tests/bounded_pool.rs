@@ -426,3 +426,14 @@ fn prefilling_heeds_what_its_constructor_took() {
     let taken = pool.recycle().1.lock().unwrap().take();
     assert_eq!((taken.is_some(), pool.stats().live, pool.stats().idle), (true, 1, 0));
 }
+
+#[test]
+fn trimming_gives_all_memory_back() {
+    let source = Heap::new().counted();
+    let pool = BoundedPool::with_in(5, String::new, &source);
+    pool.prefill(5).unwrap();
+    assert!(pool.trim() > 0);
+    assert_eq!(source.traffic().live_bytes, 0);
+    drop(pool.get().unwrap());
+    assert_eq!(pool.stats().idle, 1);
+}

@@ -251,3 +251,21 @@ fn all_beyond_a_new_limit_go_though_a_destructor_panics() {
     drop([pool.get(), pool.get()]);
     assert_eq!((drops.get(), pool.stats().idle), (5, 1), "it is the limit");
 }
+
+#[test]
+fn trimming_gives_the_places_of_objects_back_as_well() {
+    let source = Heap::new().counted();
+    let pool = Pool::with_in(|| 1u64, &source);
+    let rush: Vec<_> = (0..100_000).map(|_| pool.get()).collect();
+    let held = pool.get();
+    drop(rush);
+    let before = source.traffic().live_bytes;
+    let given = pool.trim();
+    assert_eq!(before - given, source.traffic().live_bytes);
+    assert!(source.traffic().live_bytes <= 128 << 10, "a span, and few places");
+    drop(held);
+    assert_eq!((pool.stats().idle, pool.trim() > 0), (1, true));
+    assert_eq!(source.traffic().live_bytes, 0);
+    drop(pool.get());
+    assert_eq!(pool.stats().idle, 1);
+}

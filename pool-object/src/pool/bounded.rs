@@ -469,8 +469,12 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     }
 
     fn give_back(&self) -> usize {
+        let inside = self.inside();
         // SAFETY: the pool has one source.
-        unsafe { self.inside().slots.trim(&self.source) }
+        let spans = unsafe { inside.slots.trim(&self.source) };
+        let objects = (inside.created - inside.dropped) as usize;
+        // SAFETY: as above; of all objects some are idle.
+        spans + unsafe { inside.idle.fit(&self.source, objects) }
     }
 
     /// What `state` says of a ticket's way, and does about it; see `Ticket`.

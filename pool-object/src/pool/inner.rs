@@ -205,7 +205,8 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         let mut depot = self.depot();
         // SAFETY: the caller's promise.
         let surplus = unsafe { depot.unload(magazine, ROOM) };
-        magazine.owned.set(false);
+        // SAFETY: the caller's promise; all that was in it is in the depot, or `surplus`.
+        unsafe { depot.retire(magazine) };
         drop(depot);
         self.discard_all(surplus);
     }

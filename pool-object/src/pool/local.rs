@@ -340,7 +340,14 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
 
     fn give_back(&self) -> usize {
         // SAFETY: the pool has one source.
-        unsafe { self.slots.trim(&self.source) }
+        let spans = unsafe { self.slots.trim(&self.source) };
+        // SAFETY: as above; of all objects some are idle.
+        spans + unsafe { self.idle.fit(&self.source, self.objects()) }
+    }
+
+    /// Objects there are, idle or out.
+    fn objects(&self) -> usize {
+        (self.created.get() - self.dropped.get()) as usize
     }
 
     /// An object that is out from now on: initialised, and the caller's alone.
@@ -387,9 +394,8 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
 
     /// A slot, and room on the stack for one object more than there are.
     fn place(&self) -> Result<NonNull<T>, PoolError> {
-        let objects = (self.created.get() - self.dropped.get()) as usize + 1;
         // SAFETY: the pool has one source.
-        unsafe { self.idle.reserve(&self.source, objects) }?;
+        unsafe { self.idle.reserve(&self.source, self.objects() + 1) }?;
         Ok(self.slots.take(&self.source)?)
     }
 }

@@ -129,6 +129,37 @@ impl<T> Stack<T> {
     #[cold]
     unsafe fn grow(&self, source: &impl PageSource, count: usize) -> Result<(), PageError> {
         let count = count.max(self.capacity.get().saturating_mul(2));
+        // SAFETY: the caller's promise; more than the capacity, so than there are.
+        unsafe { self.relocate(source, count) }
+    }
+
+    /// Gives memory back that `count` places do not need, if it is half of what there is; the bytes. If
+    /// the smaller run is refused the old one stays.
+    ///
+    /// # Safety
+    /// As `reserve`, and there are at most `count` places.
+    pub(crate) unsafe fn fit(&self, source: &impl PageSource, count: usize) -> usize {
+        let before = self.bytes();
+        if count == 0 {
+            // SAFETY: the caller's promise; there is no place to forget.
+            unsafe { self.release(source) };
+        } else if count <= self.capacity.get() / 2 && before > source.granule() {
+            // SAFETY: the caller's promise.
+            let _ = unsafe { self.relocate(source, count) };
+        }
+        before.saturating_sub(self.bytes())
+    }
+
+    /// Bytes of the run.
+    fn bytes(&self) -> usize {
+        self.capacity.get() * size_of::<NonNull<T>>()
+    }
+
+    /// Moves to another run, with room for `count` places or more.
+    ///
+    /// # Safety
+    /// As `fit`.
+    unsafe fn relocate(&self, source: &impl PageSource, count: usize) -> Result<(), PageError> {
         let bytes = count.saturating_mul(size_of::<NonNull<T>>());
         let run = source.acquire(Request::new(bytes).align(align_of::<NonNull<T>>()))?;
         let (base, capacity) =
