@@ -2,10 +2,10 @@
 //!
 //! | what | lives for | trait | `--alloc std` | `--alloc pool` |
 //! |---|---|---|---|---|
-//! | bytes that are no whole request yet | until the rest comes | [`Inbox`] | [`PageInbox`]: a run of pages a connection | the same |
+//! | bytes that are no whole request yet | until the rest comes | [`Inbox`] | [`PageInbox`]: a run of pages a connection | [`PacketInbox`]: a packet ring |
 //! | arguments, replies, texts in between | one batch of requests | [`Batch`] | [`VecBatch`]: vectors | [`ArenaBatch`]: an arena, reset a batch |
 //! | keys and values | until deleted | [`Data`] | [`Boxes`] | the same |
-//! | connections | until closed | [`Table`] | a `Slab` | the same |
+//! | connections | until closed | [`Table`] | a `Slab` | a `SlotTable` |
 //! | replies that a slow reader leaves | until it reads | none: [`Buffers`](super::buffer::Buffers) over [`Memory::Source`] | runs of pages | the same |
 //!
 //! [`Memory`] puts a strategy together from one of each. The handlers see `impl Sink`, `impl
@@ -15,36 +15,28 @@
 
 mod arena;
 mod boxes;
+mod inbox;
+mod packet_inbox;
 mod page_inbox;
+mod stacks;
+mod table;
 mod vectors;
 
 pub use arena::{ArenaBatch, ArenaList, Rope};
 pub use boxes::Boxes;
-pub use page_inbox::PageInbox;
+pub use inbox::{Figures, Inbox, Received};
+pub use packet_inbox::{PacketInbox, PacketReceived};
+pub use page_inbox::{PageInbox, PageReceived};
+pub use stacks::{CountedPages, PageStack, Stacks};
+pub use table::Table;
 pub use vectors::{SmallLists, VecBatch};
 
 use super::reply::{OutOfMemory, Sink};
-use pool_core::{Background, Cache, Limit, Mmap, PageSource, Stats};
+use pool_core::{PageError, PageSource};
+use pool_object::SlotTable;
 use slab::Slab;
 use std::borrow::Borrow;
 use std::hash::Hash;
-use std::io::{self, Read};
-use std::rc::Rc;
-use std::sync::Arc;
-
-/// The stack that connection buffers and arenas come from: counted, within a budget, and with a
-/// cache that gives back what a rush has left. `Rc` because the server is one thread and every
-/// buffer keeps a handle.
-pub type PageStack = Rc<Stats<Limit<Arc<Cache<Mmap>>>>>;
-
-/// Makes the stack, and starts the thread that lets its cache decay while nobody sends anything.
-#[must_use]
-pub fn page_stack(limit: usize) -> (PageStack, Option<Background>) {
-    let cache = Arc::new(Mmap::builder().name("kv buffers").build().cached());
-    // Without such a thread the cache decays by what connections do.
-    let decay = cache.decay_in_background().ok();
-    (Rc::new(cache.limited(limit).counted()), decay)
-}
 
 /// Limits in bytes that a strategy keeps.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +45,9 @@ pub struct Limits {
     pub max_frame: usize,
     /// Most bytes of stored keys and values.
     pub memory: usize,
-    /// Most bytes of connections' buffers, and of arenas.
+    /// Most bytes of requests that have not all arrived.
+    pub partials: usize,
+    /// Most bytes of unread replies, connections and arenas.
     pub buffers: usize,
 }
 
@@ -62,7 +56,7 @@ pub trait Memory: Sized + 'static {
     /// Its name for the banner and `INFO`.
     const NAME: &'static str;
 
-    /// Where connection buffers come from.
+    /// Where unread replies wait.
     type Source: PageSource + Clone;
     /// The receiving side.
     type Inbox: Inbox;
@@ -74,60 +68,28 @@ pub trait Memory: Sized + 'static {
     type Table<T>: Table<T>;
 
     /// A strategy with these limits.
-    fn new(limits: Limits) -> Self;
+    ///
+    /// # Errors
+    /// The system's, if it has no memory to begin with.
+    fn new(limits: Limits) -> Result<Self, PageError>;
 
-    /// A handle on the page source.
+    /// A handle on the pages of unread replies.
     fn source(&self) -> Self::Source;
 
     /// The one inbox of a worker thread.
-    fn inbox(&self) -> Self::Inbox;
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    fn inbox(&self) -> Result<Self::Inbox, PageError>;
 
     /// The one batch of a worker thread.
     fn batch(&self) -> Self::Batch;
 
     /// The memory of a worker thread's store.
     fn data(&self) -> Self::Data;
-}
 
-/// The receiving side of a worker: bytes in, and what is not a request yet is kept.
-///
-/// The order for each connection is: [`read`](Self::read) once, then [`pending`](Self::pending) and
-/// [`consume`](Self::consume) frame by frame, then [`settle`](Self::settle). `pending` also works
-/// without a read before it, for a connection that was paused.
-pub trait Inbox {
-    /// What a connection keeps between two turns; the default keeps nothing.
-    type Partial: Default;
-
-    /// Reads once from `from`, behind what is pending. `Ok(0)` is the end of the stream.
-    ///
-    /// # Errors
-    /// Of kind `OutOfMemory` when there is no room to read into (the connection is then to be
-    /// closed: its bytes cannot be kept), or the stream's own.
-    fn read(&mut self, partial: &mut Self::Partial, from: &mut impl Read) -> io::Result<ReadSome>;
-
-    /// All bytes that are not consumed.
-    fn pending<'a>(&'a self, partial: &'a Self::Partial) -> &'a [u8];
-
-    /// The first `len` of them are done with.
-    fn consume(&mut self, partial: &mut Self::Partial, len: usize);
-
-    /// Ends the connection's turn: keeps what is pending as small as it can, nothing if nothing is.
-    fn settle(&mut self, partial: &mut Self::Partial);
-
-    /// Ends the connection: its pending bytes are dropped.
-    fn discard(&mut self, partial: &mut Self::Partial);
-
-    /// Names and values for `INFO memory`.
-    fn observe(&self, visit: &mut dyn FnMut(&str, u64));
-}
-
-/// What one read brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadSome {
-    /// Bytes read; 0 is the end of the stream.
-    pub len: usize,
-    /// Whether there was room for more: then the stream had no more at that moment.
-    pub short: bool,
+    /// An empty table.
+    fn table<T>(&self) -> Self::Table<T>;
 }
 
 /// Memory of one batch of requests: what a client has sent before it waits for replies.
@@ -219,53 +181,9 @@ pub struct Budget {
     pub limit: usize,
 }
 
-/// Things under tokens that an event loop can hand to the system.
-pub trait Table<T>: Default {
-    /// The token that the next [`insert`](Self::insert) gives.
-    fn next_token(&self) -> usize;
-
-    /// Adds a thing; its token, below `usize::MAX / 2`.
-    fn insert(&mut self, thing: T) -> usize;
-
-    /// The thing under `token`, if there is one.
-    fn get_mut(&mut self, token: usize) -> Option<&mut T>;
-
-    /// Takes it out.
-    fn remove(&mut self, token: usize) -> Option<T>;
-
-    /// How many there are.
-    fn count(&self) -> usize;
-}
-
-impl<T> Table<T> for Slab<T> {
-    fn next_token(&self) -> usize {
-        self.vacant_key()
-    }
-
-    fn insert(&mut self, thing: T) -> usize {
-        Slab::insert(self, thing)
-    }
-
-    fn get_mut(&mut self, token: usize) -> Option<&mut T> {
-        Slab::get_mut(self, token)
-    }
-
-    fn remove(&mut self, token: usize) -> Option<T> {
-        self.try_remove(token)
-    }
-
-    fn count(&self) -> usize {
-        self.len()
-    }
-}
-
 /// Plain memory: boxes and vectors of the global allocator. The yardstick.
 #[derive(Debug)]
-pub struct Std {
-    source: PageStack,
-    _decay: Option<Background>,
-    limits: Limits,
-}
+pub struct Std(Stacks);
 
 impl Memory for Std {
     const NAME: &'static str = "std";
@@ -276,17 +194,16 @@ impl Memory for Std {
     type Data = Boxes;
     type Table<T> = Slab<T>;
 
-    fn new(limits: Limits) -> Self {
-        let (source, _decay) = page_stack(limits.buffers);
-        Self { source, _decay, limits }
+    fn new(limits: Limits) -> Result<Self, PageError> {
+        Ok(Self(Stacks::new(limits)))
     }
 
     fn source(&self) -> PageStack {
-        self.source.clone()
+        self.0.backlog.clone()
     }
 
-    fn inbox(&self) -> Self::Inbox {
-        PageInbox::new(self.source(), self.limits.max_frame)
+    fn inbox(&self) -> Result<Self::Inbox, PageError> {
+        Ok(PageInbox::new(self.0.partials.clone(), self.0.limits.max_frame))
     }
 
     fn batch(&self) -> VecBatch {
@@ -294,40 +211,51 @@ impl Memory for Std {
     }
 
     fn data(&self) -> Boxes {
-        Boxes::new(self.limits.memory)
+        Boxes::new(self.0.limits.memory)
+    }
+
+    fn table<T>(&self) -> Slab<T> {
+        Slab::new()
     }
 }
 
-/// The pool crates: an arena a batch. Keys, values and connections are still plain memory.
+/// The pool crates: one packet ring and one arena a worker, connections in a slot table. Keys and values
+/// are still plain memory.
 #[derive(Debug)]
-pub struct Pool(Std);
+pub struct Pool(Stacks);
 
 impl Memory for Pool {
     const NAME: &'static str = "pool";
 
     type Source = PageStack;
-    type Inbox = PageInbox<PageStack>;
+    type Inbox = PacketInbox<CountedPages>;
     type Batch = ArenaBatch<PageStack>;
     type Data = Boxes;
-    type Table<T> = Slab<T>;
+    type Table<T> = SlotTable<T, PageStack>;
 
-    fn new(limits: Limits) -> Self {
-        Self(Std::new(limits))
+    fn new(limits: Limits) -> Result<Self, PageError> {
+        Ok(Self(Stacks::new(limits)))
     }
 
     fn source(&self) -> PageStack {
-        self.0.source()
+        self.0.backlog.clone()
     }
 
-    fn inbox(&self) -> Self::Inbox {
-        self.0.inbox()
+    /// The ring keeps its own budget, and acquires the addresses of all of it: so it is not charged
+    /// to another.
+    fn inbox(&self) -> Result<Self::Inbox, PageError> {
+        PacketInbox::new(self.0.pages.clone(), self.0.limits.partials)
     }
 
     fn batch(&self) -> Self::Batch {
-        ArenaBatch::new(self.source())
+        ArenaBatch::new(self.0.buffers.clone())
     }
 
     fn data(&self) -> Boxes {
-        self.0.data()
+        Boxes::new(self.0.limits.memory)
+    }
+
+    fn table<T>(&self) -> Self::Table<T> {
+        SlotTable::new_in(self.0.buffers.clone())
     }
 }
