@@ -11,7 +11,8 @@ use std::time::Duration;
 /// Memory strategies; see `memory.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Alloc {
-    /// The pool crates: a packet ring, an arena for each batch of requests, a slot table.
+    /// The pool crates: a packet ring, an arena for each batch of requests, a heap of small objects for
+    /// data, a slot table.
     Pool,
     /// The standard library's boxes and vectors.
     Std,
@@ -19,9 +20,9 @@ pub enum Alloc {
 
 /// A key-value server that any Redis client can use, on 127.0.0.1.
 ///
-/// It knows strings, lists, hashes, sets and sorted sets, keys that end, and one database, over RESP2 and RESP3 (COMMAND LIST has the
-/// names). It keeps everything in memory: no persistence, no replication. Sizes are bytes, or take a
-/// unit: 64k, 16m, 2g.
+/// It knows strings, lists, hashes, sets and sorted sets, keys that end, and one database, over RESP2
+/// and RESP3 (COMMAND LIST has the names). It keeps everything in memory: no persistence, no
+/// replication. Sizes are bytes, or take a unit: 64k, 16m, 2g.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kv", version)]
 pub struct Settings {
