@@ -274,3 +274,92 @@ fn shares_outlive_the_first_one() {
     drop(guard);
     waiter.join().unwrap();
 }
+
+/// Panics when it is woken.
+struct Bad;
+impl Wake for Bad {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker's");
+    }
+}
+
+/// Counts its drops, and may panic in one.
+struct Dropped<'a>(&'a AtomicUsize, bool);
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+        assert!(!self.1, "a destructor's");
+    }
+}
+
+fn poll_badly<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::new(Bad))))
+}
+
+#[test]
+fn an_object_whose_return_wakes_a_bad_waker_is_idle_and_whole() {
+    let drops = AtomicUsize::new(0);
+    let pool = BoundedPool::with_in(1, || Dropped(&drops, false), Heap::new());
+    let held = pool.get().unwrap();
+    let mut first = Box::pin(pool.get_async());
+    let mut second = pin!(pool.get_async());
+    let counter = Arc::new(Counter::default());
+    assert!(poll_badly(&mut first.as_mut()).is_pending());
+    assert!(poll(&mut second, &counter).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(held))).is_err());
+    assert_eq!(drops.load(SeqCst), 0);
+    assert_eq!((pool.stats().live, pool.stats().idle), (0, 1));
+    assert!(pool.try_get().is_err(), "the right is the first one's");
+    drop(first);
+    assert_eq!(counter.0.load(SeqCst), 1);
+    let Poll::Ready(Ok(guard)) = poll(&mut second, &counter) else { panic!("it has a right") };
+    assert!(pool.try_get().is_err(), "the right was given once");
+    drop(guard);
+    drop(pool.try_get().unwrap());
+    assert_eq!(drops.load(SeqCst), 0);
+}
+
+#[test]
+fn a_bad_waker_does_not_abort_a_panic() {
+    let drops = AtomicUsize::new(0);
+    let keep = |object: &Dropped<'_>| !object.1;
+    let hooks = (|| Dropped(&drops, false), |_: &mut Dropped<'_>| (), keep);
+    let pool = BoundedPool::with_in(1, hooks, Heap::new());
+    for end in 0..2 {
+        let mut held = pool.get().unwrap();
+        held.1 = end == 1;
+        let mut waiting = Box::pin(pool.get_async());
+        assert!(poll_badly(&mut waiting.as_mut()).is_pending());
+        let result = catch_unwind(AssertUnwindSafe(|| match end {
+            0 => {
+                let _held = held;
+                panic!("a user's");
+            }
+            _ => drop(held),
+        }));
+        assert!(result.is_err(), "end {end}");
+        drop(waiting);
+        drop(pool.try_get().unwrap());
+    }
+    assert_eq!(drops.load(SeqCst), 1);
+}
+
+#[test]
+fn closing_reaches_everybody_though_a_waker_panics() {
+    let pool = pool(2);
+    drop((pool.get().unwrap(), pool.get().unwrap()));
+    let held = [pool.get().unwrap(), pool.get().unwrap()];
+    let (mut first, mut second, mut third) =
+        (pin!(pool.get_async()), pin!(pool.get_async()), pin!(pool.get_async()));
+    let counter = Arc::new(Counter::default());
+    assert!(poll_badly(&mut first).is_pending());
+    assert!(poll_badly(&mut second).is_pending());
+    assert!(poll(&mut third, &counter).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| pool.close())).is_err());
+    assert_eq!((counter.0.load(SeqCst), pool.stats().waiters), (1, 0));
+    for waiting in [&mut first, &mut second, &mut third] {
+        assert!(matches!(poll(waiting, &counter), Poll::Ready(Err(PoolError::Closed))));
+    }
+    drop(held);
+    assert_eq!((pool.stats().live, pool.stats().idle), (0, 0));
+}

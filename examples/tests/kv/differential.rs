@@ -535,14 +535,14 @@ fn compare_programs(forms: &[&str]) {
         program.extend(ending(&mut random));
         let pieces = 1 + random.below(40);
         for kv in &servers {
-            compare(seed, &program, pieces, [kv.port, redis_port]);
+            agree(seed, &program, pieces, [kv.port, redis_port]);
         }
     }
 }
 
 /// Runs the program on both servers until the replies are the same, three times at most: some tell the
 /// time, and a second may begin between the two. A true difference comes back.
-fn compare(seed: u64, program: &[u8], pieces: usize, ports: [u16; 2]) {
+fn agree(seed: u64, program: &[u8], pieces: usize, ports: [u16; 2]) {
     for last in [false, false, true] {
         let [ours, theirs] = ports.map(|port| replies(port, program, pieces));
         let (ours, theirs) = (behind_hello(&ours), behind_hello(&theirs));

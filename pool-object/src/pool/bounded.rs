@@ -244,7 +244,20 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     /// assert_eq!(pool.get().unwrap_err(), PoolError::Closed);
     /// ```
     pub fn close(&self) {
+        /// Goes on if a waker panics, and drops what is idle last.
+        struct Rest<'a, T: Send, R: Recycle<T>, S: PageSource>(&'a BoundedPool<T, R, S>);
+        impl<T: Send, R: Recycle<T>, S: PageSource> Drop for Rest<'_, T, R, S> {
+            fn drop(&mut self) {
+                self.0.dismiss();
+                self.0.clear();
+            }
+        }
         self.inside().closed = true;
+        Rest(self).0.dismiss();
+    }
+
+    /// Sends everybody away who is waiting.
+    fn dismiss(&self) {
         loop {
             let party = self.inside().waiters.pop(State::Closed);
             match party {
@@ -252,7 +265,6 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
                 None => break,
             }
         }
-        self.clear();
     }
 
     /// Whether [`close`](Self::close) was called.

@@ -4,20 +4,26 @@ use crate::pool::recycle::{Recycle, ResetOn};
 use core::mem::{forget, needs_drop};
 use core::ptr::NonNull;
 
-/// What a pool does with places, for the steps below. Foreign code runs between the calls, never
-/// within one.
+/// What a pool does with places, for the steps below. What a call does with its own object is done
+/// before or after all foreign code that it runs (destructors of others, wakers): a panic leaves
+/// nothing half done.
 pub(crate) trait Shelf<T> {
     type Recycle: Recycle<T>;
 
     fn recycle(&self) -> &Self::Recycle;
 
-    /// Makes the object idle; `false` if there may be no more, and then it is still out.
+    /// Makes the object idle; `false` if there may be no more, and then it is still out. Runs no
+    /// foreign code once it is idle: if this panics, the object is still out, too.
     ///
     /// # Safety
     /// The object is out, initialised, and the caller gives it up if this returns `true`.
     unsafe fn shelve(&self, object: NonNull<T>) -> bool;
 
-    /// Takes the place of an object back that was dropped.
+    /// Follows `shelve` when the object is nobody's any more; may run foreign code.
+    #[inline(always)]
+    fn shelved(&self) {}
+
+    /// Takes the place of an object back that was dropped. If this panics, it has it.
     ///
     /// # Safety
     /// The object was out, is dropped, and the caller gives the place up.
@@ -84,6 +90,8 @@ pub(crate) unsafe fn take_back<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>)
     // SAFETY: as above; `discard`, who has it, is forgotten if it is idle now.
     if unsafe { pool.shelve(object) } {
         forget(discard);
+        // Last: it may panic, and the object is no longer ours to discard.
+        pool.shelved();
     }
 }
 

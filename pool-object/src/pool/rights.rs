@@ -82,11 +82,11 @@ impl<T: Send, R: Recycle<T>, S: PageSource> Shelf<T> for BoundedPool<T, R, S> {
 
     unsafe fn shelve(&self, object: NonNull<T>) -> bool {
         // SAFETY: the caller's promise.
-        let shelved = unsafe { Bare(self).shelve(object) };
-        if shelved {
-            self.give_right();
-        }
-        shelved
+        unsafe { Bare(self).shelve(object) }
+    }
+
+    fn shelved(&self) {
+        self.give_right();
     }
 
     unsafe fn vacate_dropped(&self, place: NonNull<T>) {

@@ -4,6 +4,7 @@
 use crate::pool::sync::thread::Thread;
 use core::ptr::NonNull;
 use core::task::Waker;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Whom to tell.
 #[derive(Debug)]
@@ -13,8 +14,21 @@ pub(crate) enum Party {
 }
 
 impl Party {
-    /// Runs foreign code: no lock may be held.
+    /// Runs foreign code: no lock may be held, and nothing may be left to do that a panic would skip.
+    ///
+    /// A thread that is panicking already keeps the waker's panic to itself: a second one would abort
+    /// the process.
     pub(crate) fn wake(self) {
+        if !std::thread::panicking() {
+            return self.tell();
+        }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.tell())) {
+            // Its destructor might panic as well.
+            core::mem::forget(payload);
+        }
+    }
+
+    fn tell(self) {
         match self {
             Self::Task(waker) => waker.wake(),
             Self::Thread(thread) => thread.unpark(),

@@ -4,7 +4,7 @@
 use crate::pool::bounded::{BoundedPool, BoundedPooled};
 use crate::pool::error::PoolError;
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::rights::Rights;
+use crate::pool::rights::{Right, Rights};
 use crate::pool::waiters::{Node, Party, State};
 use crate::table::DefaultSource;
 use core::cell::UnsafeCell;
@@ -74,13 +74,18 @@ impl<'p, T: Send, R: Recycle<T>, S: PageSource> Ticket<'p, T, R, S> {
         }
         // Foreign code, so not under the lock; nor is the drop of the former one.
         let mut party = Some(party());
-        self.pool.with_waiters(|rights| {
+        let result = self.pool.with_waiters(|rights| {
             let result = self.settle(rights);
             if result.is_none() {
                 self.enqueue(rights, &mut party);
             }
             result
-        })
+        });
+        // A right that just came must not be lost if the drop panics.
+        let right = matches!(result, Some(Ok(()))).then(|| Right(self.pool));
+        drop(party);
+        core::mem::forget(right);
+        result
     }
 
     /// Takes a place in the queue, or tells it another party, in exchange for the former.
