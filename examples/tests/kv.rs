@@ -9,8 +9,12 @@ mod commands;
 mod differential;
 #[path = "kv/exhaustion.rs"]
 mod exhaustion;
+#[path = "kv/harm.rs"]
+mod harm;
 #[path = "kv/limits.rs"]
 mod limits;
+#[path = "kv/many.rs"]
+mod many;
 #[path = "kv/memory.rs"]
 mod memory;
 #[path = "kv/protocol.rs"]

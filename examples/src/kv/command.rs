@@ -13,14 +13,15 @@ mod strings;
 mod table;
 
 use super::buffer::Buffers;
-use super::clients::Clients;
-use super::memory::{Batch, Data, Inbox, List, Memory, Scratch, ScratchOf};
+use super::clients::{Client, Clients};
+use super::memory::{Batch, Data, Figures, List, Memory, Scratch, ScratchOf};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
 use super::settings::Settings;
 use super::stats::Stats;
 use super::store::Store;
 use super::values::WrongType;
+use pool_core::PageSource;
 use std::fmt::{self, Write};
 use thiserror::Error;
 
@@ -36,7 +37,7 @@ pub struct Shared<M: Memory> {
     /// What the server was started with.
     pub settings: Settings,
     /// Who is connected.
-    pub clients: Clients,
+    pub clients: Clients<M::Table<Client>>,
     /// Where replies wait that a socket did not take.
     pub outbox: Buffers<M::Source>,
 }
@@ -56,7 +57,7 @@ pub struct Call<'a, 'b, M: Memory> {
     /// What all requests share.
     pub shared: &'a mut Shared<M>,
     /// The receiving side, for its figures.
-    pub inbox: &'a M::Inbox,
+    pub inbox: &'a dyn Figures,
 }
 
 /// What becomes of the connection after the reply.
@@ -278,6 +279,9 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         let (buffers, bytes) = self.shared.outbox.live();
         visit("outbox_buffers", buffers as u64);
         visit("outbox_bytes", bytes as u64);
+        for (name, value) in self.shared.outbox.source().snapshot().fields() {
+            visit(name, value);
+        }
     }
 }
 

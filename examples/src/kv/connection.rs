@@ -4,15 +4,19 @@
 use super::buffer::{Buffer, Buffers};
 use super::clients::Clients;
 use super::command::{Call, Flow, Shared};
-use super::memory::{Batch, Inbox, Limits, Memory};
+use super::memory::{Batch, Inbox, Memory, Received};
+use super::patience::{Moment, Overdue, Patience, Times};
 use super::reply::{OutOfMemory, Protocol, Reply, Sink};
 use super::resp::{self, Args, Parsed, Progress};
+use super::sending::{behind, queue, write_now};
 use super::settings::Settings;
 use super::stats::Stats;
 use super::store::Store;
 use mio::net::TcpStream;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use pool_core::PageError;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 
 /// Reads of one turn; then others have theirs.
 const READS_A_TURN: usize = 16;
@@ -20,25 +24,29 @@ const READS_A_TURN: usize = 16;
 /// Bytes of replies after which a batch ends: they are written, and the next begins.
 const FLUSH: usize = 64 << 10;
 
-/// Pieces of replies that one write takes.
-const PIECES: usize = 16;
-
 /// Received bytes that are thrown away before closing, so that the client gets the last reply
 /// and not a reset.
 const LINGER: usize = 256 << 10;
 
 /// What the server keeps for a connection. Idle, it holds no memory but this.
 pub struct Connection<M: Memory> {
-    socket: TcpStream,
+    /// What the inbox keeps of a request that is not whole.
     partial: <M::Inbox as Inbox>::Partial,
+    link: Link<M>,
+}
+
+/// A connection without its received bytes, which are lent while requests are executed.
+struct Link<M: Memory> {
+    socket: TcpStream,
     progress: Progress,
     /// Replies that the socket did not take. While there are any, new ones queue behind them.
     outbox: Option<Buffer<M::Source>>,
+    /// Its number, as `CLIENT ID` tells it.
+    id: u64,
+    times: Times,
     state: State,
     /// What its replies are written in.
     protocol: Protocol,
-    /// Its number, as `CLIENT ID` tells it.
-    id: u64,
     /// Whether the end of its stream was announced; the announcement may have come while paused.
     ending: bool,
 }
@@ -53,16 +61,15 @@ enum State {
 }
 
 impl<M: Memory> Connection<M> {
-    /// A connection that nothing was read from yet.
-    pub fn new(socket: TcpStream, id: u64) -> Self {
-        let (partial, progress, protocol) = Default::default();
-        let state = State::Open;
-        Self { socket, partial, progress, outbox: None, state, protocol, id, ending: false }
-    }
-
     /// The socket, to be registered.
     pub const fn socket_mut(&mut self) -> &mut TcpStream {
-        &mut self.socket
+        &mut self.link.socket
+    }
+
+    /// Which limit of time the connection has passed, if any.
+    #[must_use]
+    pub fn overdue(&self, now: Moment, patience: &Patience) -> Option<Overdue> {
+        self.link.times.overdue(now, patience)
     }
 }
 
@@ -77,191 +84,305 @@ pub enum Turn {
     Close,
 }
 
+/// What a client is told whose bytes find no memory.
+pub(super) const NO_MEMORY: &str = "OOM no memory for this connection's request";
+
 /// The connection cannot go on: its stream failed, or its bytes found no memory.
-struct Broken;
+struct Broken {
+    is_of_memory: bool,
+}
 
 impl From<io::Error> for Broken {
     fn from(error: io::Error) -> Self {
         tracing::debug!(%error, "connection lost");
-        Self
+        Self { is_of_memory: error.kind() == ErrorKind::OutOfMemory }
     }
 }
 
 impl From<OutOfMemory> for Broken {
     fn from(_: OutOfMemory) -> Self {
         tracing::warn!("a connection is closed because memory has run out");
-        Self
+        Self { is_of_memory: true }
     }
 }
 
+/// What an inbox lends of a connection.
+type ReceivedOf<'r, M> = <<M as Memory>::Inbox as Inbox>::Received<'r>;
+
 /// Everything that the connections of one thread share.
 pub struct Worker<M: Memory> {
-    /// All below came from it; it lives as long as they do, with what it runs in the background.
-    _memory: M,
     inbox: M::Inbox,
     batch: M::Batch,
+    /// The time of this round of events.
+    now: Moment,
     /// What commands work on.
     pub shared: Shared<M>,
+    /// All above came from it; it lives as long as they do, with what it runs in the background.
+    memory: M,
 }
 
 impl<M: Memory> Worker<M> {
     /// A worker with its own store.
-    #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        let Settings { max_frame, memory, buffers, .. } = settings;
-        let limits = Limits { max_frame, memory, buffers };
-        let memory = M::new(limits);
-        let store = Store::new(memory.data(), limits.memory, settings.eviction);
-        Self {
-            inbox: memory.inbox(),
+    ///
+    /// # Errors
+    /// The system's, if it has no memory to begin with.
+    pub fn new(settings: Settings) -> Result<Self, PageError> {
+        let memory = M::new(settings.limits())?;
+        let store = Store::new(memory.data(), settings.memory, settings.eviction);
+        Ok(Self {
+            inbox: memory.inbox()?,
             batch: memory.batch(),
+            now: Moment::default(),
             shared: Shared {
                 store,
                 stats: Stats::default(),
                 settings,
-                clients: Clients::default(),
+                clients: Clients::new(memory.table()),
                 outbox: Buffers::new(memory.source()),
             },
-            _memory: memory,
+            memory,
+        })
+    }
+
+    /// An empty table of connections.
+    #[must_use]
+    pub fn table(&self) -> M::Table<Connection<M>> {
+        self.memory.table()
+    }
+
+    /// Begins a round of events: `since` the server started.
+    pub fn set_now(&mut self, since: Duration) {
+        self.now = Moment::of(since);
+        self.inbox.set_now(since);
+    }
+
+    /// The time of this round.
+    #[must_use]
+    pub const fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// A connection that nothing was read from yet.
+    pub fn open(&mut self, socket: TcpStream, id: u64) -> Connection<M> {
+        // The low half is enough: `Clients` knows the rest.
+        let partial = self.inbox.open(id as u32);
+        let (progress, protocol) = Default::default();
+        let (state, times) = (State::Open, Times::new(self.now));
+        let link =
+            Link { socket, progress, outbox: None, id, times, state, protocol, ending: false };
+        Connection { partial, link }
+    }
+
+    /// The token of a connection that has lost a partial to others, and is to be closed.
+    pub fn next_lost(&mut self) -> Option<usize> {
+        loop {
+            let number = self.inbox.next_lost()?;
+            if let Some(token) = self.shared.clients.token_by_low_half(number) {
+                return Some(token);
+            }
         }
     }
 
     /// Serves a connection whose socket has an event. `ending`: the end of its stream was
     /// announced, so from now on every turn reads until there is nothing more.
     pub fn turn(&mut self, connection: &mut Connection<M>, ending: bool) -> Turn {
-        connection.ending |= ending;
+        connection.link.ending |= ending;
         let turn = self.send_and_receive(connection).unwrap_or(Turn::Close);
-        if connection.state == State::Closing {
+        if connection.link.state == State::Closing {
             self.inbox.discard(&mut connection.partial);
         }
-        self.inbox.settle(&mut connection.partial);
         turn
+    }
+
+    /// Tells a connection why it will be closed, if there is nothing before that to be sent.
+    pub fn tell(&self, connection: &mut Connection<M>, why: &str) {
+        if connection.link.outbox.is_none() {
+            let _ = write!(connection.link.socket, "-{why}\r\n");
+        }
     }
 
     /// Frees what a connection holds. Its socket closes when it is dropped.
     pub fn close(&mut self, connection: &mut Connection<M>) {
         self.inbox.discard(&mut connection.partial);
-        if let Some(buffer) = connection.outbox.take() {
+        if let Some(buffer) = connection.link.outbox.take() {
             self.shared.outbox.put(buffer);
         }
-        self.shared.clients.leave(connection.id);
-        discard_input(&mut connection.socket);
+        self.shared.clients.leave(connection.link.id);
+        discard_input(&mut connection.link.socket);
     }
 
     fn send_and_receive(&mut self, connection: &mut Connection<M>) -> Result<Turn, Broken> {
-        let paused = connection.state == State::Paused;
-        self.send_outbox(connection)?;
-        if paused && connection.outbox.is_none() {
-            connection.state = State::Open;
-            self.serve(connection)?;
+        let paused = connection.link.state == State::Paused;
+        self.send_outbox(&mut connection.link)?;
+        if paused && connection.link.outbox.is_none() {
+            connection.link.state = State::Open;
+            self.resume(connection)?;
         }
         let turn = self.receive(connection)?;
-        let closing = connection.state == State::Closing && connection.outbox.is_none();
+        let link = &connection.link;
+        let closing = link.state == State::Closing && link.outbox.is_none();
         Ok(if closing { Turn::Close } else { turn })
+    }
+
+    /// Serves what was pending when the connection was paused.
+    fn resume(&mut self, connection: &mut Connection<M>) -> Result<(), Broken> {
+        let Self { inbox, batch, now, shared, .. } = self;
+        let received = inbox.resume(&mut connection.partial)?;
+        serve(&mut connection.link, received, batch, *now, shared)
     }
 
     /// Reads and serves until the socket has no more, or the turn is over.
     fn receive(&mut self, connection: &mut Connection<M>) -> Result<Turn, Broken> {
+        let Self { inbox, batch, now, shared, .. } = self;
+        let Connection { partial, link } = connection;
         for _ in 0..READS_A_TURN {
-            if connection.state != State::Open {
+            if link.state != State::Open {
                 return Ok(Turn::Done);
             }
-            let read = match self.inbox.read(&mut connection.partial, &mut connection.socket) {
-                Ok(read) => read,
+            let received = match inbox.read(partial, link.progress.needed(), &mut link.socket) {
+                Ok(Some(received)) => received,
+                Ok(None) => {
+                    link.state = State::Closing;
+                    return Ok(Turn::Done);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Turn::Done),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return self.give_up(connection, error),
+                Err(error) => return Err(give_up(link, error.into())),
             };
-            self.shared.stats.received += read.len as u64;
-            if read.len == 0 {
-                connection.state = State::Closing;
-                return Ok(Turn::Done);
-            }
-            self.serve(connection)?;
-            if read.short && SHORT_READ_IS_LAST && !connection.ending {
+            let is_short = received.is_short();
+            shared.stats.received += received.fresh() as u64;
+            link.times.heard(*now);
+            serve(link, received, batch, *now, shared)?;
+            if is_short && SHORT_READ_IS_LAST && !link.ending {
                 return Ok(Turn::Done);
             }
         }
         Ok(Turn::Again)
     }
 
-    /// The read failed. If it was for memory, the client is told as far as that is possible.
-    fn give_up(
-        &mut self,
-        connection: &mut Connection<M>,
-        error: io::Error,
-    ) -> Result<Turn, Broken> {
-        if error.kind() == ErrorKind::OutOfMemory && connection.outbox.is_none() {
-            let _ = connection.socket.write(b"-OOM no memory for this connection's request\r\n");
-        }
-        Err(error.into())
-    }
-
-    /// Executes the whole requests that are pending, and sends their replies.
-    fn serve(&mut self, connection: &mut Connection<M>) -> Result<(), Broken> {
-        while connection.state == State::Open {
-            let full = self.serve_batch(connection);
-            self.batch.close();
-            if !full? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Executes whole requests until there are no more, or their replies are enough for a write;
-    /// whether it was the latter.
-    fn serve_batch(&mut self, connection: &mut Connection<M>) -> Result<bool, Broken> {
-        let Self { inbox, batch, shared, .. } = self;
-        let (scratch, mut replies) = batch.open();
-        let mut args = Args::new(scratch);
-        let max_frame = shared.settings.max_frame;
-        while connection.state == State::Open && replies.len() < FLUSH {
-            let pending = inbox.pending(&connection.partial);
-            match resp::parse(pending, &mut connection.progress, max_frame, &mut args) {
-                Ok(Parsed::Frame(len)) => {
-                    let request = args.command(pending);
-                    if !request.is_empty() {
-                        let reply = Reply::new(&mut replies, connection.protocol);
-                        let (flow, client, inbox) = (Flow::Continue, connection.id, &*inbox);
-                        let mut call =
-                            Call::<M> { request, reply, flow, client, scratch, shared, inbox };
-                        call.execute()?;
-                        connection.protocol = call.reply.protocol;
-                        if call.flow == Flow::Close {
-                            connection.state = State::Closing;
-                        }
-                    }
-                    inbox.consume(&mut connection.partial, len);
-                }
-                Ok(Parsed::Partial) => break,
-                Err(error) => {
-                    shared.stats.errors += 1;
-                    Reply::new(&mut replies, connection.protocol).error(&[&error.text()])?;
-                    connection.state = State::Closing;
-                }
-            }
-        }
-        send(connection, &replies, shared)?;
-        Ok(replies.len() >= FLUSH)
-    }
-
     /// Sends what an earlier turn could not.
-    fn send_outbox(&mut self, connection: &mut Connection<M>) -> io::Result<()> {
-        let Some(buffer) = &mut connection.outbox else {
+    fn send_outbox(&mut self, link: &mut Link<M>) -> io::Result<()> {
+        let Some(buffer) = &mut link.outbox else {
             return Ok(());
         };
         let filled = buffer.filled();
-        let sent = write_now(&mut connection.socket, || std::iter::once(filled), filled.len())?;
+        let sent = write_now(&mut link.socket, || std::iter::once(filled), filled.len())?;
         buffer.consume(sent);
         self.shared.stats.sent += sent as u64;
+        if sent > 0 {
+            link.times.took(self.now);
+        }
         if buffer.filled().is_empty() {
-            if let Some(buffer) = connection.outbox.take() {
+            link.times.took_all();
+            if let Some(buffer) = link.outbox.take() {
                 self.shared.outbox.put(buffer);
             }
         }
         Ok(())
     }
+}
+
+/// The bytes of a connection found no memory, or its stream has failed. If it was the former, the
+/// client is told as far as that is possible.
+#[cold]
+fn give_up<M: Memory>(link: &mut Link<M>, broken: Broken) -> Broken {
+    if broken.is_of_memory && link.outbox.is_none() {
+        let _ = write!(link.socket, "-{NO_MEMORY}\r\n");
+    }
+    broken
+}
+
+/// Executes the whole requests that are pending, sends their replies, and keeps the rest.
+fn serve<M: Memory>(
+    link: &mut Link<M>,
+    mut received: ReceivedOf<'_, M>,
+    batch: &mut M::Batch,
+    now: Moment,
+    shared: &mut Shared<M>,
+) -> Result<(), Broken> {
+    while link.state == State::Open {
+        let full = serve_batch(link, &mut received, batch, now, shared);
+        batch.close();
+        if !full? {
+            break;
+        }
+    }
+    let kept = received.keep(link.progress.needed());
+    kept.map_err(|error| give_up(link, error.into()))
+}
+
+/// Executes whole requests until there are no more, or their replies are enough for a write;
+/// whether it was the latter.
+fn serve_batch<M: Memory>(
+    link: &mut Link<M>,
+    received: &mut ReceivedOf<'_, M>,
+    batch: &mut M::Batch,
+    now: Moment,
+    shared: &mut Shared<M>,
+) -> Result<bool, Broken> {
+    let (scratch, mut replies) = batch.open();
+    let mut args = Args::new(scratch);
+    let max_frame = shared.settings.max_frame;
+    while link.state == State::Open && replies.len() < FLUSH {
+        let pending = received.pending();
+        match resp::parse(pending, &mut link.progress, max_frame, &mut args) {
+            Ok(Parsed::Frame(len)) => {
+                let request = args.command(pending);
+                if !request.is_empty() {
+                    let reply = Reply::new(&mut replies, link.protocol);
+                    let (flow, client, inbox) = (Flow::Continue, link.id, &*received);
+                    let mut call =
+                        Call::<M> { request, reply, flow, client, scratch, shared, inbox };
+                    call.execute()?;
+                    link.protocol = call.reply.protocol;
+                    if call.flow == Flow::Close {
+                        link.state = State::Closing;
+                    }
+                }
+                link.times.whole();
+                received.consume(len);
+            }
+            Ok(Parsed::Partial) => {
+                if !pending.is_empty() {
+                    link.times.begun(now);
+                }
+                break;
+            }
+            Err(error) => {
+                shared.stats.errors += 1;
+                Reply::new(&mut replies, link.protocol).error(&[&error.text()])?;
+                link.state = State::Closing;
+            }
+        }
+    }
+    send(link, &replies, now, shared)?;
+    Ok(replies.len() >= FLUSH)
+}
+
+/// Writes the batch's replies from where they are, and queues only what the socket does not take. A
+/// connection whose queue has reached the limit is paused.
+fn send<M: Memory>(
+    link: &mut Link<M>,
+    replies: &impl Sink,
+    now: Moment,
+    shared: &mut Shared<M>,
+) -> Result<(), Broken> {
+    let total = replies.len();
+    let mut sent = 0;
+    if link.outbox.is_none() && total > 0 {
+        sent = write_now(&mut link.socket, || replies.pieces(), total)?;
+        shared.stats.sent += sent as u64;
+    }
+    if sent < total {
+        link.times.left(now);
+        let rest = behind(replies.pieces(), sent);
+        let queued = queue(&mut link.outbox, &mut shared.outbox, rest)?;
+        if queued >= shared.settings.max_backlog && link.state == State::Open {
+            link.state = State::Paused;
+            shared.stats.pauses += 1;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a read that did not fill its room has emptied the socket. Epoll and kqueue tell of
@@ -273,94 +394,6 @@ const SHORT_READ_IS_LAST: bool = cfg!(any(
     target_os = "macos",
     target_os = "freebsd"
 ));
-
-/// Writes the batch's replies from where they are, and queues only what the socket does not take. A
-/// connection whose queue has reached the limit is paused.
-fn send<M: Memory>(
-    connection: &mut Connection<M>,
-    replies: &impl Sink,
-    shared: &mut Shared<M>,
-) -> Result<(), Broken> {
-    let total = replies.len();
-    let mut sent = 0;
-    if connection.outbox.is_none() && total > 0 {
-        sent = write_now(&mut connection.socket, || replies.pieces(), total)?;
-        shared.stats.sent += sent as u64;
-    }
-    if sent < total {
-        let rest = behind(replies.pieces(), sent);
-        let queued = queue(&mut connection.outbox, &mut shared.outbox, rest)?;
-        if queued >= shared.settings.max_backlog && connection.state == State::Open {
-            connection.state = State::Paused;
-            shared.stats.pauses += 1;
-        }
-    }
-    Ok(())
-}
-
-/// Appends to a connection's outbox, and says how many bytes it has.
-#[cold]
-fn queue<'p, S: pool_core::PageSource + Clone>(
-    outbox: &mut Option<Buffer<S>>,
-    buffers: &mut Buffers<S>,
-    pieces: impl Iterator<Item = &'p [u8]>,
-) -> Result<usize, OutOfMemory> {
-    let buffer = match outbox {
-        Some(buffer) => buffer,
-        None => outbox.insert(buffers.get()?),
-    };
-    for piece in pieces {
-        buffers.append(buffer, piece)?;
-    }
-    Ok(buffer.filled().len())
-}
-
-/// What is left of the pieces without their first `len` bytes.
-fn behind<'p>(
-    pieces: impl Iterator<Item = &'p [u8]>,
-    mut len: usize,
-) -> impl Iterator<Item = &'p [u8]> {
-    pieces.filter_map(move |piece| {
-        let skipped = len.min(piece.len());
-        len -= skipped;
-        Some(&piece[skipped..]).filter(|rest| !rest.is_empty())
-    })
-}
-
-/// Writes the pieces, `total` bytes of them, until the socket takes no more; how much it took.
-fn write_now<'p, I: Iterator<Item = &'p [u8]>>(
-    socket: &mut TcpStream,
-    pieces: impl Fn() -> I,
-    total: usize,
-) -> io::Result<usize> {
-    let mut sent = 0;
-    while sent < total {
-        match write_some(socket, behind(pieces(), sent)) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(len) => sent += len,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sent)
-}
-
-/// One write of as many pieces as it takes. One alone, the most frequent case, needs no list.
-fn write_some<'p>(
-    socket: &mut TcpStream,
-    mut pieces: impl Iterator<Item = &'p [u8]>,
-) -> io::Result<usize> {
-    let first = pieces.next().unwrap_or_default();
-    let Some(second) = pieces.next() else { return socket.write(first) };
-    let mut slices = [IoSlice::new(&[]); PIECES];
-    let mut count = 0;
-    for (slice, piece) in slices.iter_mut().zip([first, second].into_iter().chain(pieces)) {
-        *slice = IoSlice::new(piece);
-        count += 1;
-    }
-    socket.write_vectored(&slices[..count])
-}
 
 /// Ends the sending side, then throws away what has arrived (a bounded amount): closing a socket
 /// with unread bytes resets it, and a reset may overtake the last reply.

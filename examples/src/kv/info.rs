@@ -94,6 +94,7 @@ fn stats<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result 
         ("keyspace_misses", stats.misses),
         ("total_error_replies", stats.errors),
         ("paused_connections", stats.pauses),
+        ("overdue_connections", stats.overdue),
     ] {
         write!(out, "{name}:{value}\r\n")?;
     }

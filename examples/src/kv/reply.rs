@@ -9,6 +9,12 @@ use std::fmt;
 #[error("out of memory")]
 pub struct OutOfMemory;
 
+impl From<OutOfMemory> for std::io::Error {
+    fn from(_: OutOfMemory) -> Self {
+        std::io::ErrorKind::OutOfMemory.into()
+    }
+}
+
 /// Where replies are appended. The memory strategy brings it; [`Reply`] writes the encodings.
 #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
 pub trait Sink {

@@ -90,6 +90,19 @@ pub struct Progress {
     bulk: u32,
 }
 
+impl Progress {
+    /// Bytes that the frame has at least, if that is more than has come: until then another look
+    /// at it would find nothing new. 0 if it is not known.
+    #[inline]
+    #[must_use]
+    pub const fn needed(&self) -> usize {
+        match self.bulk {
+            0 => 0,
+            len_and_one => self.at as usize + len_and_one as usize - 1 + 2,
+        }
+    }
+}
+
 /// What [`parse`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {

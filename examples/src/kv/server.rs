@@ -1,8 +1,9 @@
 //! The event loop: one thread, one `mio` poll, edges.
 #![forbid(unsafe_code)]
 
-use super::connection::{Connection, Turn, Worker};
+use super::connection::{Connection, NO_MEMORY, Turn, Worker};
 use super::memory::{Memory, Table};
+use super::patience::Overdue;
 use super::settings::Settings;
 use super::stats::Stats;
 use mio::event::Event;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Tokens of connections are their slots, counted from 0; these two are out of their way.
+/// Tokens of connections are indices, or keys of a table that never has so many; these two are out of
+/// their way.
 const LISTENER: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
 
@@ -40,13 +42,19 @@ pub struct Server<M: Memory> {
     worker: Worker<M>,
     connections: M::Table<Connection<M>>,
     max_connections: usize,
-    /// Slots whose connection had not read everything when its turn ended: they get one more in
+    /// The most connections at any look since their table was last trimmed.
+    most: usize,
+    /// Tokens of those whose connection had not read everything when its turn ended: they get one more in
     /// the next round, after those that have events.
     again: Vec<usize>,
     /// Whether the listener may have more that could not be accepted.
     accept_later: bool,
     /// When keys were last looked at for their end.
     expired: Instant,
+    /// When connections were last looked at for their limits of time.
+    looked: Instant,
+    /// Those that were found; empty in between.
+    overdue: Vec<(usize, Overdue)>,
 }
 
 /// Ends a running server from another thread or a signal.
@@ -77,17 +85,23 @@ impl<M: Memory> Server<M> {
         settings.port = address.port();
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let max_connections = settings.max_connections as usize;
+        let worker = Worker::new(settings).map_err(io::Error::other)?;
+        let now = Instant::now();
         Ok(Self {
             poll,
             listener,
             address,
             stopper: Stopper { stop: Arc::default(), waker },
-            max_connections: settings.max_connections as usize,
-            worker: Worker::new(settings),
-            connections: M::Table::default(),
+            max_connections,
+            most: 0,
+            connections: worker.table(),
+            worker,
             again: Vec::new(),
             accept_later: false,
-            expired: Instant::now(),
+            expired: now,
+            looked: now,
+            overdue: Vec::new(),
         })
     }
 
@@ -115,19 +129,20 @@ impl<M: Memory> Server<M> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
+            let now = Instant::now();
+            self.worker.set_now(now - self.worker.shared.stats.started);
             let again = std::mem::take(&mut self.again);
             let accept = self.dispatch(&events);
-            for slot in again {
-                self.turn(slot, false);
+            for token in again {
+                self.turn(token, false);
             }
-            while let Some(token) = self.worker.shared.clients.next_doomed() {
-                self.close(token);
-            }
-            // Last, so that no slot gets a new tenant while events of the old one are about.
+            self.close_doomed();
+            // Last, so that no token gets a new owner while events of the old one are about.
             if accept || self.accept_later {
                 self.accept_all();
             }
-            self.expire();
+            self.expire(now);
+            self.close_overdue(now);
         }
         Ok(self.worker.shared.stats)
     }
@@ -139,15 +154,63 @@ impl<M: Memory> Server<M> {
         }
         let accept = self.accept_later.then_some(ACCEPT_AGAIN);
         let expire = (self.worker.shared.store.mortal() > 0).then_some(EXPIRE_AGAIN);
-        accept.into_iter().chain(expire).min()
+        let look = self.worker.shared.settings.patience().interval();
+        let look = look.filter(|_| self.connections.count() > 0 || self.most > 0);
+        accept.into_iter().chain(expire).chain(look).min()
+    }
+
+    /// Closes connections that commands have given up.
+    fn close_doomed(&mut self) {
+        while let Some(token) = self.worker.shared.clients.next_doomed() {
+            self.close(token);
+        }
+    }
+
+    /// Tells a connection why, and closes it.
+    fn end(&mut self, token: usize, why: &str) {
+        if let Some(connection) = self.connections.get_mut(token) {
+            self.worker.tell(connection, why);
+            self.close(token);
+        }
+    }
+
+    /// Closes connections that have passed a limit of time; now and then, for it looks at all.
+    fn close_overdue(&mut self, now: Instant) {
+        let patience = self.worker.shared.settings.patience();
+        let Some(interval) = patience.interval() else { return };
+        if now - self.looked < interval {
+            return;
+        }
+        self.looked = now;
+        let (now, mut overdue) = (self.worker.now(), std::mem::take(&mut self.overdue));
+        self.connections.for_each(|token, connection| {
+            overdue.extend(connection.overdue(now, &patience).map(|why| (token, why)));
+        });
+        for (token, why) in overdue.drain(..) {
+            self.worker.shared.stats.overdue += 1;
+            self.end(token, &why.to_string());
+        }
+        self.overdue = overdue;
+        self.trim();
+    }
+
+    /// After a rush, gives back the pages of connections that are gone.
+    fn trim(&mut self) {
+        let count = self.connections.count();
+        if self.most > 0 && count <= self.most / 2 {
+            self.connections.trim();
+            self.worker.shared.clients.trim();
+            self.most = count;
+        }
+        self.most = self.most.max(count);
     }
 
     /// Removes some keys that have ended, now and then.
-    fn expire(&mut self) {
-        if self.worker.shared.store.mortal() == 0 || self.expired.elapsed() < EXPIRE_AGAIN {
+    fn expire(&mut self, now: Instant) {
+        if self.worker.shared.store.mortal() == 0 || now - self.expired < EXPIRE_AGAIN {
             return;
         }
-        self.expired = Instant::now();
+        self.expired = now;
         for _ in 0..EXPIRE_ROUNDS {
             if !self.worker.shared.store.expire_some(EXPIRE_AT_ONCE) {
                 break;
@@ -162,25 +225,29 @@ impl<M: Memory> Server<M> {
             match event.token() {
                 LISTENER => accept = true,
                 WAKER => {}
-                Token(slot) => self.turn(slot, is_ending(event)),
+                Token(token) => self.turn(token, is_ending(event)),
             }
         }
         accept
     }
 
-    fn turn(&mut self, slot: usize, ending: bool) {
-        let Some(connection) = self.connections.get_mut(slot) else {
+    fn turn(&mut self, token: usize, ending: bool) {
+        let Some(connection) = self.connections.get_mut(token) else {
             return;
         };
         match self.worker.turn(connection, ending) {
             Turn::Done => {}
-            Turn::Again => self.again.push(slot),
-            Turn::Close => self.close(slot),
+            Turn::Again => self.again.push(token),
+            Turn::Close => self.close(token),
+        }
+        // At once, for the inbox forgets their names when it needs the room.
+        while let Some(lost) = self.worker.next_lost() {
+            self.end(lost, NO_MEMORY);
         }
     }
 
-    fn close(&mut self, slot: usize) {
-        if let Some(mut connection) = self.connections.remove(slot) {
+    fn close(&mut self, token: usize) {
+        if let Some(mut connection) = self.connections.remove(token) {
             let _ = self.poll.registry().deregister(connection.socket_mut());
             self.worker.close(&mut connection);
             self.worker.shared.stats.clients -= 1;
@@ -211,16 +278,23 @@ impl<M: Memory> Server<M> {
             return;
         }
         let _ = socket.set_nodelay(true);
-        let token = self.connections.next_token();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut socket, Token(token), interest) {
-            tracing::warn!(%error, "a connection could not be watched");
-            return;
+        let Self { poll, worker, connections, .. } = self;
+        let admitted = connections.insert_with(|token| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(&mut socket, Token(token), interest)?;
+            let id = worker.shared.clients.enter(token, peer)?;
+            Ok::<_, io::Error>(worker.open(socket, id))
+        });
+        match admitted {
+            Ok(_) => {
+                worker.shared.stats.accepted += 1;
+                worker.shared.stats.clients += 1;
+            }
+            Err(error) => {
+                worker.shared.stats.rejected += 1;
+                tracing::warn!(%error, "a connection could not be admitted");
+            }
         }
-        let id = self.worker.shared.clients.enter(token, peer);
-        self.connections.insert(Connection::new(socket, id));
-        self.worker.shared.stats.accepted += 1;
-        self.worker.shared.stats.clients += 1;
     }
 }
 

@@ -1,14 +1,18 @@
 //! What the server is started with.
 #![forbid(unsafe_code)]
 
+use super::memory::Limits;
+use super::patience::{self, LONGEST, Patience};
 use super::resp::MAX_LINE;
 use super::store::Eviction;
 use clap::{Parser, ValueEnum};
+use std::time::Duration;
 
 /// Memory strategies; see `memory.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Alloc {
-    /// The pool crates: an arena for each batch of requests.
+    /// The pool crates: a packet ring, an arena for each batch of requests, a heap of small objects for
+    /// data, a slot table.
     Pool,
     /// The standard library's boxes and vectors.
     Std,
@@ -16,9 +20,9 @@ pub enum Alloc {
 
 /// A key-value server that any Redis client can use, on 127.0.0.1.
 ///
-/// It knows strings, lists, hashes, sets and sorted sets, keys that end, and one database, over RESP2 and RESP3 (COMMAND LIST has the
-/// names). It keeps everything in memory: no persistence, no replication. Sizes are bytes, or take a
-/// unit: 64k, 16m, 2g.
+/// It knows strings, lists, hashes, sets and sorted sets, keys that end, and one database, over RESP2
+/// and RESP3 (COMMAND LIST has the names). It keeps everything in memory: no persistence, no
+/// replication. Sizes are bytes, or take a unit: 64k, 16m, 2g.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kv", version)]
 pub struct Settings {
@@ -51,17 +55,50 @@ pub struct Settings {
     #[arg(long, value_enum, default_value_t = Eviction::None)]
     pub eviction: Eviction,
 
-    /// Budget of connections' buffers and of the arena: requests that have not all arrived, replies
-    /// not yet read. A connection that finds it used up is closed.
+    /// Budget of requests that have not all arrived. When it is used up, whoever has let the server
+    /// wait longest (a second at least) is closed, else the one that finds no room.
+    #[arg(long, default_value = "256m", value_name = "BYTES", value_parser = size)]
+    pub partials: usize,
+
+    /// Budget of replies not yet read (three quarters of it at most), of connections and of the arena.
+    /// A connection whose replies find it used up is closed.
     #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
     pub buffers: usize,
+
+    /// Longest time without a request; 0 for no limit: an idle connection holds no buffer.
+    #[arg(long, default_value = "0", value_name = "SECONDS", value_parser = seconds)]
+    pub max_idle: Time,
+
+    /// Longest time from the first byte of a request to its last; 0 for no limit.
+    #[arg(long, default_value = "300", value_name = "SECONDS", value_parser = seconds)]
+    pub max_partial_age: Time,
+
+    /// Longest time in which a client reads nothing of the replies that wait for it; 0 for no limit.
+    #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = seconds)]
+    pub max_unread_age: Time,
 }
+
+/// A limit of time. (A type of its own: clap takes an `Option` for an argument that may be missing.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub patience::Limit);
 
 impl Settings {
     /// The defaults, on a free port: for tests and for servers inside another program.
     #[must_use]
     pub fn on_a_free_port() -> Self {
         Self::parse_from(["kv", "--port", "0"])
+    }
+
+    /// Limits in bytes.
+    pub(super) const fn limits(&self) -> Limits {
+        let &Self { max_frame, memory, partials, buffers, .. } = self;
+        Limits { max_frame, memory, partials, buffers }
+    }
+
+    /// Limits of time.
+    pub(super) const fn patience(&self) -> Patience {
+        let &Self { max_idle, max_partial_age, max_unread_age, .. } = self;
+        Patience { idle: max_idle.0, partial: max_partial_age.0, unread: max_unread_age.0 }
     }
 
     /// What `CONFIG GET` knows.
@@ -95,6 +132,14 @@ fn size(text: &str) -> Result<usize, String> {
     number.checked_mul(1 << shift).ok_or_else(|| format!("{text:?} is too large"))
 }
 
+/// `300`, `0.5`; 0 is no limit.
+fn seconds(text: &str) -> Result<Time, String> {
+    let number: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
+    let time = Duration::try_from_secs_f64(number).ok().filter(|time| *time <= LONGEST);
+    let time = time.ok_or_else(|| format!("a time is between 0 and {} s", LONGEST.as_secs()))?;
+    Ok(Time(Some(time).filter(|time| !time.is_zero())))
+}
+
 /// A size that a frame may have: two lines must fit, and offsets are 32 bits wide.
 fn frame(text: &str) -> Result<usize, String> {
     let (least, most) = (2 * MAX_LINE, 1 << 30);
@@ -121,8 +166,19 @@ mod tests {
     }
 
     #[test]
+    fn times() {
+        assert_eq!(seconds("0"), Ok(Time(None)));
+        assert_eq!(seconds("0.5"), Ok(Time(Some(Duration::from_millis(500)))));
+        for wrong in ["", "x", "-1", "NaN", "inf", "1e9"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn the_defaults_parse() {
         let settings = Settings::on_a_free_port();
+        assert_eq!(settings.patience().idle, None);
+        assert_eq!(settings.patience().partial, Some(Duration::from_secs(300)));
         assert_eq!((settings.port, settings.max_frame), (0, 64 << 20));
     }
 }

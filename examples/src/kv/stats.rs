@@ -29,6 +29,8 @@ pub struct Stats {
     pub misses: u64,
     /// Times a connection was not read because of its unsent replies.
     pub pauses: u64,
+    /// Connections closed because they had passed a limit of time.
+    pub overdue: u64,
 }
 
 impl Default for Stats {
@@ -45,6 +47,7 @@ impl Default for Stats {
             hits: 0,
             misses: 0,
             pauses: 0,
+            overdue: 0,
         }
     }
 }

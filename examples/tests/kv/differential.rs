@@ -510,15 +510,15 @@ fn replies(port: u16, program: &[u8], pieces: usize) -> Vec<u8> {
 
 #[test]
 fn replies_are_those_of_redis() {
-    compare(FORMS);
+    compare_programs(FORMS);
 }
 
 #[test]
 fn replies_about_collections_are_those_of_redis() {
-    compare(COLLECTIONS);
+    compare_programs(COLLECTIONS);
 }
 
-fn compare(forms: &[&str]) {
+fn compare_programs(forms: &[&str]) {
     let Some((_redis, redis_port)) = redis() else { return };
     let servers = ["pool", "std"].map(|alloc| Kv::start(&["--alloc", alloc]));
     for seed in 0..PROGRAMS {

@@ -8,7 +8,7 @@ use examples::kv::memory::{ArenaBatch, Limits, Memory, PageInbox};
 use examples::kv::server::{Server, Stopper};
 use examples::kv::settings::Settings;
 use examples::kv::stats::Stats;
-use pool_core::Fixed;
+use pool_core::{Fixed, PageError};
 use slab::Slab;
 use std::mem::MaybeUninit;
 use std::rc::Rc;
@@ -32,17 +32,17 @@ impl Memory for Tight {
     type Data = Global;
     type Table<T> = Slab<T>;
 
-    fn new(_limits: Limits) -> Self {
+    fn new(_limits: Limits) -> Result<Self, PageError> {
         let block = vec![MaybeUninit::uninit(); PAGES].leak();
-        Self { pages: Rc::new(Fixed::new(block)) }
+        Ok(Self { pages: Rc::new(Fixed::new(block)) })
     }
 
     fn source(&self) -> Self::Source {
         self.pages.clone()
     }
 
-    fn inbox(&self) -> Self::Inbox {
-        PageInbox::new(self.source(), 1 << 20)
+    fn inbox(&self) -> Result<Self::Inbox, PageError> {
+        Ok(PageInbox::new(self.source(), 1 << 20))
     }
 
     fn batch(&self) -> Self::Batch {
@@ -51,6 +51,10 @@ impl Memory for Tight {
 
     fn data(&self) -> Global {
         Global
+    }
+
+    fn table<T>(&self) -> Slab<T> {
+        Slab::new()
     }
 }
 

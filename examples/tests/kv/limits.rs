@@ -6,26 +6,45 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// Every connection but the one that asks holds no buffer.
-const ONLY_THE_ASKING: fn(u64) -> bool = |buffers| buffers == 1;
+/// Nobody has a request that is not whole.
+const NONE: fn(u64) -> bool = |partials| partials == 0;
 
 #[test]
 fn idle_connections_hold_no_buffer() {
+    // Of plain memory, the connection that asks has one.
+    for (alloc, figure, asking) in
+        [("pool", "pool_inbox_partials", 0), ("std", "pool_inbox_buffers", 1)]
+    {
+        let kv = Kv::start(&["--alloc", alloc]);
+        let mut clients: Vec<_> = (0..200).map(|_| kv.client()).collect();
+        for client in &mut clients {
+            client.ask(b"PING\r\n", b"+PONG\r\n");
+        }
+        kv.wait_for(figure, |buffers| buffers == asking);
+        assert_eq!(kv.figure("connected_clients"), 201);
+        for client in &mut clients {
+            client.send(b"*2\r\n$4\r\nECHO\r\n$5\r\nwo");
+        }
+        kv.wait_for(figure, |buffers| buffers == 200 + asking);
+        for client in &mut clients {
+            client.ask(b"rld\r\n", b"$5\r\nworld\r\n");
+        }
+        kv.wait_for(figure, |buffers| buffers == asking);
+    }
+}
+
+#[test]
+fn a_partial_costs_the_chunks_that_it_fills() {
     let kv = Kv::start(&[]);
-    let mut clients: Vec<_> = (0..200).map(|_| kv.client()).collect();
+    let mut clients: Vec<_> = (0..100).map(|_| kv.client()).collect();
     for client in &mut clients {
-        client.ask(b"PING\r\n", b"+PONG\r\n");
+        client.send(&[&b"*2\r\n$4\r\nECHO\r\n$600\r\n"[..], &[b'x'; 400]].concat());
     }
-    kv.wait_for("pool_inbox_buffers", ONLY_THE_ASKING);
-    assert_eq!(kv.figure("connected_clients"), 201);
-    for client in &mut clients {
-        client.send(b"*2\r\n$4\r\nECHO\r\n$5\r\nwo");
-    }
-    kv.wait_for("pool_inbox_buffers", |buffers| buffers == 201);
-    for client in &mut clients {
-        client.ask(b"rld\r\n", b"$5\r\nworld\r\n");
-    }
-    kv.wait_for("pool_inbox_buffers", ONLY_THE_ASKING);
+    kv.wait_for("pool_inbox_partials", |partials| partials == 100);
+    // Two chunks of 256 bytes, a link each, and an entry.
+    assert_eq!(kv.figure("pool_inbox_used"), 100 * (28 + 2 * 260));
+    drop(clients);
+    kv.wait_for("pool_inbox_used", NONE);
 }
 
 #[test]
@@ -86,7 +105,7 @@ fn a_connection_may_end_within_a_frame() {
         kv.client().send(&frame[..len]);
     }
     kv.wait_for("connected_clients", |clients| clients == 1);
-    kv.wait_for("pool_inbox_buffers", ONLY_THE_ASKING);
+    kv.wait_for("pool_inbox_partials", NONE);
     kv.client().ask(b"GET key\r\n", b"$-1\r\n");
 }
 
@@ -97,8 +116,14 @@ fn an_announced_length_costs_nothing() {
     for client in &mut announcers {
         client.send(b"*1000000\r\n$60000000\r\nx");
     }
-    kv.wait_for("pool_inbox_buffers", |buffers| buffers == 21);
-    assert!(kv.figure("pool_inbox_bytes") <= 21 * (64 << 10));
+    kv.wait_for("pool_inbox_partials", |partials| partials == 20);
+    assert_eq!(kv.figure("pool_inbox_used"), 20 * (28 + 260));
+    // Nor when the beginning has come: twice that at most.
+    for client in &mut announcers {
+        client.send(&[b'x'; 100 << 10]);
+    }
+    kv.wait_for("pool_inbox_bytes", |bytes| bytes >= 20 * (100 << 10));
+    assert!(kv.figure("pool_inbox_peak") <= 20 * 4 * (128 << 10));
     let mut client = kv.client();
     client.ask(b"*1\r\n$4294967296\r\n", b"-ERR Protocol error: invalid bulk length\r\n");
     client.expect_closed();
@@ -190,7 +215,7 @@ fn an_interrupt_ends_it_with_a_summary() {
 
 #[test]
 fn a_reply_beyond_the_budget_is_refused_and_nothing_else() {
-    let kv = Kv::start(&["--alloc", "pool", "--buffers", "400k"]);
+    let kv = Kv::start(&["--alloc", "pool", "--buffers", "600k"]);
     let mut client = kv.client();
     let half = vec![b'v'; 100 << 10];
     client.ask(&array(&[b"SET", b"big", &half]), b"+OK\r\n");

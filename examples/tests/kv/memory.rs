@@ -139,6 +139,26 @@ fn memory_of_a_spike_goes_back() {
     }
 }
 
+/// One stack of pages is beneath data and connections: it counts those of both, and what data has left
+/// is there for connections.
+#[test]
+fn data_and_connections_draw_on_one_stack() {
+    let kv = Kv::start(&["--alloc", "pool"]);
+    let mut client = kv.client();
+    fill(&mut client, 100, &[b'v'; 512]);
+    let figures = || ["pool_live_bytes", "pool_data_held_bytes"].map(|name| kv.figure(name));
+    let before = figures();
+    fill(&mut client, 20_000, &[b'v'; 512]);
+    let full = figures();
+    let [live, held] = [full[0] - before[0], full[1] - before[1]];
+    assert!(held > 10 << 20, "{before:?} to {full:?}");
+    // A batch may have left the arena a chunk more.
+    assert!((held..=held + (1 << 20)).contains(&live), "{before:?} to {full:?}");
+    client.ask(b"FLUSHALL\r\n", b"+OK\r\n");
+    let empty = figures();
+    assert!(empty[0] <= before[0] + (1 << 20), "{before:?}, {full:?}, then {empty:?}");
+}
+
 #[test]
 fn the_tables_shrink_with_the_data() {
     let kv = Kv::start(&["--alloc", "pool"]);

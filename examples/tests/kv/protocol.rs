@@ -51,7 +51,7 @@ fn info_has_its_sections() {
         "maxmemory:2097152",
         "maxmemory_human:2.00M",
         "mem_allocator:pool",
-        "pool_inbox_buffers:1",
+        "pool_inbox_partials:0",
         "total_commands_processed:2",
         "db0:keys=1,expires=0,avg_ttl=0",
     ] {

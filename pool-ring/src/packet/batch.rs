@@ -3,6 +3,7 @@
 
 use super::conn::Conn;
 use super::ring::PacketRing;
+use super::stats::PacketStats;
 use crate::error::Refused;
 use crate::frame::{Decoded, Decoder};
 use crate::slots::NONE;
@@ -84,6 +85,12 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
     #[must_use]
     pub const fn received(&self) -> usize {
         self.received
+    }
+
+    /// Figures of the ring, as [`PacketRing::stats`]: for handlers of frames that show them.
+    #[must_use]
+    pub fn stats(&self) -> PacketStats {
+        self.ring.stats()
     }
 
     /// What was not taken yet, as bytes: for a protocol that changes in mid-stream. Empty if what has

@@ -1,0 +1,227 @@
+//! Clients that mean harm, or have lost their way: nobody else is harmed, and loses nothing.
+
+use crate::support::{Client, Kv, array, bulk};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A client that goes on all the while, always with half a request under way and a value stored.
+struct Bystander {
+    client: Client,
+    rounds: u32,
+}
+
+impl Bystander {
+    fn new(kv: &Kv) -> Self {
+        let mut client = kv.client();
+        client.ask(&array(&[b"SET", b"mine", b"treasure"]), b"+OK\r\n");
+        client.send(b"*2\r\n$3\r\nGET\r\n$4\r\nmi");
+        Self { client, rounds: 0 }
+    }
+
+    /// The request is finished, answered, and the next one begun.
+    #[track_caller]
+    fn goes_on(&mut self) {
+        let began = Instant::now();
+        self.client.ask(b"ne\r\n*2\r\n$3\r\nGET\r\n$4\r\nmi", b"$8\r\ntreasure\r\n");
+        assert!(began.elapsed() < Duration::from_secs(5), "kept waiting");
+        self.rounds += 1;
+    }
+
+    /// Goes on until `done`.
+    #[track_caller]
+    fn goes_on_until(&mut self, mut done: impl FnMut() -> bool) {
+        let before = self.rounds;
+        while !done() || self.rounds == before {
+            self.goes_on();
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn one_byte_at_a_time() {
+    let kv = Kv::start(&["--max-partial-age", "1"]);
+    let mut bystander = Bystander::new(&kv);
+    let mut slow: Vec<_> = (0..50).map(|_| kv.client()).collect();
+    let mut bytes = array(&[b"SET", b"mine", &[b'x'; 1000]]).into_iter();
+    let began = Instant::now();
+    bystander.goes_on_until(|| {
+        let byte = [bytes.next().unwrap()];
+        // Whoever is closed already resets.
+        slow.iter_mut().for_each(|client| drop(std::io::Write::write(&mut client.0, &byte)));
+        kv.figure("overdue_connections") == 50
+    });
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    for client in &mut slow {
+        let said = String::from_utf8(client.read_to_close()).unwrap();
+        // A reset may overtake it, for these clients went on sending.
+        let text =
+            "-ERR closed: the request has not become whole within the server's limit of time\r\n";
+        assert!(said == text || said.is_empty(), "{said}");
+    }
+    bystander.goes_on();
+    assert_eq!(kv.figure("pool_inbox_partials"), 1);
+}
+
+#[test]
+fn one_byte_and_then_nothing() {
+    let kv = Kv::start(&["--max-partial-age", "0.3"]);
+    let mut silent = kv.client();
+    silent.send(b"*");
+    silent.expect(
+        b"-ERR closed: the request has not become whole within the server's limit of time\r\n",
+    );
+    silent.expect_closed();
+    kv.wait_for("pool_inbox_used", |used| used == 0);
+}
+
+#[test]
+fn a_long_frame_within_the_limit_of_time() {
+    let kv = Kv::start(&["--max-partial-age", "20"]);
+    let value: Vec<u8> = (0..3 << 20).map(|index| (index % 251) as u8).collect();
+    let frame = array(&[b"SET", b"long", &value]);
+    let mut client = kv.client();
+    for piece in frame.chunks(frame.len() / 10) {
+        client.send(piece);
+        thread::sleep(Duration::from_millis(10));
+    }
+    client.expect(b"+OK\r\n");
+    client.ask(b"GET long\r\n", &bulk(&value));
+    assert_eq!(kv.figure("pool_inbox_used"), 0);
+}
+
+#[test]
+fn idle_for_too_long() {
+    let kv = Kv::start(&["--max-idle", "0.5"]);
+    let (mut idle, mut busy) = (kv.client(), kv.client());
+    idle.ask(b"PING\r\n", b"+PONG\r\n");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1500) {
+        busy.ask(b"PING\r\n", b"+PONG\r\n");
+        thread::sleep(Duration::from_millis(20));
+    }
+    idle.expect(b"-ERR closed: no request for longer than the server's idle limit\r\n");
+    idle.expect_closed();
+    busy.ask(b"PING\r\n", b"+PONG\r\n");
+    let kv = Kv::start(&[]);
+    let mut idle = kv.client();
+    thread::sleep(Duration::from_millis(600));
+    idle.ask(b"PING\r\n", b"+PONG\r\n");
+}
+
+#[test]
+fn an_announcement_of_four_gibibytes() {
+    let kv = Kv::start(&[]);
+    let mut bystander = Bystander::new(&kv);
+    for _ in 0..50 {
+        let mut client = kv.client();
+        client.ask(
+            b"*2\r\n$4\r\nECHO\r\n$4294967296\r\n",
+            b"-ERR Protocol error: invalid bulk length\r\n",
+        );
+        client.expect_closed();
+        bystander.goes_on();
+    }
+    assert_eq!(kv.figure("pool_inbox_partials"), 1);
+    assert!(kv.figure("pool_inbox_peak") <= 10 * (28 + 260));
+}
+
+/// Pipelines so many replies that they neither fit in sockets nor are ever read.
+fn never_reads(kv: &Kv) -> Client {
+    let mut client = kv.client();
+    client.send(&b"GET big\r\n".repeat(20));
+    client
+}
+
+#[test]
+fn replies_that_are_never_read() {
+    let kv = Kv::start(&["--max-backlog", "1m", "--max-unread-age", "1", "--buffers", "64m"]);
+    let mut bystander = Bystander::new(&kv);
+    bystander.client.send(b"ne\r\n");
+    bystander.client.expect(b"$8\r\ntreasure\r\n");
+    bystander.client.ask(&array(&[b"SET", b"big", &vec![b'v'; 2 << 20]]), b"+OK\r\n");
+    bystander.client.send(b"*2\r\n$3\r\nGET\r\n$4\r\nmi");
+    // Together they would fill more than there is.
+    let clients: Vec<_> = (0..30).map(|_| never_reads(&kv)).collect();
+    bystander.goes_on_until(|| kv.figure("connected_clients") == 2);
+    assert!(kv.figure("overdue_connections") > 0);
+    assert_eq!(kv.figure("pool_outbox_bytes"), 0);
+    drop(clients);
+    bystander.goes_on();
+}
+
+#[test]
+fn resets_within_a_frame() {
+    let kv = Kv::start(&[]);
+    let mut bystander = Bystander::new(&kv);
+    for round in 0..100 {
+        let mut client = kv.client();
+        client.send(b"PING\r\n*3\r\n$3\r\nSET\r\n$4\r\nmine\r\n$6\r\nsto");
+        // Closing with an unread reply resets.
+        assert_eq!(client.peek(), Some(b'+'), "round {round}");
+        drop(client);
+        bystander.goes_on();
+    }
+    kv.wait_for("connected_clients", |clients| clients == 2);
+    assert_eq!(kv.figure("pool_inbox_partials"), 1);
+    bystander.goes_on();
+}
+
+#[test]
+fn more_partials_than_fit() {
+    // 227 of them fit.
+    let kv = Kv::start(&["--partials", "64k"]);
+    let mut bystander = Bystander::new(&kv);
+    let mut hoarders = Vec::new();
+    for index in 0..400 {
+        let mut client = kv.client();
+        client.send(b"*1\r\n$99\r\nx");
+        hoarders.push(client);
+        if index % 10 == 0 {
+            bystander.goes_on();
+        }
+    }
+    // Who finds no room is told, unless somebody has kept the server waiting for a second.
+    bystander.goes_on_until(|| {
+        kv.figure("pool_inbox_rejected") + kv.figure("pool_inbox_evictions") >= 400 - 227
+    });
+    assert!(kv.figure("pool_inbox_used") <= 64 << 10);
+    let before = kv.figure("pool_inbox_evictions");
+    thread::sleep(Duration::from_millis(1200));
+    // Now the oldest goes, and is told so.
+    for _ in 0..10 {
+        bystander.goes_on();
+        let mut client = kv.client();
+        client.send(b"*1\r\n$99\r\nx");
+        hoarders.push(client);
+    }
+    bystander.goes_on_until(|| kv.figure("pool_inbox_evictions") >= before + 10);
+    hoarders[0].expect(b"-OOM no memory for this connection's request\r\n");
+    hoarders[0].expect_closed();
+    drop(hoarders);
+    kv.wait_for("pool_inbox_partials", |partials| partials == 1);
+    bystander.goes_on();
+}
+
+#[test]
+fn killed_clients_leave_their_places() {
+    let kv = Kv::start(&["--max-connections", "20"]);
+    let mut bystander = Bystander::new(&kv);
+    for _ in 0..20 {
+        let mut victims: Vec<_> = (0..10).map(|_| kv.client()).collect();
+        for client in &mut victims {
+            client.ask(b"PING\r\n", b"+PONG\r\n");
+            client.send(b"*2\r\n$4\r\nECHO\r\n");
+        }
+        kv.client().ask(b"CLIENT KILL TYPE normal SKIPME yes\r\nPING\r\n", b":11\r\n+PONG\r\n");
+        for client in &mut victims {
+            assert!(client.read_to_close().is_empty());
+        }
+        assert!(bystander.client.read_to_close().is_empty());
+        // Its place, and those of the others, have new owners, who hear nothing of the old ones.
+        bystander = Bystander::new(&kv);
+        bystander.goes_on();
+    }
+    kv.wait_for("connected_clients", |clients| clients == 2);
+    assert_eq!(kv.figure("pool_inbox_partials"), 1);
+}
