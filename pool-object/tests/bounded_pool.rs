@@ -142,6 +142,7 @@ fn a_forgotten_future_holds_what_it_is_given_and_no_more() {
     std::mem::forget(future);
     drop(held);
     assert!(pool.try_get().is_ok(), "the other one");
+    assert_eq!((pool.stats().live, pool.stats().granted), (0, 1));
     let _one = pool.get().unwrap();
     assert!(pool.try_get().is_err(), "the forgotten one's right");
 }

@@ -252,3 +252,14 @@ fn tables_know_their_keys_from_others() {
     let (a, b) = (one.insert(1), other.insert(2));
     assert!(one.get(b).is_none() && other.get(a).is_none());
 }
+
+#[test]
+fn a_refused_value_does_not_count_for_the_peak() {
+    let mut table = SlotTable::new_in(Failing::nth(Heap::new(), 0)).with_limit(2);
+    assert_eq!((table.try_insert(0).is_ok(), table.peak()), (false, 0));
+    table.insert(1);
+    table.insert(2);
+    let refusal = table.try_insert(3).unwrap_err();
+    assert_eq!(refusal.error, TableError::Full { live: 2, limit: 2 });
+    assert_eq!(table.peak(), 2);
+}

@@ -53,6 +53,13 @@ pub type OwnedBoundedPooled<T, R = ByDefault, S = DefaultSource> =
 /// # Ok::<(), PoolError>(())
 /// ```
 ///
+/// A future that was polled and is then *forgotten* (`mem::forget`, a task that is leaked) keeps its
+/// place, and the right that it is granted there is lost to the pool: one object less may be out from
+/// then on. [`PoolStats::granted`] tells that.
+///
+/// A waker that panics does so in whoever put an object back, or closed the pool, when all that is done;
+/// nobody else's turn is lost.
+///
 /// # Memory
 /// As [`Pool`](crate::Pool). Waiting takes none.
 pub struct BoundedPool<T: Send, R: Recycle<T> = ByDefault, S: PageSource = DefaultSource> {
@@ -355,8 +362,9 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     pub fn stats(&self) -> PoolStats {
         let inside = self.inside();
         let idle = inside.idle.len() as u64;
+        let live = inside.created - inside.dropped - idle;
         PoolStats {
-            live: inside.created - inside.dropped - idle,
+            live,
             idle,
             hits: inside.hits,
             misses: inside.misses,
@@ -364,6 +372,8 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
             dropped: inside.dropped,
             peak: inside.peak,
             waiters: inside.waiters.len() as u64,
+            // An object that `prefill` is about to make idle is out without a right.
+            granted: (inside.out as u64).saturating_sub(live),
         }
     }
 

@@ -199,6 +199,7 @@ impl<T> Depot<T> {
             dropped: self.dropped,
             peak: self.peak,
             waiters: 0,
+            granted: 0,
         }
     }
 

@@ -18,7 +18,7 @@ pub type HandlePooled<'h, T, R = ByDefault, S = DefaultSource> = Guard<T, &'h Po
 /// that others notice, not even a thread-local on the way. For a worker that runs for long.
 ///
 /// It keeps the pool alive; what its magazine has goes to the depot when it is dropped. Forgetting it
-/// keeps those objects from others until the pool goes.
+/// leaks a share of the pool, which never goes then, nor do those objects.
 ///
 /// ```
 /// use pool_object::SharedPool;

@@ -309,6 +309,7 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
             dropped,
             peak: self.peak.get(),
             waiters: 0,
+            granted: 0,
         }
     }
 

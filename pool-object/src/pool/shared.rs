@@ -79,6 +79,10 @@ pub type OwnedPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, SharedPool<
 /// [`flush_thread`](Self::flush_thread). In destructors that run after that the pool goes on without
 /// magazines.
 ///
+/// A call that finds another pool than this thread's last one looks into a table of eight rows; pools
+/// that share a row (every eighth that is made) push each other out, and the thread then looks through
+/// the list of the pools that it has used: O(their number). [`handle`](Self::handle) never looks.
+///
 /// # Memory
 /// Objects in spans of 64 KiB (or eight objects, if those are longer), a word an object, and
 /// 640 bytes for every thread at once, from the page source. The pool itself, and each thread's list

@@ -37,6 +37,9 @@ pub struct PoolStats {
     pub peak: u64,
     /// Callers that are waiting for one now.
     pub waiters: u64,
+    /// Callers that may have an object and have not taken it yet: waiters whose turn it is, and whose
+    /// object is being made. If it stays above 0, futures were forgotten when it was their turn.
+    pub granted: u64,
 }
 
 impl PoolStats {
@@ -51,6 +54,7 @@ impl PoolStats {
             ("dropped", self.dropped),
             ("peak", self.peak),
             ("waiters", self.waiters),
+            ("granted", self.granted),
         ]
         .into_iter()
     }

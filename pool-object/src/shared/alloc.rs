@@ -62,10 +62,12 @@ use pool_core::{Global, PageSource, poison};
 /// # Memory
 /// - A thread's cache has 4 MiB at most, 64 KiB a class, all caches together 64 MiB: see
 ///   [`with_thread_bytes`](Self::with_thread_bytes). It begins with 4 KiB a class and grows with use.
-/// - The depot keeps up to eight lists of 32 KiB a class.
+/// - The depot keeps up to eight lists a class. One that a full cache gives has 32 KiB at most, or
+///   three blocks; one that a thread gives at its end is all it had of the class, up to twice that.
 /// - Empty spans go back to the source by themselves, all but 1 MiB
 ///   ([`with_spare_bytes`](Self::with_spare_bytes)), whenever anybody takes blocks from the shared
-///   half or gives them there. Four spans of a class, or 2 MiB of all, are not looked at. When more
+///   half or gives them there. (The end of a thread, which does not know the source, leaves that to
+///   the next one.) Four spans of a class, or 2 MiB of all, are not looked at. When more
 ///   than 512 KiB of spans go without one that comes, they are
 ///   [decommitted](PageSource::decommit) first: so what stays resident does not depend on the source.
 /// - [`trim`](Self::trim) gives back what is idle. When the source refuses, that is done first, and
@@ -180,7 +182,7 @@ impl<S: PageSource> SharedAlloc<S> {
         }
     }
 
-    /// The most bytes of free blocks that the cache of each thread keeps; 2 MiB unless told
+    /// The most bytes of free blocks that the cache of each thread keeps; 4 MiB unless told
     /// otherwise. What it has beyond that when a list grows is given back class by class.
     #[must_use]
     pub const fn with_thread_bytes(mut self, bytes: usize) -> Self {

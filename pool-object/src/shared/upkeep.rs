@@ -32,6 +32,7 @@ impl<S: PageSource> SharedAlloc<S> {
                 desk.close_all();
             }
         });
+        self.release_excess(&entry.central);
     }
 
     /// Checks the free lists and counts of all spans, as far as they are shared: Loki's `IsCorrupt`.

@@ -46,8 +46,8 @@ use pool_core::PageSource;
 ///
 /// # Keys
 ///
-/// Each slot counts its tenants; a key has the count. A slot that has had two billion of them is not
-/// used any more, so that no count comes again, and a page that is given back leaves the highest of its
+/// Each slot counts its tenants; a key has the count. A slot that has had one to two billion of them
+/// (2³⁰ to 2³¹: tables begin to count at different numbers) is not used any more, so that no count comes again, and a page that is given back leaves the highest of its
 /// counts to the one that comes in its place.
 ///
 /// # Complexity
