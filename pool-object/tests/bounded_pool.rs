@@ -1,12 +1,12 @@
 //! `BoundedPool`: who waits, in which order, and what becomes of those that stop waiting.
 
 use pool_core::{Failing, Heap, PageSource};
-use pool_object::{BoundedPool, Guard, PoolError, Recycle};
+use pool_object::{BoundedPool, Guard, OwnedBoundedPooled, PoolError, Recycle};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -362,4 +362,78 @@ fn closing_reaches_everybody_though_a_waker_panics() {
     }
     drop(held);
     assert_eq!((pool.stats().live, pool.stats().idle), (0, 0));
+}
+
+#[test]
+fn a_right_from_before_the_close_is_worth_nothing_after_it() {
+    let pool = pool(1);
+    let held = pool.get().unwrap();
+    let counter = Arc::new(Counter::default());
+    let mut future = pin!(pool.get_async());
+    assert!(poll(&mut future, &counter).is_pending());
+    drop(held);
+    assert_eq!(counter.0.load(SeqCst), 1);
+    pool.close();
+    assert!(matches!(poll(&mut future, &counter), Poll::Ready(Err(PoolError::Closed))));
+    assert_eq!(pool.prefill(1), Err(PoolError::Closed));
+    assert_eq!((pool.stats().live, pool.stats().idle), (0, 0));
+}
+
+#[test]
+fn all_idle_objects_go_though_a_destructor_panics() {
+    for close in [false, true] {
+        let drops = AtomicUsize::new(0);
+        let made = AtomicUsize::new(0);
+        let create = || Dropped(&drops, made.fetch_add(1, SeqCst) == 3);
+        let pool = BoundedPool::with_in(5, create, Heap::new());
+        pool.prefill(5).unwrap();
+        let end = if close { BoundedPool::close } else { BoundedPool::clear };
+        assert!(catch_unwind(AssertUnwindSafe(|| end(&pool))).is_err());
+        assert_eq!((drops.load(SeqCst), pool.stats().idle), (5, 0), "closed: {close}");
+    }
+}
+
+#[test]
+fn idle_objects_beyond_a_limit_go() {
+    let filled = pool(10);
+    filled.prefill(10).unwrap();
+    let filled = filled.max_idle(1);
+    assert_eq!((filled.stats().idle, filled.stats().dropped), (1, 9));
+    filled.prefill(5).unwrap();
+    assert_eq!((filled.stats().idle, filled.stats().created), (1, 10));
+}
+
+/// Takes an object out of its pool when it makes the first one.
+struct Taking(OnceLock<Weak<TakingPool>>, Mutex<Option<OwnedBoundedPooled<u8, Taking, Heap>>>);
+type TakingPool = BoundedPool<u8, Taking, Heap>;
+impl Recycle<u8> for Taking {
+    fn create(&self) -> u8 {
+        if let Some(pool) = self.0.get().and_then(Weak::upgrade) {
+            if let Ok(object) = pool.try_get_owned() {
+                *self.1.lock().unwrap() = Some(object);
+            }
+        }
+        1
+    }
+}
+
+#[test]
+fn prefilling_heeds_what_its_constructor_took() {
+    let pool =
+        Arc::new(TakingPool::with_in(1, Taking(OnceLock::new(), Mutex::new(None)), Heap::new()));
+    pool.recycle().0.set(Arc::downgrade(&pool)).unwrap();
+    pool.prefill(1).unwrap();
+    let taken = pool.recycle().1.lock().unwrap().take();
+    assert_eq!((taken.is_some(), pool.stats().live, pool.stats().idle), (true, 1, 0));
+}
+
+#[test]
+fn trimming_gives_all_memory_back() {
+    let source = Heap::new().counted();
+    let pool = BoundedPool::with_in(5, String::new, &source);
+    pool.prefill(5).unwrap();
+    assert!(pool.trim() > 0);
+    assert_eq!(source.traffic().live_bytes, 0);
+    drop(pool.get().unwrap());
+    assert_eq!(pool.stats().idle, 1);
 }

@@ -1,7 +1,7 @@
 //! `PoolBox`, and collections of others over the allocators.
 
 use pool_core::{Failing, Heap, PageSource};
-use pool_object::{LocalHeap, PoolBox, SmallAlloc};
+use pool_object::{Checked, GlobalHeap, LocalHeap, PoolBox, SharedHeap, SmallAlloc, Traced};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -159,4 +159,62 @@ fn blocks_without_bytes_are_nobodys() {
     assert_eq!((&longer[..], heap.stats().live()), (&[4][..], 1));
     drop(longer);
     heap.check().unwrap();
+}
+
+/// Shrinks, grows and frees blocks of no bytes through the trait of one version.
+macro_rules! nothing_comes_and_goes {
+    ($version:ident, $handle:expr) => {{
+        use core::alloc::Layout;
+        use $version::alloc::Allocator;
+        let (h, nothing) = ($handle, Layout::from_size_align(0, 64).unwrap());
+        for size in [10, 5000, 100_000] {
+            let some = Layout::from_size_align(size, 64).unwrap();
+            let none = Allocator::allocate(&h, nothing).unwrap();
+            assert!(none.is_empty() && none.cast::<u8>().addr().get() % 64 == 0);
+            // SAFETY: allocated from this handle with this layout; the new one is not smaller.
+            let block = unsafe { Allocator::grow_zeroed(&h, none.cast(), nothing, some) }.unwrap();
+            // SAFETY: live, of so many bytes, initialised, and ours alone.
+            assert!(unsafe { block.as_ref() }.iter().all(|&byte| byte == 0));
+            // SAFETY: live, and of this layout; the new one is not longer.
+            let none = unsafe { Allocator::shrink(&h, block.cast(), some, nothing) }.unwrap();
+            // SAFETY: live, and of this layout.
+            unsafe { Allocator::deallocate(&h, none.cast(), nothing) };
+            // SAFETY: a block of no bytes may be given back as often as one likes.
+            let block = unsafe { Allocator::grow(&h, none.cast(), nothing, some) }.unwrap();
+            // SAFETY: live, and of this layout.
+            unsafe { Allocator::deallocate(&h, block.cast(), some) };
+        }
+        let mut vector = $version::vec::Vec::<u64, _>::new_in(h);
+        vector.try_reserve_exact(10).unwrap();
+        vector.shrink_to_fit();
+        vector.push(1);
+        vector.clear();
+        vector.shrink_to_fit();
+    }};
+}
+
+/// With both versions.
+macro_rules! nothing_leaks {
+    ($($handle:expr;)*) => {$(
+        nothing_comes_and_goes!(allocator_api2, $handle);
+        nothing_comes_and_goes!(allocator_api2_04, $handle);
+    )*};
+}
+
+#[test]
+fn a_vector_shrunk_to_nothing_has_given_its_block_back() {
+    let small = LocalHeap::new_in(Heap::new());
+    nothing_leaks! { &*small; small.clone(); }
+    let shared = SharedHeap::new_in(Heap::new());
+    nothing_leaks! { &*shared; shared.clone(); }
+    assert_eq!((small.stats().live(), shared.stats().live()), (0, 0));
+    assert_eq!((small.stats().live_bytes(), shared.stats().live_bytes()), (0, 0));
+    let checked = Checked::new(&*small);
+    nothing_leaks! { &checked; }
+    assert_eq!((checked.live(), small.check()), (0, Ok(())));
+    let traced = Traced::new(LocalHeap::new_in(Heap::new()));
+    if !cfg!(miri) {
+        nothing_leaks! { GlobalHeap; &traced; }
+    }
+    assert_eq!((traced.samples(), traced.inner().stats().live()), (0, 0));
 }

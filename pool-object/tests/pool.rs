@@ -221,3 +221,51 @@ fn one_fat_object_is_not_kept() {
     pool.get().reserve(10_000);
     assert_eq!((pool.stats().created, pool.stats().dropped, pool.stats().idle), (1, 1, 0));
 }
+
+#[test]
+fn raising_the_idle_limit_keeps_what_is_out_then() {
+    let pool = Pool::with_in(|| 1u64, Heap::new()).max_idle(0);
+    let all: Vec<_> = (0..100).map(|_| pool.get()).collect();
+    pool.set_max_idle(90);
+    drop(all);
+    assert_eq!((pool.stats().idle, pool.stats().dropped), (90, 10));
+}
+
+/// Counts its drops, and may panic in one.
+struct Dropped<'a>(&'a Cell<u32>, bool);
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+        assert!(!self.1, "a destructor's");
+    }
+}
+
+#[test]
+fn all_beyond_a_new_limit_go_though_a_destructor_panics() {
+    let (drops, made) = (Cell::new(0), Cell::new(0));
+    let create = || Dropped(&drops, made.replace(made.get() + 1) == 3);
+    let pool = Pool::with_in(create, Heap::new());
+    pool.prefill(5).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| pool.set_max_idle(1))).is_err());
+    assert_eq!((drops.get(), pool.stats().idle), (4, 1));
+    drop([pool.get(), pool.get()]);
+    assert_eq!((drops.get(), pool.stats().idle), (5, 1), "it is the limit");
+}
+
+#[test]
+fn trimming_gives_the_places_of_objects_back_as_well() {
+    let source = Heap::new().counted();
+    let pool = Pool::with_in(|| 1u64, &source);
+    let rush: Vec<_> = (0..100_000).map(|_| pool.get()).collect();
+    let held = pool.get();
+    drop(rush);
+    let before = source.traffic().live_bytes;
+    let given = pool.trim();
+    assert_eq!(before - given, source.traffic().live_bytes);
+    assert!(source.traffic().live_bytes <= 128 << 10, "a span, and few places");
+    drop(held);
+    assert_eq!((pool.stats().idle, pool.trim() > 0), (1, true));
+    assert_eq!(source.traffic().live_bytes, 0);
+    drop(pool.get());
+    assert_eq!(pool.stats().idle, 1);
+}

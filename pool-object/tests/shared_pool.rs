@@ -434,3 +434,52 @@ fn many_at_once() {
     drop(pool);
     assert_all_gone(&alive, &source);
 }
+
+/// Counts its drops, and may panic in one.
+struct Dropped(Arc<AtomicUsize>, bool);
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+        assert!(!self.1, "a destructor's");
+    }
+}
+
+#[test]
+fn all_that_should_go_do_though_a_destructor_panics() {
+    for left in [0, 1] {
+        let (drops, made) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+        let counter = drops.clone();
+        let create = move || Dropped(counter.clone(), made.fetch_add(1, Relaxed) == 3);
+        let pool = SharedPool::with_in(create, Heap::new());
+        pool.prefill(5).unwrap();
+        let result = catch_unwind(AssertUnwindSafe(|| match left {
+            0 => pool.clear(),
+            most => pool.set_max_idle(most),
+        }));
+        assert!(result.is_err());
+        assert_eq!((drops.load(Relaxed), pool.stats().idle), (5 - left, left as u64));
+    }
+}
+
+#[test]
+fn trimming_gives_the_places_of_objects_back_as_well() {
+    let source = Arc::new(Heap::new().counted());
+    let pool = SharedPool::with_in(|| 1u64, source.clone());
+    drop((0..50_000).map(|_| pool.get()).collect::<Vec<_>>());
+    pool.trim();
+    assert!(source.traffic().live_bytes <= 64 << 10, "the magazines' span");
+    assert_eq!((pool.stats().idle, *pool.get()), (0, 1));
+}
+
+#[test]
+fn magazines_that_are_given_up_are_used_again() {
+    let source = Arc::new(Heap::new().counted());
+    let pool = SharedPool::with_in(|| 1u64, source.clone());
+    let mut held = 0;
+    for round in 0..3 {
+        drop((0..300).map(|_| pool.handle()).collect::<Vec<_>>());
+        assert!(round == 0 || source.traffic().live_bytes == held);
+        held = source.traffic().live_bytes;
+    }
+    assert_eq!(pool.stats().live, 0);
+}

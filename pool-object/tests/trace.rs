@@ -5,6 +5,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use pool_object::{AllocError, BlockAlloc, Checked, Traced};
 use std::alloc::System;
+use std::fmt::Write;
 use std::hint::black_box;
 
 /// The system's allocator, as one of this crate's.
@@ -109,4 +110,35 @@ fn a_block_that_grows_keeps_its_stack() {
     // SAFETY: live, and of this layout.
     unsafe { BlockAlloc::deallocate(&traced, block, layout(999)) };
     assert!(traced.report().to_string().contains("0 blocks in use"));
+}
+
+/// Frees a block as soon as something is written.
+struct Log<'a>(&'a Traced<Sys>, Option<NonNull<u8>>, Layout);
+impl Write for Log<'_> {
+    fn write_str(&mut self, _: &str) -> std::fmt::Result {
+        if let Some(block) = self.1.take() {
+            // SAFETY: allocated from this allocator with this layout, and taken out, so freed once.
+            unsafe { BlockAlloc::deallocate(self.0, block, self.2) };
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_freed_during_a_report_is_forgotten() {
+    let (traced, layout) = (Traced::new(Sys), Layout::new::<[u8; 100]>());
+    let block = traced.try_allocate(layout).unwrap();
+    write!(Log(&traced, Some(block), layout), "{}", traced.report()).unwrap();
+    assert_eq!(traced.samples(), 0);
+}
+
+#[test]
+fn what_a_report_allocates_is_not_remembered() {
+    let mut text = String::with_capacity(1 << 20);
+    for _ in 0..2 {
+        text.clear();
+        write!(text, "{}", GLOBAL.inner().report()).unwrap();
+    }
+    // The first report had the symbols read, which stay in memory.
+    assert!(!text.contains("gimli") && !text.contains("addr2line"), "{text}");
 }

@@ -10,7 +10,8 @@ use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
+use std::thread::LocalKey;
 
 /// A layer that remembers by which calls the blocks were allocated that are still in use: the job of
 /// `memleak` and of valgrind's leak summary, in a program that runs.
@@ -34,7 +35,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 ///
 /// It is a [`BlockAlloc`] over any other, an `Allocator` of `allocator-api2` by reference, and over an
 /// allocator for all threads a `GlobalAlloc`: what it needs itself it takes from pages, and what the
-/// unwinder allocates is not traced.
+/// unwinder or the printing of a report allocates is not remembered.
 pub struct Traced<A: BlockAlloc> {
     inner: A,
     /// Bytes between two samples; 0: all are remembered.
@@ -81,25 +82,29 @@ struct Group {
 // SAFETY: the pointers are return addresses, which nobody dereferences.
 unsafe impl Send for State {}
 
+// No destructors: they can be used at any moment of the thread's life.
 std::thread_local! {
-    /// Whether this thread is in here already: what the unwinder allocates is not traced. No
-    /// destructor: it can be used at any moment of the thread's life.
+    /// Whether this thread is in here already: what the unwinder allocates is not remembered. What it
+    /// frees is forgotten all the same, as it may have been remembered before.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread has the lock of a layer.
+    static LOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// As long as it lives, nothing of this thread is traced.
-struct Inside;
+/// As long as it lives, a flag of this thread is set.
+struct Flagged(&'static LocalKey<Cell<bool>>);
 
-impl Inside {
-    /// `None` if the thread is inside already.
-    fn enter() -> Option<Self> {
-        (!INSIDE.replace(true)).then_some(Self)
+impl Flagged {
+    /// `None` if it is set already.
+    fn set(flag: &'static LocalKey<Cell<bool>>) -> Option<Self> {
+        // Not `then_some`: that would make the value in any case, whose drop clears the flag.
+        (!flag.replace(true)).then(|| Self(flag))
     }
 }
 
-impl Drop for Inside {
+impl Drop for Flagged {
     fn drop(&mut self) {
-        INSIDE.set(false);
+        self.0.set(false);
     }
 }
 
@@ -179,8 +184,12 @@ impl<A: BlockAlloc> Traced<A> {
         &self.inner
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `None` if this thread has a layer's lock already: what is under it takes memory from pages, and
+    /// should that ever come back here it must not wait for itself.
+    fn with_state<U>(&self, f: impl FnOnce(&mut State) -> U) -> Option<U> {
+        let _locked = Flagged::set(&LOCKED)?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(f(&mut state))
     }
 
     /// Whether an allocation of so many bytes is to be remembered.
@@ -201,12 +210,13 @@ impl<A: BlockAlloc> Traced<A> {
     #[cold]
     #[inline(never)]
     fn remember(&self, block: NonNull<u8>, size: usize) {
-        let Some(_inside) = Inside::enter() else { return };
+        let Some(_inside) = Flagged::set(&INSIDE) else { return };
         let stack = Stack::capture();
         let key = stack.key();
-        let mut state = self.state();
-        let known = state.stacks.get(key).is_some() || state.stacks.insert(key, stack).is_ok();
-        self.keep(&mut state, block, Sample { size, stack: key }, known);
+        self.with_state(|state| {
+            let known = state.stacks.get(key).is_some() || state.stacks.insert(key, stack).is_ok();
+            self.keep(state, block, Sample { size, stack: key }, known);
+        });
     }
 
     fn keep(&self, state: &mut State, block: NonNull<u8>, sample: Sample, known: bool) {
@@ -222,11 +232,11 @@ impl<A: BlockAlloc> Traced<A> {
         if self.samples.load(Relaxed) == 0 {
             return None;
         }
-        let _inside = Inside::enter()?;
-        let mut state = self.state();
-        let sample = state.live.remove(block.addr().get());
-        self.samples.store(state.live.len(), Relaxed);
-        sample
+        self.with_state(|state| {
+            let sample = state.live.remove(block.addr().get());
+            self.samples.store(state.live.len(), Relaxed);
+            sample
+        })?
     }
 
     /// What is in use, to be printed: grouped by size and stack, the most bytes first, and at most 32
@@ -269,9 +279,12 @@ const MOST: usize = 32;
 impl<A: BlockAlloc> TraceReport<'_, A> {
     /// Blocks in use by size and stack, and how many were missed.
     fn groups(&self) -> (AddressMap<Group>, usize) {
+        self.0.with_state(Self::group).unwrap_or((AddressMap::new(), 0))
+    }
+
+    fn group(state: &mut State) -> (AddressMap<Group>, usize) {
         let mut groups = AddressMap::<Group>::new();
-        let mut state = self.0.state();
-        let State { live, stacks, missed } = &mut *state;
+        let State { live, stacks, missed } = state;
         let mut missed = *missed;
         for (_, sample) in live.iter() {
             let key = (sample.stack ^ sample.size.wrapping_mul(0x9E37_79B9)) | 1;
@@ -288,7 +301,7 @@ impl<A: BlockAlloc> TraceReport<'_, A> {
 
 impl<A: BlockAlloc> fmt::Display for TraceReport<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let _inside = Inside::enter();
+        let _inside = Flagged::set(&INSIDE);
         let (mut groups, missed) = self.groups();
         let (mut blocks, mut bytes) = (0, 0);
         for (_, group) in groups.iter() {
@@ -361,8 +374,7 @@ unsafe impl<A: BlockAlloc> BlockAlloc for Traced<A> {
             Err(_) => (block, old.size()),
         };
         if let Some(sample) = sample {
-            let _inside = Inside::enter();
-            self.keep(&mut self.state(), place, Sample { size, ..sample }, true);
+            self.with_state(|state| self.keep(state, place, Sample { size, ..sample }, true));
         } else if self.every > 0 && self.is_due(size.saturating_sub(old.size())) {
             self.remember(place, size);
         }

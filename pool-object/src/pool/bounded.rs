@@ -4,7 +4,7 @@
 use crate::pool::error::PoolError;
 use crate::pool::guard::Guard;
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{discard, send_out};
+use crate::pool::returning::{discard, persist, send_out};
 use crate::pool::rights::{Bare, Right, Rights};
 use crate::pool::slots::Slots;
 use crate::pool::stack::Stack;
@@ -273,38 +273,51 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         self.inside().closed
     }
 
-    /// Makes objects until `objects` are idle or there are as many as may be out.
+    /// Makes objects until `objects` are idle, or as many as may be, or there are as many as may be out.
     ///
     /// # Errors
-    /// [`PoolError::Source`] if memory is refused; what was made until then stays.
+    /// [`PoolError::Closed`], or [`PoolError::Source`] if memory is refused; what was made until then
+    /// stays.
     pub fn prefill(&self, objects: usize) -> Result<(), PoolError> {
-        while self.wants(objects) {
+        while self.wants(objects)? {
             let value = self.recycle.create();
             let object = self.place()?;
             // SAFETY: a slot that nobody else has, aligned for `T`.
             unsafe { object.write(value) };
-            let shelved = self.inside().idle.push(object);
-            if !shelved {
+            if !self.stock(object) {
                 // SAFETY: written just now, and ours alone.
                 unsafe { discard(&Bare(self), object) };
-                break;
             }
         }
         Ok(())
     }
 
     /// Whether there may be one more idle object, of `objects` that are wanted.
-    fn wants(&self, objects: usize) -> bool {
+    fn wants(&self, objects: usize) -> Result<bool, PoolError> {
         let inside = self.inside();
+        if inside.closed {
+            return Err(PoolError::Closed);
+        }
         let idle = inside.idle.len();
-        idle < objects && idle + inside.out < self.limit && !inside.closed
+        Ok(idle < objects.min(inside.idle.limit()) && idle + inside.out < self.limit)
     }
 
-    /// With at most `objects` idle; what comes back beyond that is dropped. No bound but the limit
-    /// by default.
+    /// Makes a new object idle, if there still may be one more: its constructor may have used the pool,
+    /// and others as well.
+    fn stock(&self, object: NonNull<T>) -> bool {
+        let inside = self.inside();
+        !inside.closed && inside.idle.len() + inside.out < self.limit && inside.idle.push(object)
+    }
+
+    /// With at most `objects` idle; those beyond are dropped, and so is what comes back beyond that. No
+    /// bound but the limit by default.
     #[must_use]
     pub fn max_idle(self, objects: usize) -> Self {
         self.inside().idle.set_limit(objects);
+        persist(usize::MAX, || {
+            let object = self.inside().idle.pop_excess();
+            self.drop_idle(object)
+        });
         self
     }
 
@@ -410,6 +423,9 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     pub(crate) fn redeem(&self) -> Result<BoundedPooled<'_, T, R, S>, PoolError> {
         let right = Right(self);
         let mut inside = self.inside();
+        if inside.closed {
+            return Err(PoolError::Closed);
+        }
         let idle = inside.idle.pop();
         let Some(object) = idle else {
             drop(inside);
@@ -436,17 +452,29 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         Ok(place)
     }
 
-    fn drop_some(&self, most: usize) {
-        for _ in 0..most {
-            let Some(object) = self.inside().idle.pop() else { break };
+    /// Drops an object, if it is one, that was idle until now; whether it was.
+    fn drop_idle(&self, object: Option<NonNull<T>>) -> bool {
+        if let Some(object) = object {
             // SAFETY: idle until now, so initialised and ours alone.
             unsafe { discard(&Bare(self), object) };
         }
+        object.is_some()
+    }
+
+    fn drop_some(&self, most: usize) {
+        persist(most, || {
+            let object = self.inside().idle.pop();
+            self.drop_idle(object)
+        });
     }
 
     fn give_back(&self) -> usize {
+        let inside = self.inside();
         // SAFETY: the pool has one source.
-        unsafe { self.inside().slots.trim(&self.source) }
+        let spans = unsafe { inside.slots.trim(&self.source) };
+        let objects = (inside.created - inside.dropped) as usize;
+        // SAFETY: as above; of all objects some are idle.
+        spans + unsafe { inside.idle.fit(&self.source, objects) }
     }
 
     /// What `state` says of a ticket's way, and does about it; see `Ticket`.

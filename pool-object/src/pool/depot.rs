@@ -17,6 +17,8 @@ pub(crate) struct Depot<T> {
     magazines: Slots<Magazine<T>>,
     /// All magazines, linked; they stay until the pool goes.
     first: Option<NonNull<Magazine<T>>>,
+    /// Those of them that have no owner, linked by `spare`, and empty.
+    spare: Option<NonNull<Magazine<T>>>,
     /// Times that an object went out from here without a magazine.
     hits: u64,
     pub(crate) misses: u64,
@@ -35,6 +37,7 @@ impl<T> Depot<T> {
             slots: Slots::new(),
             magazines: Slots::new(),
             first: None,
+            spare: None,
             hits: 0,
             misses: 0,
             created: 0,
@@ -92,6 +95,11 @@ impl<T> Depot<T> {
         self.idle.push(object)
     }
 
+    /// An idle object, if there are more than may be.
+    pub(crate) fn pop_excess(&mut self) -> Option<NonNull<T>> {
+        self.idle.pop_excess()
+    }
+
     pub(crate) fn idle(&self) -> usize {
         self.idle.len()
     }
@@ -141,15 +149,25 @@ impl<T> Depot<T> {
         &mut self,
         source: &impl PageSource,
     ) -> Result<NonNull<Magazine<T>>, PageError> {
-        if let Some(magazine) = self.magazines().find(|magazine| !magazine.owned.get()) {
-            magazine.owned.set(true);
-            return Ok(NonNull::from(magazine));
+        if let Some(magazine) = self.spare {
+            // SAFETY: a magazine of this depot's, so initialised; it is only ever shared.
+            self.spare = unsafe { magazine.as_ref() }.spare.take();
+            return Ok(magazine);
         }
         let magazine = self.magazines.take(source)?;
         // SAFETY: a slot that nobody else has, aligned.
         unsafe { magazine.write(Magazine::new(self.first)) };
         self.first = Some(magazine);
         Ok(magazine)
+    }
+
+    /// Takes a magazine back, for the next owner.
+    ///
+    /// # Safety
+    /// `lease` gave it out, it has not come back since, it is empty, and the caller uses it no more.
+    pub(crate) unsafe fn retire(&mut self, magazine: &Magazine<T>) {
+        magazine.spare.set(self.spare);
+        self.spare = Some(NonNull::from(magazine));
     }
 
     fn magazines(&self) -> impl Iterator<Item = &Magazine<T>> {
@@ -190,7 +208,10 @@ impl<T> Depot<T> {
     /// As `place`.
     pub(crate) unsafe fn trim(&mut self, source: &impl PageSource) -> usize {
         // SAFETY: the caller's promise.
-        unsafe { self.slots.trim(source) }
+        let spans = unsafe { self.slots.trim(source) };
+        let objects = (self.created - self.dropped) as usize;
+        // SAFETY: the caller's promise; of all objects some are idle here.
+        spans + unsafe { self.idle.fit(source, objects) }
     }
 
     /// Gives all memory back.
@@ -198,7 +219,7 @@ impl<T> Depot<T> {
     /// # Safety
     /// As `place`, and nobody uses an object or a magazine any more.
     pub(crate) unsafe fn release(&mut self, source: &impl PageSource) {
-        self.first = None;
+        (self.first, self.spare) = (None, None);
         // SAFETY: the caller's promise.
         unsafe { self.idle.release(source) };
         // SAFETY: the caller's promise.

@@ -4,7 +4,7 @@ use crate::pool::depot::{BATCH, Depot};
 use crate::pool::error::{AttachError, PoolError};
 use crate::pool::magazine::{Magazine, Places, ROOM};
 use crate::pool::recycle::Recycle;
-use crate::pool::returning::{Shelf, discard, send_out};
+use crate::pool::returning::{Shelf, discard, persist, send_out};
 use crate::pool::shared::SharedPool;
 use crate::pool::sync::{Mutex, MutexGuard};
 #[cfg(not(loom))]
@@ -205,7 +205,8 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         let mut depot = self.depot();
         // SAFETY: the caller's promise.
         let surplus = unsafe { depot.unload(magazine, ROOM) };
-        magazine.owned.set(false);
+        // SAFETY: the caller's promise; all that was in it is in the depot, or `surplus`.
+        unsafe { depot.retire(magazine) };
         drop(depot);
         self.discard_all(surplus);
     }
@@ -218,24 +219,30 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         }
     }
 
-    /// Drops an object, if it is one, that is out and nobody's.
-    pub(crate) fn discard(&self, object: Option<NonNull<T>>) {
+    /// Drops an object, if it is one, that is out and nobody's; whether it was one.
+    pub(crate) fn discard(&self, object: Option<NonNull<T>>) -> bool {
         if let Some(object) = object {
             // SAFETY: initialised, out, and nobody else's, as callers in this file and `shared`
             // have just taken it from magazine or depot.
             unsafe { discard(self, object) };
         }
+        object.is_some()
     }
 
     /// Drops so many objects that are idle in the depot.
     pub(crate) fn drop_some(&self, most: usize) {
-        for _ in 0..most {
+        persist(most, || {
             let object = self.depot().discard_one();
-            if object.is_none() {
-                break;
-            }
-            self.discard(object);
-        }
+            self.discard(object)
+        });
+    }
+
+    /// Drops the objects that are idle in the depot beyond the limit.
+    pub(crate) fn drop_excess(&self) {
+        persist(usize::MAX, || {
+            let object = self.depot().pop_excess();
+            self.discard(object)
+        });
     }
 
     pub(crate) fn give_back(&self) -> usize {

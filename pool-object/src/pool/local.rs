@@ -3,7 +3,7 @@
 use crate::pool::error::{AttachError, PoolError, refuse};
 use crate::pool::guard::{Guard, Home};
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{Shelf, discard, send_out, take_back};
+use crate::pool::returning::{Shelf, discard, persist, send_out, take_back};
 use crate::pool::slots::Slots;
 use crate::pool::stack::Stack;
 use crate::pool::stats::PoolStats;
@@ -155,10 +155,8 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
 
     /// From now on at most `objects` idle; those beyond are dropped.
     pub fn set_max_idle(&self, objects: usize) {
-        while self.idle.len() > objects {
-            self.drop_one();
-        }
         self.idle.set_limit(objects);
+        persist(usize::MAX, || self.drop_idle(self.idle.pop_excess()));
     }
 
     /// An idle object, or a new one.
@@ -326,40 +324,30 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
         &self.source
     }
 
-    /// Drops the idle object on top.
-    fn drop_one(&self) -> bool {
-        let Some(object) = self.idle.pop() else { return false };
-        // SAFETY: idle until now, so initialised and out with nobody.
-        unsafe { discard(self, object) };
-        true
+    /// Drops an object, if it is one, that was idle until now; whether it was.
+    fn drop_idle(&self, object: Option<NonNull<T>>) -> bool {
+        if let Some(object) = object {
+            // SAFETY: idle until now, so initialised and out with nobody.
+            unsafe { discard(self, object) };
+        }
+        object.is_some()
     }
 
-    /// Drops so many idle objects, at most as many as there are now: a destructor may put others
-    /// in. If one panics the rest are dropped all the same.
+    /// Drops so many idle objects, at most as many as there are now: a destructor may put others in.
     fn drop_some(&self, most: usize) {
-        /// Goes on if a destructor panics.
-        struct Rest<'a, T, R: Recycle<T>, S: PageSource>(&'a Pool<T, R, S>, usize);
-        impl<T, R: Recycle<T>, S: PageSource> Rest<'_, T, R, S> {
-            fn go_on(&mut self) {
-                while self.1 > 0 {
-                    self.1 -= 1;
-                    if !self.0.drop_one() {
-                        break;
-                    }
-                }
-            }
-        }
-        impl<T, R: Recycle<T>, S: PageSource> Drop for Rest<'_, T, R, S> {
-            fn drop(&mut self) {
-                self.go_on();
-            }
-        }
-        Rest(self, most.min(self.idle.len())).go_on();
+        persist(most.min(self.idle.len()), || self.drop_idle(self.idle.pop()));
     }
 
     fn give_back(&self) -> usize {
         // SAFETY: the pool has one source.
-        unsafe { self.slots.trim(&self.source) }
+        let spans = unsafe { self.slots.trim(&self.source) };
+        // SAFETY: as above; of all objects some are idle.
+        spans + unsafe { self.idle.fit(&self.source, self.objects()) }
+    }
+
+    /// Objects there are, idle or out.
+    fn objects(&self) -> usize {
+        (self.created.get() - self.dropped.get()) as usize
     }
 
     /// An object that is out from now on: initialised, and the caller's alone.
@@ -406,9 +394,8 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
 
     /// A slot, and room on the stack for one object more than there are.
     fn place(&self) -> Result<NonNull<T>, PoolError> {
-        let objects = (self.created.get() - self.dropped.get()) as usize + 1;
         // SAFETY: the pool has one source.
-        unsafe { self.idle.reserve(&self.source, objects) }?;
+        unsafe { self.idle.reserve(&self.source, self.objects() + 1) }?;
         Ok(self.slots.take(&self.source)?)
     }
 }

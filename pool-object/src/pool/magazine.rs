@@ -22,8 +22,8 @@ pub(crate) struct Magazine<T> {
     hits: AtomicUsize,
     /// The next magazine of the pool. Written before anybody else sees this one.
     pub(crate) next: Cell<Option<NonNull<Magazine<T>>>>,
-    /// Whether it has an owner. The depot's lock guards this.
-    pub(crate) owned: Cell<bool>,
+    /// If this one has no owner, the next that has none. The depot's lock guards this.
+    pub(crate) spare: Cell<Option<NonNull<Magazine<T>>>>,
     places: [UnsafeCell<MaybeUninit<NonNull<T>>>; ROOM],
 }
 
@@ -33,7 +33,7 @@ impl<T> Magazine<T> {
             len: AtomicUsize::new(0),
             hits: AtomicUsize::new(0),
             next: Cell::new(next),
-            owned: Cell::new(true),
+            spare: Cell::new(None),
             places: [const { UnsafeCell::new(MaybeUninit::uninit()) }; ROOM],
         }
     }

@@ -108,3 +108,25 @@ pub(crate) unsafe fn send_out<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>) 
         forget(discard);
     }
 }
+
+/// Calls `step`, which drops objects, until it returns `false`, and at most so often. If one of them
+/// panics the rest are dropped all the same, while the panic goes on.
+pub(crate) fn persist(most: usize, step: impl FnMut() -> bool) {
+    struct Rest<F: FnMut() -> bool>(usize, F);
+    impl<F: FnMut() -> bool> Rest<F> {
+        fn go_on(&mut self) {
+            while let Some(left) = self.0.checked_sub(1) {
+                self.0 = left;
+                if !self.1() {
+                    self.0 = 0;
+                }
+            }
+        }
+    }
+    impl<F: FnMut() -> bool> Drop for Rest<F> {
+        fn drop(&mut self) {
+            self.go_on();
+        }
+    }
+    Rest(most, step).go_on();
+}

@@ -131,15 +131,8 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shared
 
     /// From now on at most `objects` idle in the depot; those beyond are dropped.
     pub fn set_max_idle(&self, objects: usize) {
-        loop {
-            let mut depot = self.0.depot();
-            if depot.idle() <= objects {
-                return depot.set_limit(objects);
-            }
-            let surplus = depot.discard_one();
-            drop(depot);
-            self.0.discard(surplus);
-        }
+        self.0.depot().set_limit(objects);
+        self.0.drop_excess();
     }
 
     /// A handle for one thread, with a magazine of its own: the fastest way to the pool.

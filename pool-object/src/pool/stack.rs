@@ -97,7 +97,18 @@ impl<T> Stack<T> {
         self.limit.get()
     }
 
-    /// Makes room for `count` places, if so many may be.
+    /// The place on top, if there are more than may be; there may be no other in its stead.
+    pub(crate) fn pop_excess(&self) -> Option<NonNull<T>> {
+        if self.len() <= self.limit() {
+            return None;
+        }
+        let place = self.pop();
+        self.set_limit(self.limit());
+        place
+    }
+
+    /// Makes room for `count` places: for all objects there are, whatever the limit, since that may be
+    /// raised when all are out.
     ///
     /// # Safety
     /// The source is the same at every call, of this and of `release`.
@@ -106,7 +117,7 @@ impl<T> Stack<T> {
         source: &impl PageSource,
         count: usize,
     ) -> Result<(), PageError> {
-        if count.min(self.limit.get()) <= self.capacity.get() {
+        if count <= self.capacity.get() {
             return Ok(());
         }
         // SAFETY: the caller's promise.
@@ -118,6 +129,37 @@ impl<T> Stack<T> {
     #[cold]
     unsafe fn grow(&self, source: &impl PageSource, count: usize) -> Result<(), PageError> {
         let count = count.max(self.capacity.get().saturating_mul(2));
+        // SAFETY: the caller's promise; more than the capacity, so than there are.
+        unsafe { self.relocate(source, count) }
+    }
+
+    /// Gives memory back that `count` places do not need, if it is half of what there is; the bytes. If
+    /// the smaller run is refused the old one stays.
+    ///
+    /// # Safety
+    /// As `reserve`, and there are at most `count` places.
+    pub(crate) unsafe fn fit(&self, source: &impl PageSource, count: usize) -> usize {
+        let before = self.bytes();
+        if count == 0 {
+            // SAFETY: the caller's promise; there is no place to forget.
+            unsafe { self.release(source) };
+        } else if count <= self.capacity.get() / 2 && before > source.granule() {
+            // SAFETY: the caller's promise.
+            let _ = unsafe { self.relocate(source, count) };
+        }
+        before.saturating_sub(self.bytes())
+    }
+
+    /// Bytes of the run.
+    fn bytes(&self) -> usize {
+        self.capacity.get() * size_of::<NonNull<T>>()
+    }
+
+    /// Moves to another run, with room for `count` places or more.
+    ///
+    /// # Safety
+    /// As `fit`.
+    unsafe fn relocate(&self, source: &impl PageSource, count: usize) -> Result<(), PageError> {
         let bytes = count.saturating_mul(size_of::<NonNull<T>>());
         let run = source.acquire(Request::new(bytes).align(align_of::<NonNull<T>>()))?;
         let (base, capacity) =
