@@ -51,8 +51,11 @@ pub struct Server<M: Memory> {
     accept_later: bool,
     /// When keys were last looked at for their end.
     expired: Instant,
-    /// When connections were last looked at for their limits of time.
-    looked: Instant,
+    /// How often connections are looked at for their limits of time, if there are any. Kept, because
+    /// every round asks.
+    look_again: Option<Duration>,
+    /// When they were last looked at, since the start.
+    looked: Duration,
     /// Those that were found; empty in between.
     overdue: Vec<(usize, Overdue)>,
 }
@@ -86,6 +89,7 @@ impl<M: Memory> Server<M> {
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let max_connections = settings.max_connections as usize;
+        let look_again = settings.patience().interval();
         let worker = Worker::new(settings).map_err(io::Error::other)?;
         let now = Instant::now();
         Ok(Self {
@@ -100,7 +104,8 @@ impl<M: Memory> Server<M> {
             again: Vec::new(),
             accept_later: false,
             expired: now,
-            looked: now,
+            look_again,
+            looked: Duration::ZERO,
             overdue: Vec::new(),
         })
     }
@@ -130,7 +135,8 @@ impl<M: Memory> Server<M> {
                 other => other?,
             }
             let now = Instant::now();
-            self.worker.set_now(now - self.worker.shared.stats.started);
+            let since = now - self.worker.shared.stats.started;
+            self.worker.set_now(since);
             let again = std::mem::take(&mut self.again);
             let accept = self.dispatch(&events);
             for token in again {
@@ -142,7 +148,7 @@ impl<M: Memory> Server<M> {
                 self.accept_all();
             }
             self.expire(now);
-            self.close_overdue(now);
+            self.close_overdue(since);
         }
         Ok(self.worker.shared.stats)
     }
@@ -154,8 +160,7 @@ impl<M: Memory> Server<M> {
         }
         let accept = self.accept_later.then_some(ACCEPT_AGAIN);
         let expire = (self.worker.shared.store.mortal() > 0).then_some(EXPIRE_AGAIN);
-        let look = self.worker.shared.settings.patience().interval();
-        let look = look.filter(|_| self.connections.count() > 0 || self.most > 0);
+        let look = self.look_again.filter(|_| self.connections.count() > 0 || self.most > 0);
         accept.into_iter().chain(expire).chain(look).min()
     }
 
@@ -175,13 +180,16 @@ impl<M: Memory> Server<M> {
     }
 
     /// Closes connections that have passed a limit of time; now and then, for it looks at all.
-    fn close_overdue(&mut self, now: Instant) {
-        let patience = self.worker.shared.settings.patience();
-        let Some(interval) = patience.interval() else { return };
-        if now - self.looked < interval {
-            return;
+    fn close_overdue(&mut self, since: Duration) {
+        if self.look_again.is_some_and(|interval| since >= self.looked + interval) {
+            self.looked = since;
+            self.close_overdue_now();
         }
-        self.looked = now;
+    }
+
+    #[cold]
+    fn close_overdue_now(&mut self) {
+        let patience = self.worker.shared.settings.patience();
         let (now, mut overdue) = (self.worker.now(), std::mem::take(&mut self.overdue));
         self.connections.for_each(|token, connection| {
             overdue.extend(connection.overdue(now, &patience).map(|why| (token, why)));
