@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Each fuzz target for a short while: 20 seconds, or FUZZ_SECONDS.
+# Each fuzz target for a short while: 12 seconds, or FUZZ_SECONDS.
 source "$(dirname "$0")/lib.sh"
 if ! has_nightly || ! cargo fuzz --version >/dev/null 2>&1; then
     note "fuzz: skipped, there is no nightly or no cargo-fuzz"
@@ -9,7 +9,7 @@ cargo +nightly fuzz build
 for name in $(cargo +nightly fuzz list); do
     echo "fuzzing $name"
     log=$(mktemp)
-    if ! cargo +nightly fuzz run "$name" -- -max_total_time="${FUZZ_SECONDS:-20}" -max_len=4096 \
+    if ! cargo +nightly fuzz run "$name" -- -max_total_time="${FUZZ_SECONDS:-12}" -max_len=4096 \
         >"$log" 2>&1; then
         cat "$log"
         exit 1

@@ -14,20 +14,20 @@ long=(--skip larger_maps --skip all_small_maps --skip layer::cache --skip random
 # miri SECONDS PACKAGE ARGUMENTS... -- TEST_ARGUMENTS...: as far as it gets in so many seconds.
 miri() { bounded "$1" cargo +nightly miri test -p "${@:2}"; }
 
-miri 300 pool-core --lib -- "${pure[@]}"
+miri 150 pool-core --lib -- "${pure[@]}"
 # Of the contract one stack of each kind: all of them take half an hour here, and run natively.
 stacks=(heap::alone heap::cache::alone heap::local_cache::alone heap::limit::alone mmap::alone fixed::alone)
-miri 300 pool-core --test contract -- --exact "${stacks[@]}"
-miri 200 pool-core --test buddy --test model --test failing --test stats --test budget
-miri 300 pool-arena --lib --test cleanups --test growing --test scopes --test sealed --test sync_arena --test random
-miri 240 pool-object --test boxes --test small --test random
-miri 240 pool-object --test table --test pool --test shared_pool --test bounded_pool
+miri 200 pool-core --test contract -- --exact "${stacks[@]}"
+miri 120 pool-core --test buddy --test model --test failing --test stats --test budget
+miri 180 pool-arena --lib --test cleanups --test growing --test scopes --test sealed --test sync_arena --test random
+miri 100 pool-object --test small --test random
+miri 100 pool-object --test bounded_pool --test pool --test shared_pool --test table --test boxes
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
-miri 200 pool-object --test shared -- "${shared[@]}"
-miri 240 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
-MIRIFLAGS+=" -Zmiri-tree-borrows" miri 240 pool-core --lib -- "${pure[@]}" --skip layer::cache
+miri 80 pool-object --test shared -- "${shared[@]}"
+miri 100 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
+MIRIFLAGS+=" -Zmiri-tree-borrows" miri 120 pool-core --lib -- "${pure[@]}" --skip layer::cache
 for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do
     echo "on $target"
-    miri 200 pool-core --target "$target" --lib -- "${long[@]}"
+    miri 80 pool-core --target "$target" --lib -- "${long[@]}"
 done
