@@ -230,6 +230,7 @@ impl Central {
             if let Some(chain) = chain {
                 store.put_in_spans(class, chain, usize::MAX, &empty);
             }
+            store.sweep(&empty);
             store.outlook(&self.held)
         });
         self.park(&empty);
@@ -506,6 +507,17 @@ impl Store {
             left -= len;
         }
         self::chain(link, rest)
+    }
+
+    /// Takes spans out that were never used: a thread that brings one may find blocks in the depot
+    /// then, which somebody has put there meanwhile.
+    fn sweep(&mut self, empty: &SpanList) {
+        while let Some(span) = self.partial.iter().find(|span| span.out() == 0) {
+            self.partial.remove(span);
+            self.spans -= 1;
+            self.carved -= span.carved();
+            empty.push(span);
+        }
     }
 
     /// Puts a span that was full or is empty into the list where it belongs.
