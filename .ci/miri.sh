@@ -19,7 +19,9 @@ miri 150 pool-core --lib -- "${pure[@]}"
 stacks=(heap::alone heap::cache::alone heap::local_cache::alone heap::limit::alone mmap::alone fixed::alone)
 miri 200 pool-core --test contract -- --exact "${stacks[@]}"
 miri 120 pool-core --test buddy --test model --test failing --test stats --test budget
-miri 180 pool-arena --lib --test cleanups --test growing --test scopes --test sealed --test sync_arena --test random
+miri 150 pool-arena --lib --test cleanups --test growing --test scopes --test sealed
+miri 120 pool-arena --test sync_arena
+miri 60 pool-arena --test random
 miri 100 pool-object --test small --test random
 miri 100 pool-object --test bounded_pool --test pool --test shared_pool --test table --test boxes
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.
