@@ -23,7 +23,9 @@ miri 150 pool-arena --lib --test cleanups --test growing --test scopes --test se
 miri 120 pool-arena --test sync_arena
 miri 60 pool-arena --test random
 miri 100 pool-object --test small --test random
-miri 100 pool-object --test bounded_pool --test pool --test shared_pool --test table --test boxes
+miri 100 pool-object --test bounded_pool --test pool --test shared_pool
+miri 60 pool-object --test table
+miri 60 pool-object --test boxes
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
 miri 80 pool-object --test shared -- "${shared[@]}"
