@@ -32,15 +32,10 @@ impl Chunk {
     /// The run is live, the caller gives up its ownership, and it is longer than [`HEADER`].
     pub(crate) unsafe fn new(run: Run) -> Self {
         debug_assert!(run.len() > HEADER && run.ptr().addr().get() % 4096 == 0);
-        let header = run.ptr().cast::<Header>();
-        let len = run.len() - HEADER;
-        // SAFETY: the run is longer than a header.
-        let low: NonNull<u8> = unsafe { header.add(1) }.cast();
-        let rest = Cell::new(Gap { low, len });
-        // SAFETY: the run is at least a page, aligned to it, writable, and ours.
-        unsafe { header.write(Header { run, next: Cell::new(None), rest }) };
-        poison::forbid(low.as_ptr(), len);
-        Self(header)
+        // SAFETY: the caller's promise.
+        let chunk = unsafe { Self::new_entered(run) };
+        chunk.empty();
+        chunk
     }
 
     /// As [`new`](Self::new), for a chunk that the tip enters at once.

@@ -8,6 +8,8 @@ use pool_core::PageSource;
 
 /// The smallest run that any source sells: a page of 4 KiB.
 const SMALLEST: usize = 4 << 10;
+/// No option makes objects large that are smaller: a fast path need not ask for these.
+pub(crate) const LEAST_LARGE: usize = SMALLEST / 4;
 /// The most that the options may ask for, so that sums of a few of them cannot overflow.
 const MOST: usize = (isize::MAX as usize / 16) & !(SMALLEST - 1);
 
@@ -18,7 +20,7 @@ pub(crate) struct Config {
     pub(crate) first_chunk: usize,
     /// From `first_chunk` to `MOST`.
     pub(crate) max_chunk: usize,
-    /// From `SMALLEST / 4` to `MOST`, a multiple of `MIN_ALIGN`.
+    /// From `LEAST_LARGE` to `MOST`, a multiple of `MIN_ALIGN`.
     pub(crate) large_from: usize,
     pub(crate) retain: usize,
     pub(crate) limit: usize,
@@ -95,7 +97,7 @@ impl ArenaBuilder {
     /// From how many bytes on an object is *large* and gets a run of its own, which is given back
     /// as soon as the object is deallocated. At least 1 KiB, rounded up to 8 bytes; default 64 KiB.
     pub fn large_from(mut self, bytes: usize) -> Self {
-        self.config.large_from = bytes.clamp(SMALLEST / 4, MOST).next_multiple_of(MIN_ALIGN);
+        self.config.large_from = bytes.clamp(LEAST_LARGE, MOST).next_multiple_of(MIN_ALIGN);
         self
     }
 

@@ -16,7 +16,7 @@ const PAGE: usize = 4 << 10;
 
 /// Bytes of a chunk that surely suffice for a small object. `None` if that is more than any object
 /// may have.
-fn need(layout: Layout) -> Option<usize> {
+pub(crate) fn need(layout: Layout) -> Option<usize> {
     let (size, align) = (layout.size(), layout.align().max(crate::tip::MIN_ALIGN));
     if align <= PAGE {
         // The end of a run is aligned to the page.
@@ -168,11 +168,7 @@ impl<S: PageSource> Arena<S> {
     /// Puts a small object into another chunk, a spare one or a new one. What is free in the current
     /// one stays noted there. The tip ends in that of both where more is free.
     fn place_in_next(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let need = need(layout).ok_or(too_large(layout))?;
-        let chunk = match self.take_spare(need) {
-            Some(chunk) => chunk,
-            None => self.new_chunk(need)?,
-        };
+        let chunk = self.next_chunk(need(layout).ok_or(too_large(layout))?)?;
         let Some((place, rest)) = chunk.whole().take(layout) else {
             self.spare.push(chunk);
             return Err(too_large(layout));
@@ -253,6 +249,15 @@ impl<S: PageSource> Arena<S> {
         unsafe { self.tip.set(gap, self.config.window()) };
     }
 
+    /// A chunk in which nothing lies, with at least `need` bytes: a spare one or a new one.
+    #[inline]
+    fn next_chunk(&self, need: usize) -> Result<Chunk, AllocError> {
+        match self.take_spare(need) {
+            Some(chunk) => Ok(chunk),
+            None => self.new_chunk(need),
+        }
+    }
+
     /// A chunk with at least `need` bytes: as long as it is its turn to be, if the source gives
     /// that much, else as short as it may be.
     #[inline]
@@ -288,10 +293,7 @@ impl<S: PageSource> Arena<S> {
     /// Moves the tip to another chunk, in which at least `need` bytes are free. What is free in the
     /// current one stays noted there.
     pub(crate) fn open_chunk(&self, need: usize) -> Result<(), AllocError> {
-        let chunk = match self.take_spare(need) {
-            Some(chunk) => chunk,
-            None => self.new_chunk(need)?,
-        };
+        let chunk = self.next_chunk(need)?;
         self.used.push(chunk);
         self.leave();
         // SAFETY: the chunk is ours, in `used`, and nothing lies in it.

@@ -24,8 +24,9 @@ const fn less(room: usize, size: usize) -> Option<usize> {
     if (rest as isize) < 0 { None } else { Some(rest) }
 }
 
-/// A well-aligned address of nothing, for objects of no bytes.
-#[inline]
+/// A well-aligned address of nothing, for objects of no bytes: no memory that two threads could
+/// meet at.
+#[inline(always)]
 pub(crate) fn nowhere(align: usize) -> NonNull<u8> {
     NonNull::new(ptr::without_provenance_mut(align)).unwrap_or(NonNull::dangling())
 }

@@ -6,12 +6,10 @@ use crate::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::{Witness, const_unless_loom};
+use crate::tip::MIN_ALIGN;
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 use pool_core::{Request, Run};
-
-/// Every object starts at a multiple of this.
-const MIN_ALIGN: usize = 8;
 
 /// The least alignment and length that every run has.
 pub(super) const PAGE: usize = 4 << 10;
@@ -54,19 +52,6 @@ fn cut(low: usize, room: usize, layout: Layout) -> Option<usize> {
         return Some(rest);
     }
     rest.checked_sub((low + rest) & (layout.align() - 1))
-}
-
-/// Bytes of a chunk that surely suffice for a small object. `None` if that is more than any object
-/// may have.
-pub(super) fn need(layout: Layout) -> Option<usize> {
-    let (size, align) = (layout.size(), layout.align().max(MIN_ALIGN));
-    if align <= PAGE {
-        // The end of a run is aligned to the page.
-        size.checked_next_multiple_of(align)
-    } else {
-        // Wherever the run lies, so many bytes contain an aligned place.
-        size.checked_add(align)?.checked_next_multiple_of(PAGE)
-    }
 }
 
 /// Bytes from the start of a large object's run to the object.
@@ -307,6 +292,7 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::need;
 
     #[test]
     fn every_cut_is_aligned_and_no_larger_than_needed() {

@@ -1,29 +1,18 @@
 //! How a `SyncArena` places objects, gets chunks and gives them back. A storage file.
 
 use super::SyncArena;
-use super::chunk::{Chunk, HEADER, Link, PAGE, need, request_large};
+use super::chunk::{Chunk, HEADER, Link, PAGE, request_large};
+use crate::config::LEAST_LARGE;
 use crate::error::{AllocError, refuse};
+use crate::storage::{need, too_large};
 use crate::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Relaxed, Release},
 };
+use crate::tip::nowhere;
 use core::alloc::Layout;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use pool_core::{PageSource, Request, Run};
-
-/// No option makes objects large that are smaller: the fast path need not ask for these.
-const LEAST_LARGE: usize = 1 << 10;
-
-fn too_large(layout: Layout) -> AllocError {
-    AllocError::TooLarge { items: 1, size: layout.size() }
-}
-
-/// A well-aligned address of nothing, for objects of no bytes: no memory that two threads could meet
-/// at.
-#[inline(always)]
-fn nothing(align: usize) -> NonNull<u8> {
-    NonNull::new(ptr::without_provenance_mut(align)).unwrap_or(NonNull::dangling())
-}
 
 /// The turn of the one thread that makes a long chunk. Nobody waits for it.
 struct Turn<'a>(&'a AtomicBool);
@@ -60,7 +49,7 @@ impl<S: PageSource> SyncArena<S> {
     #[inline(always)]
     pub(super) fn place_for<T>(&self) -> NonNull<T> {
         if size_of::<T>() == 0 {
-            return nothing(align_of::<T>()).cast();
+            return nowhere(align_of::<T>()).cast();
         }
         self.place(Layout::new::<T>()).cast()
     }
@@ -69,7 +58,7 @@ impl<S: PageSource> SyncArena<S> {
     #[inline(always)]
     pub(super) fn try_place_for<T>(&self) -> Result<NonNull<T>, AllocError> {
         if size_of::<T>() == 0 {
-            return Ok(nothing(align_of::<T>()).cast());
+            return Ok(nowhere(align_of::<T>()).cast());
         }
         Ok(self.try_place(Layout::new::<T>())?.cast())
     }
@@ -115,7 +104,7 @@ impl<S: PageSource> SyncArena<S> {
     #[inline(never)]
     fn place_slow(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         if layout.size() == 0 {
-            return Ok(nothing(layout.align()));
+            return Ok(nowhere(layout.align()));
         }
         if layout.size() >= self.config.large_from {
             return self.place_large(layout, false);

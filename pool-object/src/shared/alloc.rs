@@ -103,10 +103,11 @@ use pool_core::{Global, PageSource, poison};
 /// ```compile_fail,E0277
 /// use pool_core::Fixed;
 /// use pool_object::SharedAlloc;
-/// let heap: SharedAlloc<Fixed<'static>> = unimplemented!();
-/// std::thread::scope(|scope| {
-///     scope.spawn(|| heap.trim());
-/// });
+/// fn share(heap: &SharedAlloc<Fixed<'static>>) {
+///     std::thread::scope(|scope| {
+///         scope.spawn(|| heap.trim());
+///     });
+/// }
 /// ```
 pub struct SharedAlloc<S: PageSource = Global> {
     /// The offset of the heap's [`Slot`]; that of `Slot::NONE` until it has one. The `Acquire` of each
