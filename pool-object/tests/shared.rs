@@ -280,7 +280,7 @@ fn trim_reaches_other_threads_when_they_come_back() {
     let (go, done) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let (other, theirs) = (heap.clone(), (go.clone(), done.clone()));
     let thread = thread::spawn(move || {
-        let blocks: Vec<_> = (0..100).map(|_| Block::new(&other, 1000)).collect();
+        let blocks: Vec<_> = (0..100).map(|_| Block::new(&other, 1400)).collect();
         blocks.into_iter().for_each(|block| block.free(&other));
         theirs.0.wait();
         theirs.1.wait();
@@ -289,7 +289,8 @@ fn trim_reaches_other_threads_when_they_come_back() {
         theirs.0.wait();
         theirs.1.wait();
     });
-    let class = SizeClass::of(Layout::new::<[u64; 125]>()).unwrap();
+    let class = SizeClass::of(Layout::new::<[u64; 175]>()).unwrap();
+    // (No class in which the heap has blocks of its own.)
     let cached = |heap: &SharedAlloc<_>| heap.stats().classes[class.index()].cached;
     go.wait();
     heap.trim();
