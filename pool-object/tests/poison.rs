@@ -72,7 +72,7 @@ impl Scene for Elsewhere {
     }
 
     fn flush(&self) {
-        self.0.trim();
+        self.0.flush_thread();
     }
 
     fn free(&self, block: NonNull<u8>, layout: Layout) {
@@ -112,8 +112,9 @@ fn commit(crime: &str) {
             scene.free(block, LAYOUT);
             scene.flush();
             let _other = scene.allocate(LAYOUT);
-            scene.free(scene.allocate(LAYOUT), LAYOUT);
-            read(block.as_ptr().wrapping_add(72 + 71));
+            let second = scene.allocate(LAYOUT);
+            scene.free(second, LAYOUT);
+            read(second.as_ptr().wrapping_add(71));
         }
         "beyond the end of a large block" => {
             let long = Layout::new::<[u8; 33_000]>();
