@@ -108,7 +108,7 @@ fn overrun() {
     let crime = || {
         let mut vector = Vec::<u8>::with_capacity(500);
         // SAFETY: none: the vector has no such byte.
-        unsafe { vector.as_mut_ptr().add(500).write(1) };
+        unsafe { vector.as_mut_ptr().wrapping_add(500).write(1) };
         thread::spawn(move || drop(vector)).join().unwrap();
     };
     expect("overrun", crime, "overrun: byte 500 was written; it is 500 bytes");
@@ -120,7 +120,7 @@ fn use_after_free() {
         let raw = Raw::of([1u64; 77]);
         raw.again().free();
         // SAFETY: none: it was freed.
-        unsafe { raw.0.cast::<u8>().add(9).write(1) };
+        unsafe { raw.0.cast::<u8>().wrapping_add(9).write(1) };
         for size in 0..2000 {
             drop(black_box(vec![0u8; size]));
         }
@@ -135,7 +135,7 @@ fn use_after_a_free_elsewhere() {
         let freed = raw.again();
         thread::spawn(move || freed.free()).join().unwrap();
         // SAFETY: none: it was freed.
-        unsafe { raw.0.cast::<u8>().add(9).write(1) };
+        unsafe { raw.0.cast::<u8>().wrapping_add(9).write(1) };
         GLOBAL.inner().check();
     };
     expect("use_after_a_free_elsewhere", crime, "use after free: byte 9 was written; it is 616");
