@@ -82,6 +82,18 @@ pub unsafe trait BlockAlloc {
         unsafe { self.deallocate(block, old) };
         Ok(place)
     }
+
+    /// Moves a block to where it helps to give memory back, if the allocator knows such a place: see
+    /// [`SmallAlloc::mark_sparse`](crate::SmallAlloc::mark_sparse). Its new address, or `None` if it
+    /// stays; others than `SmallAlloc` leave all where they are.
+    ///
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate) about `block`, if it moves.
+    #[inline]
+    unsafe fn try_relocate(&self, block: NonNull<u8>, layout: Layout) -> Option<NonNull<u8>> {
+        let _ = (block, layout);
+        None
+    }
 }
 
 // SAFETY: every call goes to the same allocator, which keeps the contract; the reference adds
@@ -112,5 +124,11 @@ unsafe impl<A: BlockAlloc + ?Sized> BlockAlloc for &A {
     ) -> Result<NonNull<u8>, AllocError> {
         // SAFETY: the caller's promise, about the same allocator.
         unsafe { (**self).try_relayout(block, old, new) }
+    }
+
+    #[inline]
+    unsafe fn try_relocate(&self, block: NonNull<u8>, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise, about the same allocator.
+        unsafe { (**self).try_relocate(block, layout) }
     }
 }

@@ -43,6 +43,12 @@ unsafe impl<S: PageSource> BlockAlloc for SmallAlloc<S> {
         // SAFETY: the caller's promise, the same as is asked for here.
         unsafe { self.try_relayout(block, old, new) }
     }
+
+    #[inline]
+    unsafe fn try_relocate(&self, block: NonNull<u8>, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise, the same as is asked for here.
+        unsafe { self.try_relocate(block, layout) }
+    }
 }
 
 /// An owned handle on a [`SmallAlloc`]: for structures that keep their heap, and for vectors and
@@ -137,5 +143,11 @@ unsafe impl<S: PageSource> BlockAlloc for LocalHeap<S> {
     ) -> Result<NonNull<u8>, AllocError> {
         // SAFETY: the caller's promise, about the same heap.
         unsafe { self.0.try_relayout(block, old, new) }
+    }
+
+    #[inline]
+    unsafe fn try_relocate(&self, block: NonNull<u8>, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise, about the same heap.
+        unsafe { self.0.try_relocate(block, layout) }
     }
 }

@@ -17,7 +17,8 @@
 //! | the same, kept beside what lies in it | `LocalHeap` |
 //! | objects of many sizes that threads share or pass on | `SharedAlloc`, `SharedHeap` |
 //! | a whole program on one such heap | `#[global_allocator] static A: GlobalHeap = GlobalHeap;` |
-//! | one value in a block of its own | [`PoolBox`] |
+//! | one value, slice or string in a block of its own | [`PoolBox`] |
+//! | memory back after a spike, though some of it stays | [`SmallAlloc::mark_sparse`], [`Relocate`] |
 //! | vectors, hash maps, boxes of trait objects | `&SmallAlloc`, with the feature `allocator-api2` |
 //! | objects with one common end: a request, a parse | not this crate: an arena, which frees all at once |
 //! | pages, buffers of some KiB | not this crate: `pool_core` |
@@ -114,11 +115,13 @@ mod handle;
 mod large;
 mod magazine;
 mod pool;
+mod relocate;
 #[cfg(feature = "std")]
 mod shared;
 mod size_class;
 mod small;
 mod span;
+mod sparse;
 mod stats;
 mod store;
 #[cfg(feature = "std")]
@@ -136,6 +139,7 @@ pub use error::AllocError;
 pub use global_alloc::GlobalHeap;
 #[cfg(feature = "alloc")]
 pub use handle::LocalHeap;
+pub use relocate::Relocate;
 #[cfg(loom)]
 #[doc(hidden)]
 pub use shared::model;

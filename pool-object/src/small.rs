@@ -384,6 +384,9 @@ impl<S: PageSource> SmallAlloc<S> {
             // SAFETY: the table's memory came from this source.
             unsafe { self.large.release(&self.source) };
         }
+        bytes += self.store.sparse.own_bytes();
+        // SAFETY: its memory came from this source.
+        unsafe { self.store.sparse.release(&self.source) };
         self.source.trim();
         bytes
     }
@@ -407,6 +410,8 @@ impl<S: PageSource> SmallAlloc<S> {
     pub fn clear(&mut self) {
         // SAFETY: `&mut self`: see above.
         unsafe { self.store.release_all(&self.source) };
+        // SAFETY: its memory came from this source.
+        unsafe { self.store.sparse.release(&self.source) };
         for run in self.large.drain() {
             poison::allow(run.ptr().as_ptr(), run.len());
             // SAFETY: from this source, and not used, as above.

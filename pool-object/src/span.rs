@@ -154,6 +154,11 @@ impl Span {
         self.header().class.get()
     }
 
+    /// Its address, a multiple of its length.
+    pub(crate) fn start(self) -> usize {
+        self.0.addr().get()
+    }
+
     /// Bytes of its run.
     pub(crate) fn len(self) -> usize {
         self.header().run.len()

@@ -71,7 +71,7 @@ pub struct SmallStats {
     pub large: usize,
     /// Bytes of their runs.
     pub large_bytes: usize,
-    /// Bytes of the table that finds these.
+    /// Bytes of the tables that find these, and [sparse](SmallAlloc::mark_sparse) spans.
     pub table_bytes: usize,
 }
 
@@ -197,7 +197,7 @@ impl<S: PageSource> SmallAlloc<S> {
             spare_bytes: self.store().spare().map(Span::len).sum(),
             large: self.large().len(),
             large_bytes: self.large().bytes(),
-            table_bytes: self.large().own_bytes(),
+            table_bytes: self.large().own_bytes() + self.store().sparse.own_bytes(),
         }
     }
 

@@ -15,6 +15,7 @@
 use crate::magazine::{Magazines, hide};
 use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link, Span, SpanList};
+use crate::sparse::SparseSet;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use pool_core::{PageError, PageSource, Request, Run};
@@ -64,6 +65,8 @@ pub(crate) struct Store {
     classes: [Class; SizeClass::COUNT],
     /// Empty spans of the shortest length.
     spare: SpanList,
+    /// Where the spans are that a defragmenter is to empty. Its memory is of the heap's source.
+    pub(crate) sparse: SparseSet,
     /// Bytes of spare spans and of quiet classes; at most `reserve`.
     kept: Cell<usize>,
     pub(crate) reserve: Cell<usize>,
@@ -94,6 +97,7 @@ impl Store {
             magazines: Magazines::new(),
             classes: [const { Class::new() }; SizeClass::COUNT],
             spare: SpanList::new(),
+            sparse: SparseSet::new(),
             kept: Cell::new(0),
             reserve: Cell::new(reserve),
             turn: Cell::new(0),
@@ -321,6 +325,7 @@ impl Store {
         let kept = self.kept.get() + span.len();
         if span.class().span_len() == SizeClass::MIN_SPAN && kept <= self.reserve.get() {
             self.kept.set(kept);
+            self.sparse.remove(span.start());
             self.spare.push(span);
         } else {
             // SAFETY: the span is empty, in no list, and not used any more.
@@ -407,6 +412,7 @@ impl Store {
     /// # Safety
     /// It came from `source`, is in no list, none of its blocks is used, and it is not used again.
     unsafe fn release<S: PageSource>(&self, source: &S, span: Span) {
+        self.sparse.remove(span.start());
         // SAFETY: the caller's promise.
         let mut run = unsafe { span.into_run() };
         self.gone.set(self.gone.get().saturating_add(run.len()));
