@@ -79,6 +79,10 @@ pub struct SmallAlloc<S: PageSource = DefaultSource> {
 // it keep it from moving. `S: Send` may move together with its runs (clause 3 of `PageSource`).
 unsafe impl<S: PageSource + Send> Send for SmallAlloc<S> {}
 
+/// Blocks of so many bytes may come zeroed from a span, one by one. Shorter ones are written sooner than
+/// that is done, in a page that is touched anyway.
+pub(crate) const FRESH: usize = 1024;
+
 /// Bytes of empty spans that a heap keeps unless told otherwise.
 const RESERVE: usize = 2 << 20;
 
@@ -213,15 +217,22 @@ impl<S: PageSource> SmallAlloc<S> {
         self.try_allocate_zeroed(layout).unwrap_or_else(|error| refuse(error))
     }
 
-    /// As [`allocate_zeroed`](Self::allocate_zeroed). Large blocks of fresh pages are not
-    /// overwritten.
+    /// As [`allocate_zeroed`](Self::allocate_zeroed). What the source gave zeroed, and nobody has
+    /// written since, is not written again: large blocks of such pages, and blocks of 1 KiB or more that
+    /// are cut from such a span when the class has no free one.
     ///
     /// # Errors
     /// If no memory can be had.
     #[inline]
     pub fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        if SizeClass::of(layout).is_none() {
+        let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, true);
+        };
+        if layout.size() >= FRESH {
+            if let Some(block) = self.store.take_zeroed(class, &self.source) {
+                poison::allow(block.as_ptr(), layout.size());
+                return Ok(block);
+            }
         }
         let block = self.try_allocate(layout)?;
         // SAFETY: the block has so many bytes and is ours.

@@ -12,6 +12,8 @@
 //! then all its blocks go to their spans, and empty spans back. What is within the reserve is
 //! *quiet*: it is left alone until it needs blocks from a span again.
 
+mod zeroed;
+
 use crate::magazine::{Magazines, hide};
 use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link, Span, SpanList};

@@ -5,7 +5,7 @@ use super::home::Home;
 use super::registry::{Slot, with_cache};
 use crate::error::{AllocError, refuse};
 use crate::size_class::SizeClass;
-use crate::small::tell_length;
+use crate::small::{FRESH, tell_length};
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -287,8 +287,9 @@ impl<S: PageSource> SharedAlloc<S> {
         self.try_allocate_zeroed(layout).unwrap_or_else(|error| refuse(error))
     }
 
-    /// As [`allocate_zeroed`](Self::allocate_zeroed). Large blocks of fresh pages are not
-    /// overwritten.
+    /// As [`allocate_zeroed`](Self::allocate_zeroed). What the source gave zeroed, and nobody has
+    /// written since, is not written again: large blocks of such pages, and blocks of 1 KiB or more that
+    /// are cut from such a span when neither the thread nor the depot has a free one.
     ///
     /// # Errors
     /// If no memory can be had.
@@ -305,6 +306,11 @@ impl<S: PageSource> SharedAlloc<S> {
     ) -> Result<NonNull<u8>, AllocError> {
         if layout.size() > SizeClass::MAX_SIZE && SizeClass::of(layout).is_none() {
             return self.allocate_large(layout, true);
+        }
+        if layout.size() >= FRESH {
+            if let Some(block) = self.take_zeroed(slot, layout) {
+                return Ok(block);
+            }
         }
         let block = self.try_allocate_at(slot, layout)?;
         // SAFETY: the block has so many bytes and is ours.

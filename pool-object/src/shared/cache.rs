@@ -78,6 +78,11 @@ impl Cache {
         too_many
     }
 
+    /// Whether a bin has no block.
+    pub(crate) fn is_empty(&self, class: SizeClass) -> bool {
+        self.head_of(class).get().0.is_none()
+    }
+
     /// How many more blocks a bin may take; modulo 2^32, when it took one too many.
     pub(crate) fn room(&self, class: SizeClass) -> u32 {
         self.room_of(class).get()

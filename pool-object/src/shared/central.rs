@@ -12,6 +12,9 @@
 //! the large blocks, and asks nobody for anything meanwhile: neither for another lock nor the
 //! page source. So `fork` can take all of them in any order.
 
+#[cfg(not(loom))]
+mod zeroed;
+
 use crate::large::LargeTable;
 use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link, Span, SpanList};

@@ -180,10 +180,10 @@ impl<'s> Machine<'s> {
         // That one and those behind it.
         let first = pick % self.live.len();
         for live in &mut self.live[first..] {
+            let sparse = self.heap.is_sparse(live.block.as_ptr(), live.layout);
             // SAFETY: live, of this heap and layout.
             if let Some(block) = unsafe { self.heap.try_relocate(live.block, live.layout) } {
-                assert!(self.heap.is_sparse(live.block.as_ptr(), live.layout));
-                assert!(!self.heap.is_sparse(block.as_ptr(), live.layout));
+                assert!(sparse && !self.heap.is_sparse(block.as_ptr(), live.layout));
                 live.block = block;
             }
             live.check(live.layout.size());
