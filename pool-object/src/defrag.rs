@@ -156,8 +156,8 @@ impl<S: PageSource> SmallAlloc<S> {
     pub(crate) fn expel(&self, block: usize, layout: Layout) {
         let Some(class) = SizeClass::of(layout) else { return };
         let magazines = &self.store().magazines;
-        let last = magazines.peek(class).0;
-        if last.is_some_and(|last| last.addr().get() == block) {
+        let last = magazines.places(class).last();
+        if last.is_some_and(|last| last.get().addr().get() == block) {
             if let Some(block) = magazines.pop(class) {
                 // SAFETY: out of the magazine, so free, of this class and heap, and nobody's.
                 unsafe { self.store().put_back(class, block, self.source()) };

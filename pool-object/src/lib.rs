@@ -104,7 +104,9 @@ extern crate alloc;
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
 mod alloc_api;
 mod block_alloc;
+mod book;
 mod boxed;
+mod check;
 #[cfg(any(feature = "checked", feature = "trace"))]
 mod debug;
 mod defrag;

@@ -51,8 +51,9 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 /// Blocks above [`SizeClass::MAX_SIZE`] are runs of their own.
 ///
 /// # Memory
-/// Each class keeps at most two magazines of free blocks (each of 32 KiB to 64 KiB, or of four blocks)
-/// besides those in its spans. Spans go back to the source by themselves when they are empty, all but a
+/// Each class keeps at most two magazines of free blocks (each of at most 32 KiB to 64 KiB, 512 blocks,
+/// or four) besides those in its spans. The arrays of pointers that these are lie in runs of their own:
+/// 4 KiB at first, 256 KiB if every class was used much. Spans go back to the source by themselves when they are empty, all but a
 /// [`reserve`](Self::set_reserve) of 2 MiB: classes that hold no more than that together are left
 /// alone. A class that holds more also empties its magazines when half of what was live is freed, and
 /// when more than 512 KiB of spans go without one that comes, they are
@@ -254,15 +255,19 @@ impl<S: PageSource> SmallAlloc<S> {
             return unsafe { self.deallocate_slow(block, layout) };
         };
         // SAFETY: the caller's promise; the layout tells the class it was allocated from.
-        if unsafe { self.store.magazines.push(class, block) } {
-            self.look(class);
+        if !unsafe { self.store.magazines.push(class, block) } {
+            // SAFETY: as above.
+            unsafe { self.look(class, block) };
         }
     }
 
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate), of a block of this class.
     #[cold]
     #[inline(never)]
-    fn look(&self, class: SizeClass) {
-        self.store.look(class, &self.source);
+    unsafe fn look(&self, class: SizeClass, block: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store.look(class, block, &self.source) };
     }
 
     /// # Safety
@@ -279,8 +284,9 @@ impl<S: PageSource> SmallAlloc<S> {
             return;
         };
         // SAFETY: as in `deallocate`.
-        if unsafe { self.store.magazines.push(class, block) } {
-            self.store.look(class, &self.source);
+        if !unsafe { self.store.magazines.push(class, block) } {
+            // SAFETY: as above.
+            unsafe { self.store.look(class, block, &self.source) };
         }
     }
 

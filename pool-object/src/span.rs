@@ -4,8 +4,10 @@
 //! are cut off lazily: what was never handed out was never touched. The ancestor is Loki's `Chunk`,
 //! whose free list of one-byte indices bounded it to 255 blocks; here the links are pointers.
 
+use crate::magazine::Place;
 use crate::size_class::SizeClass;
 use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use pool_core::{Run, poison};
 
@@ -195,23 +197,116 @@ impl Span {
         self.header().free_len.get() == 0 && self.carved() == self.class().blocks()
     }
 
-    /// Takes blocks out: all that came back, else some that were never out, about a page of
-    /// them at first and more later. `None` if the span is full.
-    ///
-    /// The first costs no more than the head of the list; the second touches what it links.
-    pub(crate) fn take(self) -> Option<Chain> {
-        let header = self.header();
-        if let Some(first) = header.free.replace(Link::NONE).0 {
-            let len = header.free_len.replace(0) as usize;
-            return Some(Chain { first, len });
+    /// Blocks that it is cheap to take out at once: all that came back; else, of those that were never
+    /// out, a page of them, which is touched anyway then, and as many as were taken before, up to
+    /// four pages, since more will follow. 0 if the span is full.
+    pub(crate) fn at_hand(self) -> usize {
+        let (header, class) = (self.header(), self.class());
+        if header.free_len.get() > 0 {
+            return header.free_len.get() as usize;
         }
-        self.carve()
+        let bytes = (self.carved() * class.size()).clamp(4 << 10, 16 << 10);
+        (bytes / class.size()).max(1).min(class.blocks() - self.carved())
+    }
+
+    /// Takes at most `most` blocks out, of those that came back, else of those that were never out.
+    /// Returns how many: they are in the first places, the one to use first last.
+    ///
+    /// # Safety
+    /// So many places can be written.
+    pub(crate) unsafe fn take(self, most: usize, places: NonNull<Place>) -> usize {
+        let header = self.header();
+        let back = (header.free_len.get() as usize).min(most);
+        let fresh = (self.class().blocks() - self.carved()).min(most);
+        let (taken, carved) = if back > 0 { (back, 0) } else { (fresh, fresh) };
+        if back > 0 {
+            // SAFETY: the caller's promise; so many came back.
+            unsafe { self.take_back(back, places) };
+        } else {
+            // SAFETY: the caller's promise; so many are left.
+            unsafe { self.carve(fresh, places) };
+        }
+        header.free_len.set(header.free_len.get() - back as u32);
+        header.carved.set(header.carved.get() + carved as u32);
+        taken
+    }
+
+    /// # Safety
+    /// So many blocks came back, and so many places can be written.
+    unsafe fn take_back(self, len: usize, places: NonNull<Place>) {
+        let header = self.header();
+        for index in (0..len).rev() {
+            let Link(Some(block)) = header.free.get() else { return };
+            // SAFETY: in the free list: a block of ours, its first word a link.
+            header.free.set(unsafe { block.read() });
+            poison::forbid(block.as_ptr().cast(), size_of::<Link>());
+            // SAFETY: below `len`, as the caller promises.
+            let place = unsafe { places.add(index) };
+            // SAFETY: as above.
+            unsafe { place.write(Cell::new(block.cast())) };
+        }
+    }
+
+    /// # Safety
+    /// So many blocks were never out, and so many places can be written.
+    unsafe fn carve(self, len: usize, places: NonNull<Place>) {
+        let size = self.class().size();
+        let end = self.class().first_block() + (self.carved() + len) * size;
+        // SAFETY: so many blocks are left, so this is at most the end of the run.
+        let mut block = unsafe { self.0.cast::<u8>().add(end) };
+        let mut next = |place: &mut MaybeUninit<Place>| {
+            // SAFETY: done `len` times, so at least the first of these blocks.
+            block = unsafe { block.sub(size) };
+            place.write(Cell::new(block));
+        };
+        let mut places = NonNull::slice_from_raw_parts(places.cast(), len);
+        // SAFETY: so many places, which the caller has alone.
+        let mut fours = unsafe { places.as_mut() }.chunks_exact_mut(4);
+        fours.by_ref().flatten().for_each(&mut next);
+        fours.into_remainder().iter_mut().for_each(next);
+    }
+
+    /// Puts the first of these blocks back, as many as lie in this span. Returns the others.
+    ///
+    /// # Safety
+    /// They are free blocks of the span's class, which nobody uses nor keeps.
+    #[inline(always)]
+    pub(crate) unsafe fn put(self, blocks: &[Place], class: SizeClass) -> &[Place] {
+        let (header, start) = (self.header(), self.0.addr().get());
+        let (mut free, mut rest) = (header.free.get(), blocks);
+        let elsewhere = |block: &Place| block.get().addr().get() ^ start;
+        let mut put = |block: &Place| {
+            let block: Block = block.get().cast();
+            poison::allow(block.as_ptr().cast(), size_of::<Link>());
+            // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.
+            unsafe { block.write(free) };
+            free = Link(Some(block));
+        };
+        // Four at a time: half the instructions.
+        while let [a, b, c, d, others @ ..] = rest {
+            if elsewhere(a) | elsewhere(b) | elsewhere(c) | elsewhere(d) >= class.span_len() {
+                break;
+            }
+            [a, b, c, d].into_iter().for_each(&mut put);
+            rest = others;
+        }
+        while let [first, others @ ..] = rest {
+            if elsewhere(first) >= class.span_len() {
+                break;
+            }
+            put(first);
+            rest = others;
+        }
+        header.free.set(free);
+        header.free_len.set(header.free_len.get() + (blocks.len() - rest.len()) as u32);
+        debug_assert!(header.free_len.get() <= header.carved.get());
+        rest
     }
 
     /// Takes at most `most` blocks out, at least one: of those that came back, else of those that
     /// were never out. `None` if the span is full.
     #[cfg(feature = "std")]
-    pub(crate) fn take_at_most(self, most: usize) -> Option<Chain> {
+    pub(crate) fn take_chain(self, most: usize) -> Option<Chain> {
         let header = self.header();
         let Some(first) = header.free.replace(Link::NONE).0 else {
             return self.carve_at_most(most.max(1));
@@ -221,14 +316,6 @@ impl Span {
         header.free_len.set(rest.map_or(0, |rest| rest.len) as u32);
         header.free.set(Link(rest.map(|rest| rest.first)));
         Some(chain)
-    }
-
-    /// Takes blocks out that were never out: a page of them, which is touched anyway then; and as
-    /// many as were taken before, up to four pages, since more will follow.
-    fn carve(self) -> Option<Chain> {
-        let size = self.class().size();
-        let bytes = (self.carved() * size).clamp(4 << 10, 16 << 10);
-        self.carve_at_most((bytes / size).max(1))
     }
 
     /// Takes a block out that nobody has written since the run came all zeros, and does not write it
@@ -267,7 +354,7 @@ impl Span {
     /// `first` and the `len - 1` blocks that follow it in its list, up to `last`, are free blocks of
     /// this span, which nobody uses nor keeps.
     #[inline(always)]
-    pub(crate) unsafe fn put(self, first: Block, last: Block, len: usize) {
+    pub(crate) unsafe fn put_chain(self, first: Block, last: Block, len: usize) {
         let header = self.header();
         // SAFETY: the block is free, so its first word is a link, and it is ours now.
         unsafe { last.write(header.free.get()) };

@@ -12,6 +12,7 @@ use crate::size_class::SizeClass;
 use crate::span::{Block, Chain, Link};
 use core::cell::Cell;
 use core::ptr::NonNull;
+use pool_core::poison;
 
 /// A thread's free blocks of one heap.
 ///
@@ -68,6 +69,7 @@ impl Cache {
     #[inline(always)]
     pub(crate) unsafe fn push(&self, class: SizeClass, block: NonNull<u8>) -> bool {
         hide(block, class);
+        poison::allow(block.as_ptr(), size_of::<Link>());
         let block: Block = block.cast();
         let head = self.head_of(class);
         // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.

@@ -473,7 +473,7 @@ impl Store {
     fn take_from_spans(&mut self, most: usize) -> Option<Chain> {
         let span = self.partial.head()?;
         let carved = span.carved();
-        let chain = span.take_at_most(most);
+        let chain = span.take_chain(most);
         self.carved += span.carved() - carved;
         if span.is_full() {
             self.partial.remove(span);
@@ -502,7 +502,7 @@ impl Store {
             let (last, len, next) = same_span(first, class, left);
             let was_full = span.is_full();
             // SAFETY: these blocks of the span were in a list of free ones, which is given up.
-            unsafe { span.put(first, last, len) };
+            unsafe { span.put_chain(first, last, len) };
             if was_full || span.out() == 0 {
                 self.sort_in(span, was_full, empty);
             }
@@ -584,6 +584,7 @@ pub(crate) fn chain(first: Link, len: usize) -> Option<Chain> {
 /// The block is free, and the caller's to give up; aligned to 8 and not shorter than a link, with
 /// provenance for its span.
 pub(crate) unsafe fn single(block: NonNull<u8>) -> Chain {
+    poison::allow(block.as_ptr(), size_of::<Link>());
     let first = block.cast();
     // SAFETY: the caller's promise.
     unsafe { first.write(Link::NONE) };

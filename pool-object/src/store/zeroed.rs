@@ -14,7 +14,7 @@ impl Store {
         source: &S,
     ) -> Option<NonNull<u8>> {
         let state = self.class(class);
-        if self.magazines.peek(class).0.is_some() || state.older.get().0.is_some() {
+        if self.cached(class) > 0 {
             return None;
         }
         let span = match state.partial.head() {
@@ -22,13 +22,9 @@ impl Store {
             None => self.new_span(class, source).ok()?,
         };
         let block = span.take_zeroed()?;
-        if span.is_full() {
-            state.partial.remove(span);
-            state.full.push(span);
-        }
         self.set_loud(class);
-        state.out.set(state.out.get() + 1);
-        self.look_later(class, 0);
+        self.note_taken(class, span, 1);
+        self.look_later(class);
         Some(block)
     }
 }
