@@ -46,7 +46,7 @@
 //! | the same in `SharedAlloc`, on any thread | 7 and 6 instructions; in `GlobalHeap` one less each |
 //! | a batch (every 32 KiB of blocks that come back, or every sixteen) | 7 instructions a block |
 //! | block above 32 KiB | a run of the source, and a look into a table |
-//! | `try_relayout`, `reallocate` | nothing within a class, or within a large block's run; else a move |
+//! | `try_relayout`, [`BlockAlloc::reallocate`] | nothing within a class, or within a large block's run; else a move |
 //! | drop, [`SmallAlloc::clear`] | O(spans + large blocks): nothing a block |
 //! | waste inside blocks | 7 bytes at most up to 128, then 11.2 % at most |
 //! | waste outside | 64 bytes a span, and what is left at its end: 6.3 % at most, for powers of two |
@@ -146,10 +146,10 @@ pub use relocate::Relocate;
 #[doc(hidden)]
 pub use shared::model;
 #[cfg(all(feature = "std", not(loom)))]
-pub use shared::{SharedAlloc, SharedHeap};
+pub use shared::{ProcessStats, SharedAlloc, SharedHeap};
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
-pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};
+pub use stats::{ClassStats, Corruption, HeapStats, SpanUse};
 
 #[cfg(feature = "std")]
 pub use pool::bounded::{BoundedPool, BoundedPooled, OwnedBoundedPooled};

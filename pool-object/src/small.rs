@@ -1,5 +1,6 @@
 //! `SmallAlloc`: the allocator for one thread. A storage file.
 
+use crate::block_alloc::move_block;
 use crate::error::{AllocError, refuse};
 use crate::large::LargeTable;
 use crate::size_class::SizeClass;
@@ -290,61 +291,16 @@ impl<S: PageSource> SmallAlloc<S> {
         }
     }
 
-    /// Makes a block longer or shorter: in place if the class stays the same, or if a large block's
+    /// Makes a block one for another layout: in place if the class stays the same, or if a large block's
     /// run is long enough and not more than twice too long; else by moving what it holds.
+    /// [`BlockAlloc::reallocate`](crate::BlockAlloc::reallocate) changes the size alone.
     ///
-    /// # Panics
-    /// If no memory can be had.
+    /// # Errors
+    /// If no memory can be had; the block is as before.
     ///
     /// # Safety
     /// As [`deallocate`](Self::deallocate) about `block` and `old`. The old pointer must not be used
     /// any more, even if the block did not move.
-    #[inline]
-    pub unsafe fn reallocate(&self, block: NonNull<u8>, old: Layout, size: usize) -> NonNull<u8> {
-        // SAFETY: the caller's promise.
-        unsafe { self.try_reallocate(block, old, size) }.unwrap_or_else(|error| refuse(error))
-    }
-
-    /// As [`reallocate`](Self::reallocate).
-    ///
-    /// ```
-    /// use core::alloc::Layout;
-    /// use pool_object::SmallAlloc;
-    /// let heap = SmallAlloc::new();
-    /// let layout = Layout::array::<u8>(50)?;
-    /// let block = heap.allocate(layout);
-    /// // SAFETY: allocated above with this layout, and not used after.
-    /// let longer = unsafe { heap.try_reallocate(block, layout, 56)? };
-    /// assert_eq!(block, longer); // both are of the class of 56 bytes
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If no memory can be had; the block is as before.
-    ///
-    /// # Safety
-    /// As [`reallocate`](Self::reallocate).
-    #[inline]
-    pub unsafe fn try_reallocate(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        size: usize,
-    ) -> Result<NonNull<u8>, AllocError> {
-        let error = AllocError::TooLarge { size, align: old.align() };
-        let new = Layout::from_size_align(size, old.align()).map_err(|_| error)?;
-        // SAFETY: the caller's promise; the alignment is the same.
-        unsafe { self.try_relayout(block, old, new) }
-    }
-
-    /// As [`try_reallocate`](Self::try_reallocate), to any layout: a block that is not aligned as
-    /// the new one asks moves.
-    ///
-    /// # Errors
-    /// If no memory can be had; the block is as before.
-    ///
-    /// # Safety
-    /// As [`reallocate`](Self::reallocate).
     #[inline]
     pub unsafe fn try_relayout(
         &self,
@@ -362,7 +318,7 @@ impl<S: PageSource> SmallAlloc<S> {
             return Ok(block);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.move_block(block, old, new) }
+        unsafe { move_block(self, block, old, new) }
     }
 
     /// Whether a large block may serve a large layout where it is.
@@ -370,24 +326,6 @@ impl<S: PageSource> SmallAlloc<S> {
         let len = self.large.run_len(block).unwrap_or(0);
         let aligned = block.addr().get() % new.align() == 0;
         aligned && new.size() <= len && new.size() >= len / 2
-    }
-
-    /// # Safety
-    /// As [`deallocate`](Self::deallocate) about `block` and `old`.
-    #[inline(never)]
-    unsafe fn move_block(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<u8>, AllocError> {
-        let place = self.try_allocate(new)?;
-        let bytes = old.size().min(new.size());
-        // SAFETY: both blocks have so many bytes, and a block just allocated overlaps no other.
-        unsafe { place.copy_from_nonoverlapping(block, bytes) };
-        // SAFETY: the caller's promise.
-        unsafe { self.deallocate(block, old) };
-        Ok(place)
     }
 
     /// Gives all idle memory back: what lies in magazines goes to its spans, empty spans to the

@@ -1,7 +1,7 @@
 //! `SharedAlloc`: caches, slots, threads that end, heaps that go, memory that goes back.
 
 use pool_core::{Failing, Heap, PageSource, Stats};
-use pool_object::{SharedAlloc, SharedHeap, SizeClass, usable_size};
+use pool_object::{BlockAlloc, ProcessStats, SharedAlloc, SharedHeap, SizeClass, usable_size};
 use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::mpsc;
@@ -244,6 +244,12 @@ fn more_heaps_than_slots_are_served() {
         let heap = &heaps[n % heaps.len()];
         blocks.push((n % heaps.len(), Block::new(heap, 8 + n % 500)));
     }
+    // Other tests have heaps, too.
+    let cached = heaps.iter().filter(|heap| heap.has_thread_caches()).count();
+    let process = ProcessStats::now();
+    assert!(cached <= 14 && process.heaps >= 20 && process.threads >= 1);
+    assert!(process.without_caches >= 20 - cached, "{process}");
+    assert!(process.sum.live() >= blocks.len() && process.sum.live_bytes() >= 8 * blocks.len());
     for (index, block) in blocks {
         block.free(&heaps[index]);
     }
@@ -314,7 +320,7 @@ fn caches_stay_within_their_bounds() {
     blocks.into_iter().for_each(|block| block.free(&heap));
     let before = heap.stats();
     heap.flush_thread();
-    let depot = |stats: &pool_object::SmallStats| -> usize {
+    let depot = |stats: &pool_object::HeapStats| -> usize {
         stats.used_classes().map(|class| class.cached * class.class.size()).sum()
     };
     // What is left is the depot's alone: the difference was in the cache, at most a block a class

@@ -3,7 +3,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use pool_core::{Heap, PageSource, Stats};
-use pool_object::{AllocError, SizeClass, SmallAlloc};
+use pool_object::{AllocError, BlockAlloc, SizeClass, SmallAlloc};
 
 type Counted = Stats<Heap>;
 
