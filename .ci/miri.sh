@@ -26,6 +26,7 @@ miri 100 pool-object --test small --test random
 miri 100 pool-object --test bounded_pool --test pool --test shared_pool
 miri 60 pool-object --test table
 miri 60 pool-object --test boxes
+miri 90 pool-object --test boxed_slices --test zeroed --test defrag
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
 miri 80 pool-object --test shared -- "${shared[@]}"

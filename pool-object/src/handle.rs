@@ -61,6 +61,21 @@ unsafe impl<S: PageSource> BlockAlloc for SmallAlloc<S> {
 /// drop(heap);
 /// assert_eq!(boxed[1], 2); // the box keeps the heap
 /// ```
+///
+/// It stays on its thread, and so does what lies in it:
+///
+/// ```compile_fail,E0277
+/// use pool_object::{LocalHeap, PoolBox};
+/// let boxed = PoolBox::new_in(1, LocalHeap::new());
+/// std::thread::spawn(move || assert_eq!(*boxed, 1));
+/// ```
+///
+/// Nobody can take the heap out from under the others:
+///
+/// ```compile_fail,E0596
+/// let mut heap = pool_object::LocalHeap::new();
+/// heap.clear();
+/// ```
 #[cfg(feature = "alloc")]
 #[derive(Debug)]
 pub struct LocalHeap<S: PageSource = DefaultSource>(Rc<SmallAlloc<S>>);

@@ -34,6 +34,22 @@ use pool_core::PageSource;
 /// assert!(moved > 4000 && heap.stats().held_bytes() <= 3 << 16);
 /// assert_eq!(&*keys[0], "user:000000015");
 /// ```
+///
+/// Nothing moves that somebody looks at, or that is pinned:
+///
+/// ```compile_fail,E0502
+/// use pool_object::{LocalHeap, PoolBox, Relocate};
+/// let mut boxed = PoolBox::new_in(1, LocalHeap::new());
+/// let value: &i32 = &boxed;
+/// boxed.relocate();
+/// assert_eq!(*value, 1);
+/// ```
+///
+/// ```compile_fail,E0599
+/// use pool_object::{LocalHeap, PoolBox, Relocate};
+/// let mut pinned = PoolBox::pin_in(async { 1 }, LocalHeap::new());
+/// pinned.relocate();
+/// ```
 pub trait Relocate {
     /// Moves the block, if it is in a span that is to be emptied and there is a better place;
     /// whether it did. The value is the same. O(bytes) if it moves, else O(1).

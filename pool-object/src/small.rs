@@ -66,6 +66,13 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 /// # Threads
 /// `Send` if its source is, never `Sync`: see `SharedAlloc` for all threads.
 ///
+/// ```compile_fail,E0277
+/// let heap = pool_object::SmallAlloc::new();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| heap.trim());
+/// });
+/// ```
+///
 /// # Complexity
 /// Allocate and deallocate: O(1), amortised over batches of a magazine; no search. Dropping:
 /// O(spans + large blocks).
@@ -361,6 +368,16 @@ impl<S: PageSource> SmallAlloc<S> {
     /// }
     /// heap.clear();
     /// assert_eq!(heap.source().traffic().live_bytes, 0);
+    /// ```
+    ///
+    /// What lies in a box keeps it from being cleared:
+    ///
+    /// ```compile_fail,E0502
+    /// use pool_object::{PoolBox, SmallAlloc};
+    /// let mut heap = SmallAlloc::new();
+    /// let boxed = PoolBox::new_in(1, &heap);
+    /// heap.clear();
+    /// assert_eq!(*boxed, 1);
     /// ```
     pub fn clear(&mut self) {
         // SAFETY: `&mut self`: see above.

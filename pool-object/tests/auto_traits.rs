@@ -20,6 +20,14 @@ assert_not_impl_any!(LocalHeap: Send, Sync, std::ops::DerefMut);
 assert_not_impl_any!(PoolBox<u8, &'static SmallAlloc>: Send, Sync);
 assert_not_impl_any!(PoolBox<u8, LocalHeap>: Send, Sync);
 
+assert_impl_all!(PoolBox<[u8], SharedHeap>: Send, Sync);
+assert_impl_all!(PoolBox<str, &'static SharedAlloc>: Send, Sync);
+assert_not_impl_any!(PoolBox<[Rc<u8>], SharedHeap>: Send, Sync);
+assert_not_impl_any!(PoolBox<[std::cell::Cell<u8>], SharedHeap>: Sync);
+assert_impl_all!(PoolBox<[std::cell::Cell<u8>], SharedHeap>: Send);
+assert_not_impl_any!(PoolBox<str, LocalHeap>: Send, Sync);
+assert_not_impl_any!(PoolBox<[u8], &'static SmallAlloc>: Send, Sync);
+
 assert_impl_all!(SharedAlloc: Send, Sync, Default);
 assert_not_impl_any!(SharedAlloc: Clone);
 assert_impl_all!(SharedAlloc<Fixed<'static>>: Send);

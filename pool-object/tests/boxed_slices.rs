@@ -38,7 +38,7 @@ impl Drop for Counted {
 #[test]
 fn slices_are_copied_with_one_allocation() {
     let heap = SmallAlloc::new_in(Heap::new());
-    for len in [0, 1, 7, 100, 5000, 40_000] {
+    for len in [0, 1, 7, 100, if cfg!(miri) { 300 } else { 40_000 }] {
         let words: Vec<u32> = (0..len).collect();
         let boxed = PoolBox::copy_from_slice_in(&words, &heap);
         assert_eq!((&*boxed, heap.stats().live()), (&*words, 1));
@@ -52,7 +52,7 @@ fn slices_are_copied_with_one_allocation() {
 #[test]
 fn iterators_are_collected_whatever_they_say_of_themselves() {
     let heap = SmallAlloc::new_in(Heap::new());
-    for len in [0, 1, 4, 5, 100, 3000] {
+    for len in [0, 1, 4, 5, if cfg!(miri) { 50 } else { 3000 }] {
         let expected: Vec<u16> = (0..len).collect();
         let exact = PoolBox::from_iter_in(0..len, &heap);
         let unknown = PoolBox::from_iter_in((0..len).filter(|_| true), &heap);
@@ -122,7 +122,9 @@ fn every_refusal_is_an_error_and_loses_nothing() {
         let drops = Rc::new(Cell::new(0));
         {
             let heap = SmallAlloc::new_in(&source);
-            let values = (0..3000).filter(|_| true).map(|_| Counted::new(&drops, 0));
+            let values = (0..if cfg!(miri) { 600 } else { 3000 })
+                .filter(|_| true)
+                .map(|_| Counted::new(&drops, 0));
             let result = PoolBox::try_from_iter_in(values, &heap);
             refusals += usize::from(matches!(result, Err(AllocError::Source { .. })));
             let made = result.as_ref().map_or(0, |boxed| boxed.len());
