@@ -58,6 +58,7 @@ pub(crate) struct Span(
 );
 
 /// Free blocks in a row: the first, and how many.
+#[cfg(feature = "std")]
 #[derive(Clone, Copy)]
 pub(crate) struct Chain {
     pub(crate) first: Block,
@@ -331,6 +332,7 @@ impl Span {
         Some(unsafe { self.0.byte_add(offset) }.cast())
     }
 
+    #[cfg(feature = "std")]
     #[inline(never)]
     fn carve_at_most(self, most: usize) -> Option<Chain> {
         let (header, class) = (self.header(), self.class());
@@ -353,6 +355,7 @@ impl Span {
     /// # Safety
     /// `first` and the `len - 1` blocks that follow it in its list, up to `last`, are free blocks of
     /// this span, which nobody uses nor keeps.
+    #[cfg(feature = "std")]
     #[inline(always)]
     pub(crate) unsafe fn put_chain(self, first: Block, last: Block, len: usize) {
         let header = self.header();
@@ -413,6 +416,7 @@ impl Span {
 ///
 /// # Safety
 /// The blocks lie in one run, aligned to 8, not shorter than a link, and are nobody's; `len` is not 0.
+#[cfg(feature = "std")]
 #[inline(always)]
 unsafe fn link(first: Block, len: usize, size: usize) {
     let mut last = first;

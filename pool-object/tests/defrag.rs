@@ -208,6 +208,7 @@ fn a_program_that_goes_on_does_not_hinder_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "the unwinder takes long")]
 fn a_traced_heap_knows_where_its_blocks_went() {
     let traced = Traced::new(SmallAlloc::new_in(Heap::new()));
     let mut boxes: Vec<_> = (0..4 * 63).map(|_| PoolBox::new_in([1u8; 1024], &traced)).collect();
