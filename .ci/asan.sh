@@ -24,4 +24,5 @@ asan --test contract -- --skip below
 cargo +nightly test -p pool-arena --features poison --target "$host" --lib --tests
 # And blocks that were given back.
 cargo +nightly test -p pool-object --features poison --target "$host" --lib \
-    --test small --test boxes --test random --test poison --test shared --test shared_model
+    --test small --test boxes --test random --test poison --test shared --test shared_model \
+    --test shared_random --test boxed_slices --test collections --test defrag --test zeroed

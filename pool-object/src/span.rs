@@ -38,8 +38,14 @@ struct Header {
     free_len: Cell<u32>,
     /// Blocks that were ever handed out since the span was last empty: the lowest ones.
     carved: Cell<u32>,
+    /// From here on, in bytes, nobody has written since the run came, and it came all zeros; or
+    /// `NOT_ZEROED`.
+    fresh: Cell<u32>,
     class: Cell<SizeClass>,
 }
+
+/// No offset in a span, which is no longer than 512 KiB.
+const NOT_ZEROED: u32 = u32::MAX;
 
 const _: () = assert!(size_of::<Header>() <= SizeClass::HEADER);
 const _: () = assert!(size_of::<Link>() <= 8 && align_of::<Link>() <= 8);
@@ -59,7 +65,9 @@ impl Span {
     /// up its ownership.
     pub(crate) unsafe fn new(run: Run, class: SizeClass) -> Self {
         let span = Self(run.ptr().cast());
+        let fresh = Cell::new(if run.is_zeroed() { 0 } else { NOT_ZEROED });
         let header = Header {
+            fresh,
             run,
             next: Cell::new(None),
             prev: Cell::new(None),
@@ -117,6 +125,8 @@ impl Span {
     pub(crate) unsafe fn reset(self, class: SizeClass) {
         let header = self.header();
         debug_assert_eq!(header.class.get().span_len(), class.span_len());
+        // `NOT_ZEROED` is more than that.
+        header.fresh.set(header.fresh.get().max(self.carved_end() as u32));
         header.free.set(Link::NONE);
         header.free_len.set(0);
         header.carved.set(0);
@@ -126,6 +136,11 @@ impl Span {
 
     pub(crate) fn class(self) -> SizeClass {
         self.header().class.get()
+    }
+
+    /// Its address, a multiple of its length.
+    pub(crate) fn start(self) -> usize {
+        self.0.addr().get()
     }
 
     /// Bytes of its run.
@@ -142,6 +157,11 @@ impl Span {
     /// Blocks that were handed out at least once since the span was last empty.
     pub(crate) fn carved(self) -> usize {
         self.header().carved.get() as usize
+    }
+
+    /// Bytes from its start to the end of the last block that was handed out.
+    fn carved_end(self) -> usize {
+        self.class().first_block() + self.carved() * self.class().size()
     }
 
     /// Whether no block is left in it.
@@ -253,6 +273,19 @@ impl Span {
         header.free_len.set(header.free_len.get() + (blocks.len() - rest.len()) as u32);
         debug_assert!(header.free_len.get() <= header.carved.get());
         rest
+    }
+
+    /// Takes a block out that nobody has written since the run came all zeros, and does not write it
+    /// either. `None` if there is none, or if some came back: those are in memory already.
+    pub(crate) fn take_zeroed(self) -> Option<NonNull<u8>> {
+        let (header, offset) = (self.header(), self.carved_end());
+        let wanted = header.free_len.get() == 0 && self.carved() < self.class().blocks();
+        if !wanted || offset < header.fresh.get() as usize {
+            return None;
+        }
+        header.carved.set(header.carved.get() + 1);
+        // SAFETY: block number `carved` was below `blocks`, so it lies in the run.
+        Some(unsafe { self.0.byte_add(offset) }.cast())
     }
 
     /// The span behind it in its list.

@@ -13,10 +13,14 @@
 //! then all its blocks go to their spans, and empty spans back. What is within the reserve is
 //! *quiet*: it is left alone until it needs blocks from a span again.
 
+mod sums;
+mod zeroed;
+
 use crate::book::Book;
 use crate::magazine::{Magazines, Place, hide};
 use crate::size_class::SizeClass;
 use crate::span::{Span, SpanList};
+use crate::sparse::SparseSet;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use core::slice;
@@ -69,6 +73,8 @@ pub(crate) struct Store {
     classes: [Class; SizeClass::COUNT],
     /// Empty spans of the shortest length.
     spare: SpanList,
+    /// Where the spans are that a defragmenter is to empty. Its memory is of the heap's source.
+    pub(crate) sparse: SparseSet,
     /// Bytes of spare spans and of quiet classes; at most `reserve`.
     kept: Cell<usize>,
     pub(crate) reserve: Cell<usize>,
@@ -110,6 +116,7 @@ impl Store {
             book: Book::new(),
             classes: [const { Class::new() }; SizeClass::COUNT],
             spare: SpanList::new(),
+            sparse: SparseSet::new(),
             kept: Cell::new(0),
             reserve: Cell::new(reserve),
             turn: Cell::new(0),
@@ -415,6 +422,7 @@ impl Store {
         let kept = self.kept.get() + span.len();
         if span.class().span_len() == SizeClass::MIN_SPAN && kept <= self.reserve.get() {
             self.kept.set(kept);
+            self.sparse.remove(span.start());
             self.spare.push(span);
         } else {
             // SAFETY: the span is empty, in no list, and not used any more.
@@ -496,6 +504,7 @@ impl Store {
     /// # Safety
     /// It came from `source`, is in no list, none of its blocks is used, and it is not used again.
     unsafe fn release<S: PageSource>(&self, source: &S, span: Span) {
+        self.sparse.remove(span.start());
         // SAFETY: the caller's promise.
         let mut run = unsafe { span.into_run() };
         self.gone.set(self.gone.get().saturating_add(run.len()));
@@ -567,17 +576,6 @@ impl Store {
         }
         // SAFETY: no magazine has a block or a limit, so none uses its array.
         unsafe { self.book.release(source) };
-    }
-
-    /// Bytes of all spans, and of the magazines' arrays.
-    pub(crate) fn held(&self) -> usize {
-        let classes: usize = self.classes.iter().map(|state| state.held.get()).sum();
-        classes + self.spare.iter().map(Span::len).sum::<usize>() + self.book.held()
-    }
-
-    /// Bytes of the magazines' arrays.
-    pub(crate) fn own_bytes(&self) -> usize {
-        self.book.held()
     }
 
     /// Gives all spans back, and leaves to the source what becomes of their memory: the next heap may

@@ -3,9 +3,10 @@
 use super::central::Limits;
 use super::home::Home;
 use super::registry::{Slot, with_cache};
+use crate::block_alloc::move_block;
 use crate::error::{AllocError, refuse};
 use crate::size_class::SizeClass;
-use crate::small::tell_length;
+use crate::small::{FRESH, tell_length};
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -82,9 +83,10 @@ use pool_core::{Global, PageSource, poison};
 /// child goes on with this thread's cache; what other threads' caches held is lost to it.
 ///
 /// Fourteen heaps at a time, and the process-wide one, have caches on every thread, for which each
-/// thread reserves 20 KiB of thread-local memory that is touched as it is used. A heap whose first
-/// use comes when fourteen others live is served under the locks of its classes: correct, but several
-/// times slower.
+/// thread reserves 20 KiB of thread-local memory. A heap whose first use comes when fourteen others
+/// live is served under the locks of its classes: correct, but several times slower
+/// ([`has_thread_caches`](Self::has_thread_caches), and
+/// [`ProcessStats::without_caches`](crate::ProcessStats::without_caches) for all of them).
 ///
 /// # Complexity
 /// Allocate and deallocate: O(1), amortised over batches; no search. Dropping: O(spans + large
@@ -134,7 +136,8 @@ unsafe impl<S: PageSource + Send> Send for SharedAlloc<S> {}
 unsafe impl<S: PageSource + Send + Sync> Sync for SharedAlloc<S> {}
 
 impl SharedAlloc {
-    /// A heap over the process-wide source. Nothing is acquired before the first allocation.
+    /// A heap over the process-wide source. Nothing is acquired before the first allocation. More than
+    /// fourteen at a time share no more caches: see *Threads* [above](Self#threads).
     ///
     /// ```
     /// use pool_object::SharedAlloc;
@@ -161,7 +164,8 @@ impl Default for SharedAlloc {
 }
 
 impl<S: PageSource> SharedAlloc<S> {
-    /// A heap over `source`. Nothing is acquired before the first allocation.
+    /// A heap over `source`. Nothing is acquired before the first allocation. More than fourteen at a
+    /// time share no more caches: see *Threads* [above](Self#threads).
     ///
     /// ```
     /// use pool_core::{Heap, PageSource};
@@ -289,8 +293,9 @@ impl<S: PageSource> SharedAlloc<S> {
         self.try_allocate_zeroed(layout).unwrap_or_else(|error| refuse(error))
     }
 
-    /// As [`allocate_zeroed`](Self::allocate_zeroed). Large blocks of fresh pages are not
-    /// overwritten.
+    /// As [`allocate_zeroed`](Self::allocate_zeroed). What the source gave zeroed, and nobody has
+    /// written since, is not written again: large blocks of such pages, and blocks of 1 KiB or more that
+    /// are cut from such a span when neither the thread nor the depot has a free one.
     ///
     /// # Errors
     /// If no memory can be had.
@@ -307,6 +312,11 @@ impl<S: PageSource> SharedAlloc<S> {
     ) -> Result<NonNull<u8>, AllocError> {
         if layout.size() > SizeClass::MAX_SIZE && SizeClass::of(layout).is_none() {
             return self.allocate_large(layout, true);
+        }
+        if layout.size() >= FRESH {
+            if let Some(block) = self.take_zeroed(slot, layout) {
+                return Ok(block);
+            }
         }
         let block = self.try_allocate_at(slot, layout)?;
         // SAFETY: the block has so many bytes and is ours.
@@ -361,61 +371,16 @@ impl<S: PageSource> SharedAlloc<S> {
         }
     }
 
-    /// Makes a block longer or shorter: in place if the class stays the same, or if a large block's
+    /// Makes a block one for another layout: in place if the class stays the same, or if a large block's
     /// run is long enough and not more than twice too long; else by moving what it holds.
+    /// [`BlockAlloc::reallocate`](crate::BlockAlloc::reallocate) changes the size alone.
     ///
-    /// # Panics
-    /// If no memory can be had.
+    /// # Errors
+    /// If no memory can be had; the block is as before.
     ///
     /// # Safety
     /// As [`deallocate`](Self::deallocate) about `block` and `old`. The old pointer must not be used
     /// any more, even if the block did not move.
-    #[inline]
-    pub unsafe fn reallocate(&self, block: NonNull<u8>, old: Layout, size: usize) -> NonNull<u8> {
-        // SAFETY: the caller's promise.
-        unsafe { self.try_reallocate(block, old, size) }.unwrap_or_else(|error| refuse(error))
-    }
-
-    /// As [`reallocate`](Self::reallocate).
-    ///
-    /// ```
-    /// use core::alloc::Layout;
-    /// use pool_object::SharedAlloc;
-    /// let heap = SharedAlloc::new();
-    /// let layout = Layout::array::<u8>(50)?;
-    /// let block = heap.allocate(layout);
-    /// // SAFETY: allocated above with this layout, and not used after.
-    /// let longer = unsafe { heap.try_reallocate(block, layout, 56)? };
-    /// assert_eq!(block, longer); // both are of the class of 56 bytes
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If no memory can be had; the block is as before.
-    ///
-    /// # Safety
-    /// As [`reallocate`](Self::reallocate).
-    #[inline]
-    pub unsafe fn try_reallocate(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        size: usize,
-    ) -> Result<NonNull<u8>, AllocError> {
-        let error = AllocError::TooLarge { size, align: old.align() };
-        let new = Layout::from_size_align(size, old.align()).map_err(|_| error)?;
-        // SAFETY: the caller's promise; the alignment is the same.
-        unsafe { self.try_relayout(block, old, new) }
-    }
-
-    /// As [`try_reallocate`](Self::try_reallocate), to any layout: a block that is not aligned as
-    /// the new one asks moves.
-    ///
-    /// # Errors
-    /// If no memory can be had; the block is as before.
-    ///
-    /// # Safety
-    /// As [`reallocate`](Self::reallocate).
     #[inline]
     pub unsafe fn try_relayout(
         &self,
@@ -433,25 +398,7 @@ impl<S: PageSource> SharedAlloc<S> {
             return Ok(block);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.move_block(block, old, new) }
-    }
-
-    /// # Safety
-    /// As [`deallocate`](Self::deallocate) about `block` and `old`.
-    #[inline(never)]
-    unsafe fn move_block(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<u8>, AllocError> {
-        let place = self.try_allocate(new)?;
-        let bytes = old.size().min(new.size());
-        // SAFETY: both blocks have so many bytes, and a block just allocated overlaps no other.
-        unsafe { place.copy_from_nonoverlapping(block, bytes) };
-        // SAFETY: the caller's promise.
-        unsafe { self.deallocate(block, old) };
-        Ok(place)
+        unsafe { move_block(self, block, old, new) }
     }
 }
 

@@ -16,6 +16,9 @@
 //! page source. So `fork` can take all of them in any order.
 
 #[cfg(not(loom))]
+mod zeroed;
+
+#[cfg(not(loom))]
 use super::store::array_class;
 use super::store::{FEW, Outlook, PAGES, Store, most};
 use crate::large::LargeTable;

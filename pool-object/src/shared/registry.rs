@@ -195,6 +195,19 @@ pub(crate) unsafe fn remove(entry: &Entry) {
     });
 }
 
+/// Calls `f` for each heap and the slot that it is in; returns how many threads are open. Meanwhile no
+/// heap is added or removed, and no thread registers or ends. `f` allocates nothing.
+pub(crate) fn survey(mut f: impl FnMut(&Central, Slot)) -> usize {
+    REGISTRY.with(|registry| {
+        let mut heap = deref(registry.heaps);
+        while let Some(entry) = heap {
+            f(&entry.central, Slot(entry.slot.load(Relaxed)));
+            heap = deref(entry.next.get());
+        }
+        core::iter::successors(deref(registry.threads), |thread| deref(thread.next.get())).count()
+    })
+}
+
 /// What a link of the registry leads to.
 fn deref<'a, T>(link: *const T) -> Option<&'a T> {
     // SAFETY: links are null, or lead to a thread that has not ended or a heap that was not removed:
