@@ -7,15 +7,16 @@ use crate::pool::recycle::Recycle;
 use crate::pool::returning::{Shelf, discard, persist, send_out};
 use crate::pool::shared::SharedPool;
 use crate::pool::sync::{Mutex, MutexGuard};
+use crate::pool::thread::Ends;
 #[cfg(not(loom))]
-use crate::pool::thread;
-use crate::pool::thread::{Ends, Id};
+use crate::pool::thread::{self, Id};
 use core::ptr::NonNull;
 use pool_core::PageSource;
+#[cfg(not(loom))]
+use std::sync::{Arc, Weak};
 
 /// No foreign code but the page source's runs while the lock of the depot is held.
 pub(crate) struct Inner<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> {
-    id: Id,
     depot: Mutex<Depot<T>>,
     recycle: R,
     /// The one source that `depot` is given.
@@ -24,7 +25,7 @@ pub(crate) struct Inner<T: Send + 'static, R: Recycle<T> + 'static, S: PageSourc
 
 impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<T, R, S> {
     pub(crate) fn new(recycle: R, source: S) -> Self {
-        Self { id: Id::new(), depot: Mutex::new(Depot::new()), recycle, source }
+        Self { depot: Mutex::new(Depot::new()), recycle, source }
     }
 
     pub(crate) fn depot(&self) -> MutexGuard<'_, Depot<T>> {
@@ -40,26 +41,27 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
     #[inline(always)]
     fn magazine(pool: &SharedPool<T, R, S>) -> Option<&Magazine<T>> {
         #[cfg(not(loom))]
-        let magazine = match thread::last(pool.0.id) {
+        let magazine = match thread::last(Id::of(Arc::as_ptr(&pool.0))) {
             Some(magazine) => magazine,
             None => Self::find_magazine(pool)?,
         };
         // A model's threads all run on one.
         #[cfg(loom)]
         let magazine = Self::find_magazine(pool)?;
-        // SAFETY: leased from this pool, whose identity is its own for ever; it stays where it is
-        // while the pool lives, which is borrowed.
+        // SAFETY: leased from the pool of this name, which is this one: `thread` keeps the memory of
+        // every pool that it has a name of. It stays where it is while the pool lives, which is
+        // borrowed.
         Some(unsafe { magazine.cast::<Magazine<T>>().as_ref() })
     }
 
     #[cfg(not(loom))]
     fn find_magazine(pool: &SharedPool<T, R, S>) -> Option<NonNull<()>> {
         let weak = || {
-            let weak: std::sync::Weak<dyn Ends> = std::sync::Arc::downgrade(&pool.0) as _;
+            let weak: Weak<dyn Ends> = Arc::downgrade(&pool.0) as _;
             weak
         };
         let lease = || Some(pool.0.lease().ok()?.cast());
-        thread::find(pool.0.id, weak, lease)
+        thread::find(Id::of(Arc::as_ptr(&pool.0)), weak, lease)
     }
 
     #[cfg(loom)]
@@ -70,7 +72,7 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
     /// Gives the calling thread's magazine up.
     pub(crate) fn flush_here(&self) {
         #[cfg(not(loom))]
-        thread::leave(self.id);
+        thread::leave(Id::of(self));
     }
 
     /// A magazine that is the caller's, until `give_up`.

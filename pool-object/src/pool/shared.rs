@@ -80,13 +80,14 @@ pub type OwnedPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, SharedPool<
 /// magazines.
 ///
 /// A call that finds another pool than this thread's last one looks into a table of eight rows; pools
-/// that share a row (every eighth that is made) push each other out, and the thread then looks through
-/// the list of the pools that it has used: O(their number). [`handle`](Self::handle) never looks.
+/// that share a row push each other out, and the thread then looks into the map of the pools that it
+/// has used: O(log of their number). [`handle`](Self::handle) never looks.
 ///
 /// # Memory
 /// Objects in spans of 64 KiB (or eight objects, if those are longer), a word an object, and
-/// 640 bytes for every thread at once, from the page source. The pool itself, and each thread's list
-/// of the pools that it has used, are from the global allocator: once a pool and thread.
+/// 640 bytes for every thread at once, from the page source. The pool itself, and each thread's map
+/// of the pools that it has used, are from the global allocator: once a pool and thread. Of a pool that
+/// is gone a few hundred bytes stay until the threads that used it have ended, or used others.
 pub struct SharedPool<T: Send + 'static, R = ByDefault, S = DefaultSource>(
     pub(crate) Arc<Inner<T, R, S>>,
 )
