@@ -1,11 +1,11 @@
 //! `SharedPool`: objects of one type, used again and again by any thread. A storage file.
 
-use crate::pool::error::{AttachError, PoolError, refuse};
-use crate::pool::guard::{Guard, Home};
+use crate::pool::error::{AttachError, GetError, PoolError, refuse};
+use crate::pool::guard::{Guard, Home, sealed};
 use crate::pool::handle::PoolHandle;
 use crate::pool::inner::Inner;
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{Shelf, discard, take_back};
+use crate::pool::returning::{Shelf, Stock, discard, take_back, take_out, take_out_or};
 use crate::pool::stats::PoolStats;
 use crate::table::DefaultSource;
 use core::fmt;
@@ -183,8 +183,30 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shared
     /// [`PoolError::Source`] if none is idle and memory for one more is refused.
     #[inline(always)]
     pub fn try_get(&self) -> Result<SharedPooled<'_, T, R, S>, PoolError> {
-        let object = Inner::take_here(self)?;
-        // SAFETY: `take_here` says so.
+        let object = take_out(self)?;
+        // SAFETY: `take_out` says so.
+        Ok(unsafe { Guard::new(object, self) })
+    }
+
+    /// An idle object, or the one that `create` makes in place of [`Recycle::create`]: for objects whose
+    /// making can fail, or needs something that the hooks do not have.
+    ///
+    /// ```
+    /// # use pool_object::{GetError, SharedPool};
+    /// let pool: SharedPool<u16> = SharedPool::new();
+    /// assert!(matches!(pool.get_with(|| "http".parse()), Err(GetError::Create(_))));
+    /// assert_eq!(*pool.get_with(|| "80".parse())?, 80);
+    /// # Ok::<(), GetError<core::num::ParseIntError>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`GetError::Create`] with `create`'s own, or as [`try_get`](Self::try_get).
+    pub fn get_with<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<SharedPooled<'_, T, R, S>, GetError<E>> {
+        let object = take_out_or(self, create)?;
+        // SAFETY: `take_out_or` says so.
         Ok(unsafe { Guard::new(object, self) })
     }
 
@@ -209,8 +231,8 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shared
     /// As [`try_get`](Self::try_get).
     #[inline]
     pub fn try_get_owned(&self) -> Result<OwnedPooled<T, R, S>, PoolError> {
-        let object = Inner::take_here(self)?;
-        // SAFETY: `take_here` says so.
+        let object = take_out(self)?;
+        // SAFETY: `take_out` says so.
         Ok(unsafe { Guard::new(object, self.clone()) })
     }
 
@@ -364,6 +386,32 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<
         // SAFETY: the caller's promise.
         unsafe { self.0.vacate_dropped(place) };
     }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Stock<T>
+    for SharedPool<T, R, S>
+{
+    #[inline(always)]
+    fn idle(&self) -> Option<NonNull<T>> {
+        Inner::idle_here(self)
+    }
+
+    fn uncount(&self) {
+        self.0.uncount();
+    }
+
+    fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>> {
+        self.0.make(make)
+    }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> sealed::Home
+    for &SharedPool<T, R, S>
+{
+}
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> sealed::Home
+    for SharedPool<T, R, S>
+{
 }
 
 // SAFETY: the pool lives as long as a handle on it, so its memory stays; objects that are out are in
