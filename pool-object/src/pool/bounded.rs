@@ -159,7 +159,8 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         self.redeem_or(create)
     }
 
-    /// Makes an object of the pool's out of a value that came from elsewhere, if one more may be out.
+    /// Makes an object of the pool's out of a value that came from elsewhere, if one more may be out. An
+    /// idle object is dropped for it if there would be more of both than the limit.
     ///
     /// ```
     /// use pool_object::{BoundedPool, PoolError};
@@ -177,6 +178,7 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
             return Err(AttachError { value, error });
         }
         let right = Right(self);
+        self.make_way();
         match self.place() {
             Ok(object) => {
                 // SAFETY: a slot that nobody else has, aligned for `T`.

@@ -166,6 +166,15 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         object.is_some()
     }
 
+    /// Drops an idle object if there are more than may be out, with those that are.
+    pub(super) fn make_way(&self) {
+        let inside = self.inside();
+        let many = inside.idle.len() + inside.out > self.limit;
+        let object = if many { inside.idle.pop() } else { None };
+        drop(inside);
+        self.drop_idle(object);
+    }
+
     pub(super) fn drop_some(&self, most: usize) {
         persist(most, || {
             let object = self.inside().idle.pop();

@@ -5,6 +5,7 @@
 //! used, whose destructor gives the magazines back.
 #![forbid(unsafe_code)]
 
+use crate::pool::sync::swallow;
 use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use std::collections::BTreeMap;
@@ -163,6 +164,7 @@ impl Drop for Pools {
     fn drop(&mut self) {
         let entries: Vec<_> =
             core::mem::take(&mut self.0.get_mut().entries).into_values().collect();
-        entries.iter().for_each(Entry::end);
+        // Destructors of objects that are too many may run, and a panic would end the process here.
+        entries.iter().for_each(|entry| swallow(|| entry.end()));
     }
 }
