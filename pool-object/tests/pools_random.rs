@@ -14,7 +14,7 @@ type Bounded<const GET: bool> = BoundedPool<Object, Hooks<GET>, Source>;
 
 fn op() -> impl Strategy<Value = Op> {
     let pick = any::<u8>();
-    let many = 0u8..if cfg!(miri) { 70 } else { 200 };
+    let many = 0u8..if cfg!(miri) { 10 } else { 200 };
     prop_oneof![
         12 => Just(Op::Get),
         2 => any::<bool>().prop_map(Op::GetWith),
@@ -39,12 +39,12 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn program() -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(op(), 0..if cfg!(miri) { 10 } else { 100 })
+    prop::collection::vec(op(), 0..if cfg!(miri) { 6 } else { 100 })
 }
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { cases },
+        cases: if cfg!(miri) { 1 } else { cases },
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -83,7 +83,7 @@ proptest! {
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program()) {
         quietly(|| {
-            for call in 0..if cfg!(miri) { 2 } else { 12 } {
+            for call in 0..if cfg!(miri) { 1 } else { 12 } {
                 run::<Shared<false>>(&source(Some(call)), &program);
                 run::<Bounded<true>>(&source(Some(call)), &program);
             }

@@ -93,13 +93,18 @@ fn closing_reaches_everybody() {
     });
 }
 
+/// With shares that guards can have.
+fn owned(limit: usize) -> std::sync::Arc<Pool> {
+    std::sync::Arc::new(BoundedPool::with_in(limit, || Box::new(7), Heap::new()))
+}
+
 #[test]
 fn who_waits_for_the_end_is_told() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let shared = pool(2);
-        let held = shared.clone().try_get_owned().unwrap();
+        let shared = owned(2);
+        let held = shared.try_get_owned().unwrap();
         let other = shared.clone();
         let thread = thread::spawn(move || {
             drop(held);
@@ -117,8 +122,8 @@ fn who_gives_up_waiting_for_the_end_leaves_nothing() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
     model.check(|| {
-        let shared = pool(1);
-        let held = shared.clone().try_get_owned().unwrap();
+        let shared = owned(1);
+        let held = shared.try_get_owned().unwrap();
         let other = shared.clone();
         let thread = thread::spawn(move || {
             let mut end = pin!(other.drain_async());
