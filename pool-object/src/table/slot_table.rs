@@ -181,7 +181,8 @@ impl<T, S: PageSource> SlotTable<T, S> {
     /// ```
     ///
     /// # Errors
-    /// [`TableError`]; memory that was taken until then stays.
+    /// [`TableError`]; what was taken until then went back, and so did all that [`shrink`](Self::shrink)
+    /// gives back.
     pub fn try_reserve(&mut self, values: usize) -> Result<(), TableError> {
         self.store.reserve(values)
     }

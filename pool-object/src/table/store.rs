@@ -54,6 +54,8 @@ pub(crate) struct Store<T, S: PageSource> {
     pub(super) usable: usize,
     /// The lowest of `usable`, `peak` and `max`: one comparison sees to all of them.
     pub(super) mark: usize,
+    /// Pages that were given back and may be had again.
+    pub(super) gaps: usize,
     /// Of pages that the directory has not; `RETIRED` before the first one.
     pub(super) first: u32,
     /// The most slots that may have tenants.
@@ -71,6 +73,8 @@ impl<T, S: PageSource> Store<T, S> {
     pub(super) const SLOTS: usize = Page::<T>::SHAPE.slots;
     pub(super) const BITS: u32 = Page::<T>::SHAPE.bits;
     pub(super) const MASK: usize = Page::<T>::MASK;
+    /// As many slots as they have.
+    pub(super) const MOST_SLOTS: usize = Self::MOST_PAGES.saturating_mul(Self::SLOTS);
     /// So many pages have indices below `NONE`.
     const MOST_PAGES: usize = (NONE >> Self::BITS) as usize;
 
@@ -83,6 +87,7 @@ impl<T, S: PageSource> Store<T, S> {
             peak: 0,
             usable: 0,
             mark: 0,
+            gaps: 0,
             first: RETIRED,
             max: usize::MAX,
             source,
@@ -445,16 +450,14 @@ impl<T, S: PageSource> Store<T, S> {
         if let Some(number) = self.gap() {
             let page = Page::open(&self.source, self.directory.firsts()[number])?;
             self.directory.set(number, page, RETIRED);
+            self.gaps -= 1;
             // SAFETY: all slots of a new page are vacant and not listed. None counts as fresh,
             // even if the page is the last: `fresh` is `SLOTS`.
             unsafe { self.list(page, number, 0..Self::SLOTS) };
             return Ok(());
         }
         if self.directory.len() >= Self::MOST_PAGES {
-            return Err(TableError::Full {
-                live: self.len(),
-                limit: Self::MOST_PAGES * Self::SLOTS,
-            });
+            return Err(TableError::Full { live: self.len(), limit: Self::MOST_SLOTS });
         }
         if self.first == RETIRED {
             self.set_first(first_generation());
@@ -469,11 +472,17 @@ impl<T, S: PageSource> Store<T, S> {
 
     /// The number of a page that was given back and may be had again.
     fn gap(&self) -> Option<usize> {
+        if self.gaps == 0 {
+            return None;
+        }
+        self.all_gaps().next()
+    }
+
+    /// The numbers of all of them.
+    pub(super) fn all_gaps(&self) -> impl Iterator<Item = usize> {
         let entries = self.directory.pages().iter().zip(self.directory.firsts());
-        entries
-            .enumerate()
-            .find(|(_, (page, first))| !page.is_there() && **first != RETIRED)
-            .map(|(number, _)| number)
+        let is_gap = |(page, first): (&Page<T>, &u32)| !page.is_there() && *first != RETIRED;
+        entries.map(is_gap).enumerate().filter_map(|(number, is_gap)| is_gap.then_some(number))
     }
 }
 

@@ -7,15 +7,19 @@ use crate::table::store::{NONE, Store};
 use pool_core::PageSource;
 
 impl<T, S: PageSource> Store<T, S> {
-    /// Makes room for so many more tenants. After an error there is room for fewer.
+    /// Makes room for so many more tenants. After an error there are no pages without tenants.
     pub(crate) fn reserve(&mut self, more: usize) -> Result<(), TableError> {
         let wanted = self.len().saturating_add(more);
-        if wanted > self.max {
-            return Err(TableError::Full { live: self.len(), limit: self.max });
+        let limit = self.max.min(Self::MOST_SLOTS);
+        if wanted > limit {
+            return Err(TableError::Full { live: self.len(), limit });
         }
         while self.usable + (Self::SLOTS - self.fresh) < wanted {
             self.list_last();
-            self.add_page()?;
+            if let Err(error) = self.add_page() {
+                self.shrink();
+                return Err(error);
+            }
         }
         self.set_mark();
         Ok(())
@@ -52,6 +56,7 @@ impl<T, S: PageSource> Store<T, S> {
             }
         }
         self.first = self.directory.forget_last(self.first);
+        self.gaps = self.all_gaps().count();
         self.list_all();
         self.set_mark();
         // SAFETY: a store has one source for its whole life.
@@ -120,6 +125,7 @@ impl<T, S: PageSource> Store<T, S> {
             }
         }
         assert_eq!((live, live + vacant), (self.len(), self.usable));
+        assert_eq!(self.gaps, self.all_gaps().count());
         assert_eq!(self.mark, self.usable.min(self.peak).min(self.max));
         self.check_list(vacant);
     }
