@@ -25,6 +25,7 @@ miri 60 pool-arena --test random
 miri 100 pool-object --test small --test random
 miri 100 pool-object --test bounded_pool --test pool --test shared_pool
 miri 60 pool-object --test table
+miri 60 pool-object --test pools_random
 miri 60 pool-object --test boxes
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
