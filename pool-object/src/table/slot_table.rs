@@ -81,7 +81,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     /// ```
     /// use pool_core::{Heap, PageSource};
     /// use pool_object::SlotTable;
-    /// let mut table = SlotTable::new_in(Heap::new().limited(64 << 10));
+    /// let mut table = SlotTable::new_in(Heap::new().limited(16 << 10));
     /// assert!(table.try_insert([0u8; 100]).is_err()); // a page, but none for the directory
     /// ```
     #[must_use]
