@@ -25,6 +25,7 @@ miri 60 pool-arena --test random
 miri 100 pool-object --test small --test random
 miri 100 pool-object --test bounded_pool --test pool --test shared_pool
 miri 60 pool-object --test table
+miri 60 pool-object --test pools_random
 miri 60 pool-object --test boxes
 miri 90 pool-object --test boxed_slices --test zeroed
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.

@@ -153,7 +153,7 @@ pub use stats::{ClassStats, Corruption, HeapStats, SpanUse};
 
 #[cfg(feature = "std")]
 pub use pool::bounded::{BoundedPool, BoundedPooled, OwnedBoundedPooled};
-pub use pool::error::{AttachError, PoolError};
+pub use pool::error::{AttachError, GetError, PoolError};
 pub use pool::guard::{Guard, Home};
 #[cfg(feature = "std")]
 pub use pool::handle::{HandlePooled, PoolHandle};
