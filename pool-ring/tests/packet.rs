@@ -278,7 +278,12 @@ fn evictions_are_no_more_than_chunks_needed() {
         PacketRingBuilder::new().budget(600 * 288).policy(NOW).try_build_in(&heap).unwrap();
     let mut conns: Vec<_> = (0..2000).map(|token| ring.open(token)).collect();
     let mut random = 1u32;
+    let mut reported = 0;
     for conn in &mut conns {
+        // Late, and still none is lost.
+        if ring.stats().reports > 500 {
+            reported += ring.evicted().count() as u64;
+        }
         random = random.wrapping_mul(747796405).wrapping_add(2891336453);
         let len = (random >> 16) as usize % 3000 + 1;
         let before = ring.stats().evictions;
@@ -286,9 +291,32 @@ fn evictions_are_no_more_than_chunks_needed() {
         assert!(ring.stats().evictions - before <= len.div_ceil(256) as u64);
     }
     assert!(ring.stats().evictions > 1000);
-    // Nobody has taken the reports; there is room for no more than the table has.
-    let reported = ring.evicted().count() as u64;
-    assert_eq!(reported + ring.stats().unreported, ring.stats().evictions);
+    assert_eq!(reported + ring.stats().reports as u64, ring.stats().evictions);
+    assert_eq!(reported + ring.evicted().count() as u64, ring.stats().evictions);
+}
+
+/// Nobody takes reports: each waits all the same, and then nothing more is read.
+#[test]
+fn no_report_is_lost() {
+    let heap = Heap::new();
+    let mut ring =
+        PacketRingBuilder::new().budget(10 * 288).policy(NOW).try_build_in(&heap).unwrap();
+    let mut conns: Vec<_> = (0..100).map(|token| ring.open(token)).collect();
+    let kept = conns.iter_mut().position(|conn| !put(&mut ring, conn, b"partial")).unwrap();
+    let stats = ring.stats();
+    assert_eq!((stats.partials, stats.reports, stats.evictions), (10, kept - 10, kept as u64 - 10));
+    assert!(stats.reports > 10);
+    let mut source = Pieces([b"line\n".to_vec()].into());
+    let mut codec = lines();
+    let error = ring.read_from(&mut conns[kept], &mut codec, &mut source).unwrap_err();
+    assert!(matches!(error, ReadError::Unreported { reports } if reports == kept - 10));
+    assert_eq!(source.0.len(), 1, "nothing was read");
+    // Those with a partial go on.
+    drop(ring.feed(&mut conns[kept - 1], &mut codec, &mut &b"\n"[..]).unwrap());
+    let reported: Vec<u32> = ring.evicted().collect();
+    assert!(reported.into_iter().eq(0..kept as u32 - 10));
+    let batch = ring.read_from(&mut conns[kept], &mut codec, &mut source).unwrap();
+    assert_eq!(frames(batch), [b"line"]);
 }
 
 #[test]

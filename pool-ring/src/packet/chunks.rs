@@ -75,7 +75,7 @@ impl<S: PageSource> Chunks<S> {
 
     /// A free chunk. The budget knows that there is one.
     #[inline(always)]
-    fn take(&mut self) -> u32 {
+    pub(crate) fn take(&mut self) -> u32 {
         let chunk = self.free;
         if chunk != NONE {
             self.free = self.next(chunk);
@@ -87,16 +87,22 @@ impl<S: PageSource> Chunks<S> {
         chunk
     }
 
-    /// Stores `bytes`, which are not empty, and returns the chain and its first chunk.
+    /// Gives a chunk back that is in no chain.
     #[inline(always)]
-    pub(crate) fn put(&mut self, mut bytes: &[u8]) -> (u32, u32) {
-        let first = self.take();
+    pub(crate) fn give(&mut self, chunk: u32) {
+        self.next[chunk as usize] = self.free;
+        self.free = chunk;
+    }
+
+    /// Stores `bytes`, which are not empty, in a chain that begins with `first`, and returns what it is called.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, first: u32, mut bytes: &[u8]) -> u32 {
         let mut chunk = first;
         while let Some((part, rest)) = bytes.split_at_checked(self.size) {
             self.chunk_mut(chunk).copy_from_slice(part);
             if rest.is_empty() {
                 self.next[chunk as usize] = first;
-                return (chunk, first);
+                return chunk;
             }
             let next = self.take();
             self.next[chunk as usize] = next;
@@ -104,7 +110,7 @@ impl<S: PageSource> Chunks<S> {
         }
         self.chunk_mut(chunk)[..bytes.len()].copy_from_slice(bytes);
         self.next[chunk as usize] = first;
-        (chunk, first)
+        chunk
     }
 
     /// Stores `bytes` behind the chain of `len` bytes, and returns what it is called now.
@@ -211,8 +217,10 @@ mod tests {
         for len in [1, 63, 64, 65, 128, 129, 400] {
             for cut in [1, 64, 65, 127, 399] {
                 let cut = cut.min(len);
-                let (other, _) = chunks.put(&bytes[..cut]);
-                let (mut chain, _) = chunks.put(&bytes[..cut]);
+                let other = chunks.take();
+                let other = chunks.put(other, &bytes[..cut]);
+                let chain = chunks.take();
+                let mut chain = chunks.put(chain, &bytes[..cut]);
                 if cut < len {
                     chain = chunks.append(chain, cut, &bytes[cut..len]);
                 }

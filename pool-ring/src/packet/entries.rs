@@ -14,6 +14,7 @@ pub(crate) const LISTS: usize = 63;
 const NOTES: usize = LISTS;
 
 const BLOCK: u32 = 1 << 31;
+const HELD: u32 = NONE - 1;
 const UNSEEN: u32 = 1 << 31;
 
 /// A partial has less bytes than this.
@@ -28,6 +29,8 @@ pub(crate) enum Form {
     Chain(u32),
     /// In this block.
     Block(u32),
+    /// Still in the scratch: the store knows where.
+    Held,
 }
 
 /// The table.
@@ -83,6 +86,7 @@ impl<S: PageSource> Entries<S> {
     pub(crate) fn form(&self, entry: u32) -> Form {
         match self.table[entry as usize].form {
             NONE => Form::Empty,
+            HELD => Form::Held,
             block if block & BLOCK != 0 => Form::Block(block & !BLOCK),
             chain => Form::Chain(chain),
         }
@@ -125,38 +129,42 @@ impl<S: PageSource> Entries<S> {
     #[inline(always)]
     pub(crate) fn set_form(&mut self, entry: u32, form: Form, len: usize) {
         let entry = &mut self.table[entry as usize];
-        entry.form = match form {
-            Form::Empty => NONE,
-            Form::Chain(last) => last,
-            Form::Block(block) => block | BLOCK,
-        };
+        entry.form = Self::word(form);
         entry.len = len as u32;
     }
 
-    /// The entry that [`take`](Self::take) will return. An unreported note makes room if need be;
-    /// the budget leaves one entry for this. The flag says that a report was lost.
+    /// Says where its bytes are now, as many as before.
     #[inline(always)]
-    pub(crate) fn peek(&mut self) -> (u32, bool) {
-        if self.free != NONE {
-            (self.free, false)
-        } else if self.carved < self.count {
-            (self.carved, false)
-        } else {
-            self.forget_note()
+    pub(crate) fn move_form(&mut self, entry: u32, form: Form) {
+        self.table[entry as usize].form = Self::word(form);
+    }
+
+    #[inline(always)]
+    const fn word(form: Form) -> u32 {
+        match form {
+            Form::Empty => NONE,
+            Form::Chain(last) => last,
+            Form::Block(block) => block | BLOCK,
+            Form::Held => HELD,
         }
     }
 
-    #[cold]
-    fn forget_note(&mut self) -> (u32, bool) {
-        let lost = self.next_note().is_some();
-        debug_assert!(lost, "the budget allows more entries than there are");
-        (self.free, lost)
+    /// The entry that [`take`](Self::take) will return. There is none if notes have all that partials do not.
+    #[inline(always)]
+    pub(crate) const fn peek(&self) -> Option<u32> {
+        if self.free != NONE {
+            Some(self.free)
+        } else if self.carved < self.count {
+            Some(self.carved)
+        } else {
+            None
+        }
     }
 
     /// Takes the entry that `peek` named for a connection, empty and in no list.
     #[inline(always)]
     pub(crate) fn take(&mut self, token: u32, generation: u32, stamp: u32) -> u32 {
-        let (entry, _) = self.peek();
+        let entry = if self.free == NONE { self.carved } else { self.free };
         let place = &mut self.table[entry as usize];
         if self.free == NONE {
             self.carved += 1;
@@ -305,7 +313,7 @@ impl<S: PageSource> Entries<S> {
         })
     }
 
-    /// The number of entries that can be taken without forgetting notes, counted one by one.
+    /// The number of entries that can be taken, counted one by one.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn count_free(&self) -> usize {
         let mut free = (self.count - self.carved) as usize;

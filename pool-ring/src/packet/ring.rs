@@ -82,9 +82,11 @@ use pool_core::{PageError, PageSource};
 pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     /// `gap` bytes for what was kept, then those for what is fresh.
     pub(super) scratch: Table<u8, S>,
-    gap: usize,
+    pub(super) gap: usize,
     /// Where the fresh bytes end.
     limit: usize,
+    /// A partial that ends here or before may be left in the scratch.
+    pub(super) hold_to: usize,
     pub(super) open: Open,
     pub(super) store: Store<S>,
     /// The generation given last.
@@ -117,7 +119,8 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9);
-        Ok(Self { scratch, gap, limit: asked, open: Open::NO, store, serial })
+        let hold_to = gap + config.scratch / 2;
+        Ok(Self { scratch, gap, limit: asked, hold_to, open: Open::NO, store, serial })
     }
 
     /// A new connection, called `token` in reports of evictions: its index in the table of
@@ -183,7 +186,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
     }
 
     /// Takes the reports of connections whose partial was evicted, or was refused: those are to be closed.
-    /// Call it after each round of reads; reports that are not taken are lost when their memory is needed.
+    /// Call it after each round of reads. No report is ever lost: each waits in the entry of its partial, and when as many wait
+    /// as partials would fit in the budget, reads of connections without a partial say
+    /// [`ReadError::Unreported`].
     ///
     /// ```
     /// use pool_ring::{PacketRing, Policy, ReadError, frame::Lines};
@@ -300,13 +305,26 @@ impl<S: PageSource + Clone> PacketRing<S> {
         if let (Some(entry), Form::Block(block)) = (entry, form) {
             return self.fill_block(conn, decoder, entry, block, read);
         }
-        let room = &mut self.scratch[self.gap..self.limit];
-        let len = read(room).map_err(ReadError::Io)?.min(self.limit - self.gap);
+        if entry.is_none() && self.store.entries.peek().is_none() {
+            return Err(self.undrained());
+        }
+        let from = if form == Form::Held {
+            self.store.held_end()
+        } else {
+            self.store.stash(&self.scratch);
+            self.gap
+        };
+        let room = &mut self.scratch[from..self.limit];
+        let most = room.len();
+        let len = read(room).map_err(ReadError::Io)?.min(most);
         if len == 0 {
             return Err(self.ended(conn));
         }
         let (mut start, mut seen) = (self.gap, 0);
-        if let (Some(entry), Form::Chain(last)) = (entry, form) {
+        if let (Some(entry), Form::Held) = (entry, form) {
+            seen = self.store.entries.seen(entry);
+            start = self.store.resume(entry);
+        } else if let (Some(entry), Form::Chain(last)) = (entry, form) {
             let fresh = &self.scratch[self.gap..][..len];
             seen = self.store.entries.seen(entry);
             let wait =
@@ -320,7 +338,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
             }
             start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
         }
-        self.begin(conn, entry, start, self.gap + len, seen);
+        self.begin(conn, entry, start, from + len, seen);
         Ok(Batch::new(self, conn, decoder, len))
     }
 
@@ -339,7 +357,12 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let (len, seen) = (self.store.entries.len(entry), self.store.entries.seen(entry));
         match self.store.entries.form(entry) {
             Form::Empty => {}
+            Form::Held => {
+                let (start, end) = (self.store.resume(entry), self.store.held_end());
+                self.begin(conn, Some(entry), start, end, seen);
+            }
             Form::Chain(last) => {
+                self.store.stash(&self.scratch);
                 self.store.join(entry, last, &mut self.scratch[..self.gap]);
                 self.begin(conn, Some(entry), self.gap - len, self.gap, seen);
             }
@@ -387,8 +410,8 @@ impl<S: PageSource + Clone> PacketRing<S> {
         seen: usize,
     ) {
         if entry.is_none() {
-            let (promised, lost) = self.store.entries.peek();
-            self.store.stats.unreported += u64::from(lost);
+            // `fill` has seen that there is one.
+            let promised = self.store.entries.peek().unwrap_or(IDLE);
             self.serial = self.serial.wrapping_add(1).max(1);
             conn.entry = promised;
             conn.generation = self.serial;
@@ -424,6 +447,11 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let partial = self.partial_len(conn);
         self.close(conn);
         ReadError::Ended { partial }
+    }
+
+    #[cold]
+    const fn undrained<E>(&self) -> ReadError<E> {
+        ReadError::Unreported { reports: self.store.entries.noted() }
     }
 
     /// What a connection has is lost, as there is no room for more.

@@ -68,21 +68,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
     #[inline]
     fn settle(&mut self) -> Result<u32, Refused> {
         self.open.active = false;
-        let Open { start, end, entry, has_entry, .. } = self.open;
-        let kept = if self.open.block != NONE {
-            self.settle_block(self.open).map(|()| (entry, NONE))
-        } else {
-            let rest = &self.scratch[start..end];
-            let hint = self.open.hint;
-            if has_entry {
-                if self.open.moved {
-                    self.store.restamp(entry);
-                }
-                self.store.keep(entry, rest, hint).map(|first| (entry, first))
-            } else {
-                self.store.keep_new(self.open.token, self.open.generation, rest, hint)
-            }
-        };
+        let Open { start, end, .. } = self.open;
+        let is_small = self.open.block == NONE && end - start <= self.gap;
+        let kept = if is_small { self.settle_small() } else { self.settle_large(self.open) };
         match kept {
             Ok((entry, first)) => {
                 if self.open.seen != end - start {
@@ -94,6 +82,28 @@ impl<S: PageSource + Clone> PacketRing<S> {
         }
     }
 
+    /// Charges for what is left, and leaves it in the scratch if a read of the same connection would have room behind
+    /// it. Returns the entry and the first chunk.
+    #[inline(always)]
+    fn settle_small(&mut self) -> Result<(u32, u32), NoRoom> {
+        let Open { start, end, entry, token, generation, .. } = self.open;
+        let entry = if self.open.has_entry {
+            if self.open.moved {
+                self.store.restamp(entry);
+            }
+            self.store.charge_for(entry, end - start)?;
+            entry
+        } else {
+            self.store.add_for(token, generation, end - start)?
+        };
+        let first = if end <= self.hold_to {
+            self.store.hold(entry, start, end)
+        } else {
+            self.store.put(entry, &self.scratch[start..end])
+        };
+        Ok((entry, first))
+    }
+
     #[cold]
     fn settle_refused(&mut self) -> Refused {
         let Open { start, end, entry, has_entry, token, generation, .. } = self.open;
@@ -101,12 +111,27 @@ impl<S: PageSource + Clone> PacketRing<S> {
         Refused { bytes: end - start }
     }
 
+    /// The same for what is in a block, or has to be put in one.
     #[cold]
-    fn settle_block(&mut self, open: Open) -> Result<(), NoRoom> {
-        if !open.moved {
-            return self.store.block_more(open.entry, open.block, open.hint);
+    fn settle_large(&mut self, open: Open) -> Result<(u32, u32), NoRoom> {
+        let Open { start, end, mut entry, hint, .. } = open;
+        if open.has_entry && open.moved {
+            self.store.restamp(entry);
         }
-        self.store.restamp(open.entry);
-        self.store.block_rest(open.entry, open.block, open.start..open.end, open.hint)
+        if open.block == NONE {
+            if !open.has_entry {
+                entry = self.store.add(open.token, open.generation)?;
+            }
+            let kept = self.store.keep_large(entry, &[&self.scratch[start..end]], hint);
+            if kept.is_err() && !open.has_entry {
+                self.store.drop_entry(entry, false);
+            }
+            kept?;
+        } else if open.moved {
+            self.store.block_rest(entry, open.block, start..end, hint)?;
+        } else {
+            self.store.block_more(entry, open.block, hint)?;
+        }
+        Ok((entry, NONE))
     }
 }

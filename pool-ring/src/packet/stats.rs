@@ -25,7 +25,6 @@ pub struct PacketStats {
     pub evictions: u64,
     /// Partials that found no room themselves.
     pub rejected: u64,
-    /// Evicted or rejected connections that were never reported, because nobody drained the reports
-    /// and they stood in the way.
-    pub unreported: u64,
+    /// Reports of evicted or rejected connections that wait to be taken.
+    pub reports: usize,
 }
