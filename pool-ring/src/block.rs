@@ -144,6 +144,13 @@ impl<S: PageSource> Block<S> {
         (self.span - tail).min(self.len - filled)
     }
 
+    /// Where what is initialised ends that is not filled a second time, if the filled bytes begin at `head`.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn ready_end(&self, head: usize) -> usize {
+        if self.is_mirrored() { self.readable.min(head + self.len) } else { self.readable }
+    }
+
     /// `len` bytes from byte `start` on, to be written.
     ///
     /// # Safety

@@ -37,10 +37,26 @@ pub struct LengthPrefix {
     /// `None`: the header.
     skip: Option<usize>,
     max: usize,
+    quick: Quick,
 }
 
-/// Offset, width and adjustment beyond this are not what any protocol has, and are computed with care.
-const USUAL: i64 = 1 << 32;
+/// What the parameters come to, so that most headers take one comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Quick {
+    /// Bits of eight bytes that are not the value's.
+    shift: u32,
+    /// Bytes up to the end of the length field.
+    header: usize,
+    /// Values from `least` on are lengths of whole frames: so many; 0 if nothing is quick.
+    least: u64,
+    count: u64,
+    /// What is added to such a value, modulo 2^64.
+    base: u64,
+}
+
+impl Quick {
+    const NO: Self = Self { shift: 0, header: 0, least: 0, count: 0, base: 0 };
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Width {
@@ -53,6 +69,7 @@ enum Width {
 }
 
 /// What a header says.
+#[derive(Debug, PartialEq, Eq)]
 enum Header {
     /// It is not whole yet.
     Short,
@@ -62,7 +79,32 @@ enum Header {
 
 impl LengthPrefix {
     const fn new(width: Width, max: usize) -> Self {
-        Self { offset: 0, width, little: false, adjust: 0, skip: None, max }
+        let quick = Quick::NO;
+        Self { offset: 0, width, little: false, adjust: 0, skip: None, max, quick }.planned()
+    }
+
+    const fn planned(self) -> Self {
+        let width = match self.width {
+            Width::U8 => 1,
+            Width::U16 => 2,
+            Width::U24 => 3,
+            Width::U32 => 4,
+            Width::U64 => 8,
+            Width::Varint => return self,
+        };
+        let header = self.offset as i128 + width;
+        let base = header + self.adjust as i128;
+        let least = if self.adjust < 0 { -(self.adjust as i128) } else { 0 };
+        // From here on a whole frame has `header` bytes at least and `max` at most.
+        let count = self.max as i128 - base - least + 1;
+        if count <= 0 {
+            return Self { quick: Quick::NO, ..self };
+        }
+        let most = u64::MAX as i128 - least;
+        let count = if count > most { most as u64 } else { count as u64 };
+        let (shift, header) = (64 - 8 * width as u32, header as usize);
+        let quick = Quick { shift, header, least: least as u64, count, base: base as u64 };
+        Self { quick, ..self }
     }
 
     /// A length of one byte. Whole frames have at most `max` bytes.
@@ -111,13 +153,13 @@ impl LengthPrefix {
     /// The same with `bytes` before the length field.
     #[must_use]
     pub const fn offset(self, bytes: usize) -> Self {
-        Self { offset: bytes, ..self }
+        Self { offset: bytes, ..self }.planned()
     }
 
     /// The same with `bytes` added to the value: how much more, or less, follows the length field.
     #[must_use]
     pub const fn adjust(self, bytes: i64) -> Self {
-        Self { adjust: bytes, ..self }
+        Self { adjust: bytes, ..self }.planned()
     }
 
     /// The same with `bytes` at the front of the frame that the user does not get; by default what
@@ -134,8 +176,7 @@ impl LengthPrefix {
     }
 
     /// The value at the front of `field`, and the bytes that it takes.
-    #[inline(always)]
-    fn value(&self, field: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
+    fn value(self, field: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
         /// Reads an integer in the byte order asked for.
         macro_rules! read {
             ($int:ty) => {
@@ -160,26 +201,35 @@ impl LengthPrefix {
         })
     }
 
-    /// What the header at the front of `bytes` says.
+    /// What the header at the front of `bytes` says, if that is quickly told.
     #[inline(always)]
-    fn header(&self, bytes: &[u8]) -> Result<Header, FrameError> {
+    fn quick(&self, bytes: &[u8]) -> Option<usize> {
+        let Quick { shift, least, count, base, .. } = self.quick;
+        let &word = bytes.get(self.offset..)?.first_chunk()?;
+        let word = u64::from_le_bytes(word);
+        let value = if self.little { word << shift } else { word.swap_bytes() } >> shift;
+        // At most `max`, which is a usize.
+        (value.wrapping_sub(least) < count).then_some(base.wrapping_add(value) as usize)
+    }
+
+    /// The frame of `total` bytes at the front of `bytes`.
+    #[inline(always)]
+    fn cut(skip: usize, total: usize, bytes: &[u8]) -> Decoded<&[u8]> {
+        match bytes.get(..total) {
+            Some(whole) => {
+                Decoded::Frame { frame: whole.get(skip..).unwrap_or(&[]), consumed: total }
+            }
+            None => Decoded::NeedMore(Hint::Total(total)),
+        }
+    }
+
+    /// What the header at the front of `bytes` says: for varints, headers at the end of what has come, and
+    /// lengths that are refused. By value, so that parameters that are constants stay such for the rest.
+    fn header(self, bytes: &[u8]) -> Result<Header, FrameError> {
         let field = bytes.get(self.offset..).unwrap_or(&[]);
         let Some((value, width)) = self.value(field)? else { return Ok(Header::Short) };
         // At most the length of `bytes`, so this cannot overflow.
         let header = self.offset + width;
-        let body = (value as i64).wrapping_add(self.adjust);
-        let usual = value < USUAL as u64 && self.adjust < USUAL && body >= 0;
-        let total = (header as u64).wrapping_add(body as u64);
-        if usual && total <= self.max as u64 {
-            // At most `max`, which is a usize, and at least the width.
-            return Ok(Header::Whole { header, total: total as usize });
-        }
-        self.unusual(header, value)
-    }
-
-    /// The same for any value and adjustment.
-    #[cold]
-    fn unusual(&self, header: usize, value: u64) -> Result<Header, FrameError> {
         let total = i128::from(value) + i128::from(self.adjust) + header as i128;
         if total < header as i128 {
             return Err(FrameError::BadLength);
@@ -191,6 +241,14 @@ impl LengthPrefix {
                 Err(FrameError::TooLarge { len, max: self.max })
             }
         }
+    }
+
+    /// As `decode`, for what `quick` does not tell.
+    fn decode_with_care(self, bytes: &[u8]) -> Result<Decoded<&[u8]>, FrameError> {
+        Ok(match self.header(bytes)? {
+            Header::Short => Decoded::NeedMore(Hint::Unknown),
+            Header::Whole { header, total } => Self::cut(self.skip.unwrap_or(header), total, bytes),
+        })
     }
 
     /// The length field for `payload` bytes behind the header, and its width.
@@ -254,27 +312,19 @@ impl Decoder for LengthPrefix {
 
     #[inline]
     fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, FrameError> {
-        let (header, total) = match self.header(bytes)? {
-            Header::Short => return Ok(Decoded::NeedMore(Hint::Unknown)),
-            Header::Whole { header, total } => (header, total),
-        };
-        Ok(match bytes.get(..total) {
-            Some(whole) => {
-                let skip = self.skip.unwrap_or(header);
-                Decoded::Frame { frame: whole.get(skip..).unwrap_or(&[]), consumed: total }
-            }
-            None => Decoded::NeedMore(Hint::Total(total)),
-        })
+        if let Some(total) = self.quick(bytes) {
+            return Ok(Self::cut(self.skip.unwrap_or(self.quick.header), total, bytes));
+        }
+        self.decode_with_care(bytes)
     }
 
     #[inline]
     fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
-        match self.header(kept.head) {
-            Ok(Header::Whole { total, .. }) if kept.len.saturating_add(fresh.len()) < total => {
-                Some(Hint::Total(total))
-            }
+        let total = self.quick(kept.head).or_else(|| match self.header(kept.head) {
+            Ok(Header::Whole { total, .. }) => Some(total),
             _ => None,
-        }
+        })?;
+        (kept.len.saturating_add(fresh.len()) < total).then_some(Hint::Total(total))
     }
 }
 
@@ -361,6 +411,32 @@ mod tests {
         assert_eq!(LengthPrefix::u8(9).adjust(-2).decode(&[1, 2, 3]), Err(FrameError::BadLength));
         let mut far = LengthPrefix::u8(usize::MAX).offset(usize::MAX);
         assert_eq!(far.decode(&[0; 9]), Ok(Decoded::NeedMore(Hint::Unknown)));
+    }
+
+    /// What is computed in advance is what is computed with care.
+    #[test]
+    fn quick_headers_are_careful_ones() {
+        let adjusts = [0, 1, -1, -4, -300, 300, i64::MAX, i64::MIN, -(1 << 40)];
+        let bytes =
+            [[0; 9], [0xff; 9], [1; 9], [0, 0, 0, 0, 0, 0, 1, 44, 9], [1, 44, 0, 0, 0, 0, 0, 0, 0]];
+        let mut found = 0;
+        for max in [0, 1, 9, 100, 65_536, usize::MAX] {
+            for codec in all(max) {
+                for adjust in adjusts {
+                    let codec = codec.adjust(adjust);
+                    for bytes in bytes {
+                        let quick = codec.quick(&bytes);
+                        let careful = codec.header(&bytes);
+                        if let Some(total) = quick {
+                            let header = codec.quick.header;
+                            assert_eq!(careful, Ok(Header::Whole { header, total }), "{codec:?}");
+                        }
+                        found += usize::from(quick.is_some());
+                    }
+                }
+            }
+        }
+        assert!(found > 300, "{found}");
     }
 
     #[test]

@@ -25,7 +25,12 @@ impl<S: PageSource + Clone> Store<S> {
 
     /// Keeps `parts` in a block, for an entry that is empty. If it is refused the entry stays so.
     #[cold]
-    pub(super) fn keep_large(&mut self, entry: u32, parts: &[&[u8]], hint: Hint) -> Result<(), NoRoom> {
+    pub(super) fn keep_large(
+        &mut self,
+        entry: u32,
+        parts: &[&[u8]],
+        hint: Hint,
+    ) -> Result<(), NoRoom> {
         let old = self.cost_of(entry);
         let (large, len) = self.new_block(entry, old, parts, hint)?;
         let bytes = large.block.len();
@@ -148,7 +153,13 @@ impl<S: PageSource + Clone> Store<S> {
     }
 
     #[cold]
-    pub(super) fn grow_block(&mut self, entry: u32, block: u32, len: usize, hint: Hint) -> Result<(), NoRoom> {
+    pub(super) fn grow_block(
+        &mut self,
+        entry: u32,
+        block: u32,
+        len: usize,
+        hint: Hint,
+    ) -> Result<(), NoRoom> {
         let old = self.cost_of(entry);
         let capacity = match hint {
             Hint::Total(total) if total > len => total,

@@ -72,8 +72,7 @@ impl<S: PageSource + Clone> Store<S> {
         let PacketRingBuilder { budget, large_from, chunk_shift, policy, .. } = config;
         let per_chunk = (1 << chunk_shift) + LINK;
         // One more of each: the budget counts, not the tables.
-        let most =
-            |each: usize| u32::try_from(budget / each).unwrap_or(MOST).min(MOST) + 1;
+        let most = |each: usize| u32::try_from(budget / each).unwrap_or(MOST).min(MOST) + 1;
         let min_age = match policy {
             Policy::EvictOldest { min_age } => min_age.as_millis().min(u128::from(u32::MAX)) as u32,
             Policy::EvictLargest | Policy::Reject => 0,
@@ -262,7 +261,12 @@ impl<S: PageSource + Clone> Store<S> {
 
     /// Makes an entry for a connection, charged for `len` bytes, which are not 0: they are to be put or held next.
     #[inline(always)]
-    pub(crate) fn add_for(&mut self, token: u32, generation: u32, len: usize) -> Result<u32, NoRoom> {
+    pub(crate) fn add_for(
+        &mut self,
+        token: u32,
+        generation: u32,
+        len: usize,
+    ) -> Result<u32, NoRoom> {
         let cost = self.cost(len);
         self.make_room(cost, cost, NONE)?;
         let entry = self.entries.take(token, generation, self.now);

@@ -338,7 +338,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
         self.rewind();
         let mut tail = self.tail;
         // What is filled is initialised, so this is not negative.
-        let mut ready = self.block.readable().min(self.head + self.block.len()) - tail;
+        let mut ready = self.block.ready_end(self.head) - tail;
         if ready < LEAST {
             (tail, ready) = self.initialise_spare()?;
         }
