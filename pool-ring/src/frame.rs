@@ -53,6 +53,16 @@ pub enum Hint {
     Total(usize),
 }
 
+impl Hint {
+    /// What remains of it when `len` bytes have come and the frame is not whole: nothing, if it was to be.
+    pub(crate) const fn beyond(self, len: usize) -> Self {
+        match self {
+            Self::Total(total) if total > len => self,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// What of a frame was kept when it was not whole, as far as it can be looked at without copying.
 #[derive(Clone, Copy, Debug)]
 pub struct Kept<'a> {

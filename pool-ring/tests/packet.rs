@@ -1,7 +1,7 @@
 //! What a `PacketRing` promises, one by one.
 
 use pool_core::{Failing, Heap, PageSource};
-use pool_ring::frame::{Delimiter, LengthPrefix, Lines};
+use pool_ring::frame::{Decoded, Decoder, Delimiter, Hint, Kept, LengthPrefix, Lines};
 use pool_ring::{Batch, Conn, PacketRing, PacketRingBuilder, Policy, ReadError};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -317,6 +317,53 @@ fn no_report_is_lost() {
     assert!(reported.into_iter().eq(0..kept as u32 - 10));
     let batch = ring.read_from(&mut conns[kept], &mut codec, &mut source).unwrap();
     assert_eq!(frames(batch), [b"line"]);
+}
+
+/// What a decoder has announced is forgotten with the frame that it was about, and never taken for an end
+/// of the stream if it was too little.
+#[test]
+fn wrong_and_stale_announcements_end_no_stream() {
+    /// Frames of a length that it does not tell, and says wrongly.
+    struct Liar;
+    impl Decoder for Liar {
+        type Frame<'a> = &'a [u8];
+        type Error = std::convert::Infallible;
+        fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, Self::Error> {
+            Ok(match bytes.get(..1000) {
+                Some(frame) => Decoded::Frame { frame, consumed: 1000 },
+                None => Decoded::NeedMore(Hint::Total(100 + bytes.len() / 100 * 100)),
+            })
+        }
+        fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
+            let len = kept.len + fresh.len();
+            (len < 1000 && len % 3 == 0).then_some(Hint::Total(len.min(700)))
+        }
+    }
+    let heap = Heap::new();
+    let builder = PacketRingBuilder::new().chunk(64).large_from(64).scratch(256);
+    for (piece, skip) in [(50, 0), (90, 0), (100, 0), (100, 33), (7, 1)] {
+        let mut ring = builder.try_build_in(&heap).unwrap();
+        let (mut anna, mut ben, mut liar) = (ring.open(0), ring.open(1), Liar);
+        let (mut taken, mut fed) = (0, 0);
+        for n in 0..100u32 {
+            let bytes = [n as u8; 100];
+            let mut bytes = &bytes[..piece];
+            while !bytes.is_empty() {
+                let mut batch = ring.feed(&mut anna, &mut liar, &mut bytes).unwrap();
+                while let Some(frame) = batch.next().unwrap() {
+                    taken += frame.len();
+                }
+                let before = batch.rest().len();
+                batch.skip(skip);
+                taken += before - batch.rest().len();
+            }
+            fed += piece;
+            if n % 3 == 0 {
+                drop(ring.feed(&mut ben, &mut liar, &mut &b"x"[..]).unwrap());
+            }
+        }
+        assert_eq!(taken + ring.partial_len(&anna), fed);
+    }
 }
 
 #[test]

@@ -45,8 +45,8 @@ pub struct LengthPrefix {
 struct Quick {
     /// Bits of eight bytes that are not the value's.
     shift: u32,
-    /// Bytes up to the end of the length field.
-    header: usize,
+    /// Bytes of a frame that the user does not get.
+    skip: usize,
     /// Values from `least` on are lengths of whole frames: so many; 0 if nothing is quick.
     least: u64,
     count: u64,
@@ -55,7 +55,7 @@ struct Quick {
 }
 
 impl Quick {
-    const NO: Self = Self { shift: 0, header: 0, least: 0, count: 0, base: 0 };
+    const NO: Self = Self { shift: 0, skip: 0, least: 0, count: 0, base: 0 };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +102,12 @@ impl LengthPrefix {
         }
         let most = u64::MAX as i128 - least;
         let count = if count > most { most as u64 } else { count as u64 };
-        let (shift, header) = (64 - 8 * width as u32, header as usize);
-        let quick = Quick { shift, header, least: least as u64, count, base: base as u64 };
+        let skip = match self.skip {
+            Some(skip) => skip,
+            None => header as usize,
+        };
+        let shift = 64 - 8 * width as u32;
+        let quick = Quick { shift, skip, least: least as u64, count, base: base as u64 };
         Self { quick, ..self }
     }
 
@@ -166,7 +170,7 @@ impl LengthPrefix {
     /// stands before and in the length field.
     #[must_use]
     pub const fn skip(self, bytes: usize) -> Self {
-        Self { skip: Some(bytes), ..self }
+        Self { skip: Some(bytes), ..self }.planned()
     }
 
     /// The most bytes that a whole frame may have.
@@ -215,11 +219,11 @@ impl LengthPrefix {
     /// The frame of `total` bytes at the front of `bytes`.
     #[inline(always)]
     fn cut(skip: usize, total: usize, bytes: &[u8]) -> Decoded<&[u8]> {
-        match bytes.get(..total) {
-            Some(whole) => {
-                Decoded::Frame { frame: whole.get(skip..).unwrap_or(&[]), consumed: total }
-            }
-            None => Decoded::NeedMore(Hint::Total(total)),
+        match bytes.get(skip..total) {
+            Some(frame) => Decoded::Frame { frame, consumed: total },
+            None if total > bytes.len() => Decoded::NeedMore(Hint::Total(total)),
+            // All of it is skipped.
+            None => Decoded::Frame { frame: &[], consumed: total },
         }
     }
 
@@ -313,7 +317,7 @@ impl Decoder for LengthPrefix {
     #[inline]
     fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, FrameError> {
         if let Some(total) = self.quick(bytes) {
-            return Ok(Self::cut(self.skip.unwrap_or(self.quick.header), total, bytes));
+            return Ok(Self::cut(self.quick.skip, total, bytes));
         }
         self.decode_with_care(bytes)
     }
@@ -428,7 +432,7 @@ mod tests {
                         let quick = codec.quick(&bytes);
                         let careful = codec.header(&bytes);
                         if let Some(total) = quick {
-                            let header = codec.quick.header;
+                            let header = codec.quick.skip;
                             assert_eq!(careful, Ok(Header::Whole { header, total }), "{codec:?}");
                         }
                         found += usize::from(quick.is_some());

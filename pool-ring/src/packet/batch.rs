@@ -5,7 +5,7 @@ use super::conn::Conn;
 use super::ring::PacketRing;
 use super::stats::PacketStats;
 use crate::error::Refused;
-use crate::frame::{Decoded, Decoder};
+use crate::frame::{Decoded, Decoder, Hint};
 use crate::slots::NONE;
 use core::fmt;
 use pool_core::PageSource;
@@ -66,7 +66,6 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
         match self.decoder.decode_after(bytes, seen) {
             Ok(Decoded::Frame { frame, consumed }) => {
                 open.start += consumed.max(1).min(bytes.len());
-                open.moved = true;
                 Ok(Some(frame))
             }
             Ok(Decoded::NeedMore(hint)) => {
@@ -113,8 +112,7 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
         let len = len.min(open.end - open.start);
         if len > 0 {
             open.start += len;
-            open.seen = 0;
-            open.moved = true;
+            (open.seen, open.hint) = (0, Hint::Unknown);
         }
     }
 

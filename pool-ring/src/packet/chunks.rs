@@ -73,9 +73,15 @@ impl<S: PageSource> Chunks<S> {
         self.next[chunk as usize]
     }
 
+    /// The chunk that [`put`](Self::put) will begin with.
+    #[inline(always)]
+    pub(crate) const fn peek(&self) -> u32 {
+        if self.free == NONE { self.carved } else { self.free }
+    }
+
     /// A free chunk. The budget knows that there is one.
     #[inline(always)]
-    pub(crate) fn take(&mut self) -> u32 {
+    fn take(&mut self) -> u32 {
         let chunk = self.free;
         if chunk != NONE {
             self.free = self.next(chunk);
@@ -87,22 +93,16 @@ impl<S: PageSource> Chunks<S> {
         chunk
     }
 
-    /// Gives a chunk back that is in no chain.
+    /// Stores `bytes`, which are not empty, and returns the chain and its first chunk.
     #[inline(always)]
-    pub(crate) fn give(&mut self, chunk: u32) {
-        self.next[chunk as usize] = self.free;
-        self.free = chunk;
-    }
-
-    /// Stores `bytes`, which are not empty, in a chain that begins with `first`, and returns what it is called.
-    #[inline(always)]
-    pub(crate) fn put(&mut self, first: u32, mut bytes: &[u8]) -> u32 {
+    pub(crate) fn put(&mut self, mut bytes: &[u8]) -> (u32, u32) {
+        let first = self.take();
         let mut chunk = first;
         while let Some((part, rest)) = bytes.split_at_checked(self.size) {
             self.chunk_mut(chunk).copy_from_slice(part);
             if rest.is_empty() {
                 self.next[chunk as usize] = first;
-                return chunk;
+                return (chunk, first);
             }
             let next = self.take();
             self.next[chunk as usize] = next;
@@ -110,7 +110,7 @@ impl<S: PageSource> Chunks<S> {
         }
         self.chunk_mut(chunk)[..bytes.len()].copy_from_slice(bytes);
         self.next[chunk as usize] = first;
-        chunk
+        (chunk, first)
     }
 
     /// Stores `bytes` behind the chain of `len` bytes, and returns what it is called now.
@@ -217,10 +217,10 @@ mod tests {
         for len in [1, 63, 64, 65, 128, 129, 400] {
             for cut in [1, 64, 65, 127, 399] {
                 let cut = cut.min(len);
-                let other = chunks.take();
-                let other = chunks.put(other, &bytes[..cut]);
-                let chain = chunks.take();
-                let mut chain = chunks.put(chain, &bytes[..cut]);
+                let (other, _) = chunks.put(&bytes[..cut]);
+                let promised = chunks.peek();
+                let (mut chain, first) = chunks.put(&bytes[..cut]);
+                assert_eq!(first, promised);
                 if cut < len {
                     chain = chunks.append(chain, cut, &bytes[cut..len]);
                 }

@@ -14,7 +14,6 @@ pub(crate) const LISTS: usize = 63;
 const NOTES: usize = LISTS;
 
 const BLOCK: u32 = 1 << 31;
-const HELD: u32 = NONE - 1;
 const UNSEEN: u32 = 1 << 31;
 
 /// A partial has less bytes than this.
@@ -29,8 +28,6 @@ pub(crate) enum Form {
     Chain(u32),
     /// In this block.
     Block(u32),
-    /// Still in the scratch: the store knows where.
-    Held,
 }
 
 /// The table.
@@ -86,7 +83,6 @@ impl<S: PageSource> Entries<S> {
     pub(crate) fn form(&self, entry: u32) -> Form {
         match self.table[entry as usize].form {
             NONE => Form::Empty,
-            HELD => Form::Held,
             block if block & BLOCK != 0 => Form::Block(block & !BLOCK),
             chain => Form::Chain(chain),
         }
@@ -129,24 +125,12 @@ impl<S: PageSource> Entries<S> {
     #[inline(always)]
     pub(crate) fn set_form(&mut self, entry: u32, form: Form, len: usize) {
         let entry = &mut self.table[entry as usize];
-        entry.form = Self::word(form);
-        entry.len = len as u32;
-    }
-
-    /// Says where its bytes are now, as many as before.
-    #[inline(always)]
-    pub(crate) fn move_form(&mut self, entry: u32, form: Form) {
-        self.table[entry as usize].form = Self::word(form);
-    }
-
-    #[inline(always)]
-    const fn word(form: Form) -> u32 {
-        match form {
+        entry.form = match form {
             Form::Empty => NONE,
             Form::Chain(last) => last,
             Form::Block(block) => block | BLOCK,
-            Form::Held => HELD,
-        }
+        };
+        entry.len = len as u32;
     }
 
     /// The entry that [`take`](Self::take) will return. There is none if notes have all that partials do not.

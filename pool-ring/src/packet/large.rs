@@ -51,8 +51,9 @@ impl<S: PageSource + Clone> Store<S> {
         hint: Hint,
     ) -> Result<(Large<S>, usize), NoRoom> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
+        let hint = hint.beyond(len);
         let asked = match hint {
-            Hint::Total(total) => total.max(len),
+            Hint::Total(total) => total,
             Hint::Unknown => len.saturating_mul(2),
         };
         let refused = NoRoom { asked };
@@ -87,10 +88,7 @@ impl<S: PageSource + Clone> Store<S> {
         hint: Hint,
     ) -> Result<(), NoRoom> {
         let old = self.cost(len);
-        let hint = match hint {
-            Hint::Unknown => Hint::Unknown,
-            Hint::Total(total) => Hint::Total(total.max(len + bytes.len())),
-        };
+        let hint = hint.beyond(len + bytes.len());
         let capacity = match hint {
             Hint::Unknown => 2 * (len + bytes.len()),
             Hint::Total(total) => total,
@@ -142,6 +140,7 @@ impl<S: PageSource + Clone> Store<S> {
     pub(crate) fn block_more(&mut self, entry: u32, block: u32, hint: Hint) -> Result<(), NoRoom> {
         let len = self.entries.len(entry);
         let Some(large) = self.large.get_mut(block) else { return Ok(()) };
+        let hint = hint.beyond(len);
         large.want = match hint {
             Hint::Total(total) => total,
             Hint::Unknown => large.block.len(),
@@ -162,8 +161,8 @@ impl<S: PageSource + Clone> Store<S> {
     ) -> Result<(), NoRoom> {
         let old = self.cost_of(entry);
         let capacity = match hint {
-            Hint::Total(total) if total > len => total,
-            _ => len.saturating_mul(2),
+            Hint::Total(total) => total,
+            Hint::Unknown => len.saturating_mul(2),
         };
         let (mut new, _) = self.new_block(entry, old, &[], Hint::Total(capacity))?;
         if hint == Hint::Unknown {

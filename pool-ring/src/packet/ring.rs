@@ -6,10 +6,10 @@ use super::config::PacketRingBuilder;
 use super::conn::{Conn, IDLE, Open};
 use super::entries::Form;
 use super::stats::PacketStats;
-use super::store::{NoRoom, Store, millis};
+use super::store::{NoRoom, Store, is_before, millis};
 use crate::DefaultSource;
 use crate::error::{ReadError, Refused};
-use crate::frame::Decoder;
+use crate::frame::{Decoder, Hint};
 use crate::slots::NONE;
 use crate::table::Table;
 use core::convert::Infallible;
@@ -85,8 +85,8 @@ pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     pub(super) gap: usize,
     /// Where the fresh bytes end.
     limit: usize,
-    /// A partial that ends here or before may be left in the scratch.
-    pub(super) hold_to: usize,
+    /// What is left of a batch may rest in the scratch up to here.
+    pub(super) rest_to: usize,
     pub(super) open: Open,
     pub(super) store: Store<S>,
     /// The generation given last.
@@ -119,8 +119,8 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9);
-        let hold_to = gap + config.scratch / 2;
-        Ok(Self { scratch, gap, limit: asked, hold_to, open: Open::NO, store, serial })
+        let rest_to = gap + config.scratch / 2;
+        Ok(Self { scratch, gap, limit: asked, rest_to, open: Open::NO, store, serial })
     }
 
     /// A new connection, called `token` in reports of evictions: its index in the table of
@@ -160,6 +160,12 @@ impl<S: PageSource + Clone> PacketRing<S> {
     pub fn stats(&self) -> PacketStats {
         let mut stats = self.store.stats();
         stats.reserved += self.scratch.bytes();
+        if self.open.resting {
+            let Open { start, end, has_entry, .. } = self.open;
+            stats.partials += usize::from(!has_entry);
+            stats.bytes += end - start;
+            stats.used += self.store.cost_beside(end - start, has_entry);
+        }
         stats
     }
 
@@ -167,6 +173,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     #[must_use]
     pub fn partial_len(&self, conn: &Conn) -> usize {
         match self.lookup(conn) {
+            _ if self.rests(conn) => self.open.end - self.open.start,
             Ok(Some(entry)) => self.store.entries.len(entry),
             _ => 0,
         }
@@ -218,7 +225,12 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// # Complexity
     /// O(what is returned); with `EvictLargest` O(partials).
     pub fn older_than(&self, deadline: Duration) -> impl Iterator<Item = u32> + '_ {
-        self.store.older_than(millis(deadline))
+        let deadline = millis(deadline);
+        let Open { resting, entry, since, token, .. } = self.open;
+        // What rests is the youngest if it began in the last batch, and else where its entry is.
+        let entry = if resting && since.is_none() { entry } else { NONE };
+        let rests = since.filter(|&since| resting && is_before(since, deadline)).map(|_| token);
+        self.store.older_than(deadline, entry).chain(rests)
     }
 
     /// Reads once from `source` and lends what came, together with what was kept, frame by frame.
@@ -299,6 +311,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
         decoder: &'r mut D,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        if self.open.resting && self.rests(conn) {
+            return self.fill_behind(conn, decoder, read);
+        }
         self.settle_forgotten();
         let entry = self.lookup(conn).map_err(|_| ReadError::Evicted)?;
         let form = entry.map_or(Form::Empty, |entry| self.store.entries.form(entry));
@@ -308,23 +323,14 @@ impl<S: PageSource + Clone> PacketRing<S> {
         if entry.is_none() && self.store.entries.peek().is_none() {
             return Err(self.undrained());
         }
-        let from = if form == Form::Held {
-            self.store.held_end()
-        } else {
-            self.store.stash(&self.scratch);
-            self.gap
-        };
-        let room = &mut self.scratch[from..self.limit];
+        let room = &mut self.scratch[self.gap..self.limit];
         let most = room.len();
         let len = read(room).map_err(ReadError::Io)?.min(most);
         if len == 0 {
             return Err(self.ended(conn));
         }
         let (mut start, mut seen) = (self.gap, 0);
-        if let (Some(entry), Form::Held) = (entry, form) {
-            seen = self.store.entries.seen(entry);
-            start = self.store.resume(entry);
-        } else if let (Some(entry), Form::Chain(last)) = (entry, form) {
+        if let (Some(entry), Form::Chain(last)) = (entry, form) {
             let fresh = &self.scratch[self.gap..][..len];
             seen = self.store.entries.seen(entry);
             let wait =
@@ -338,7 +344,35 @@ impl<S: PageSource + Clone> PacketRing<S> {
             }
             start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
         }
-        self.begin(conn, entry, start, from + len, seen);
+        self.begin(conn, entry, start, self.gap + len, seen);
+        Ok(Batch::new(self, conn, decoder, len))
+    }
+
+    /// Whether what rests in the scratch is this connection's.
+    #[inline(always)]
+    fn rests(&self, conn: &Conn) -> bool {
+        let Open { entry, generation, token, resting, .. } = self.open;
+        resting && (conn.entry, conn.generation, conn.token) == (entry, generation, token)
+    }
+
+    /// Reads on behind what rests in the scratch.
+    #[inline(always)]
+    fn fill_behind<'r, D: Decoder, E>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        let room = &mut self.scratch[self.open.end..self.limit];
+        let most = room.len();
+        let len = read(room).map_err(ReadError::Io)?.min(most);
+        if len == 0 {
+            return Err(self.ended(conn));
+        }
+        self.store.stats.joins += 1;
+        let open = &mut self.open;
+        (open.resting, open.first, open.hint) = (false, open.start, Hint::Unknown);
+        open.end += len;
         Ok(Batch::new(self, conn, decoder, len))
     }
 
@@ -357,12 +391,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let (len, seen) = (self.store.entries.len(entry), self.store.entries.seen(entry));
         match self.store.entries.form(entry) {
             Form::Empty => {}
-            Form::Held => {
-                let (start, end) = (self.store.resume(entry), self.store.held_end());
-                self.begin(conn, Some(entry), start, end, seen);
-            }
             Form::Chain(last) => {
-                self.store.stash(&self.scratch);
                 self.store.join(entry, last, &mut self.scratch[..self.gap]);
                 self.begin(conn, Some(entry), self.gap - len, self.gap, seen);
             }
@@ -420,6 +449,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         self.open = Open {
             active: true,
             start,
+            first: start,
             end,
             seen,
             has_entry: entry.is_some(),
@@ -467,7 +497,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     #[inline(always)]
     pub(super) fn check(&self) {
         #[cfg(any(test, debug_assertions))]
-        if !self.open.active && self.store.entries.count() <= 300 {
+        if (self.open.resting || !self.open.active) && self.store.entries.count() <= 300 {
             self.store.check();
         }
     }

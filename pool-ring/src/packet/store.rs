@@ -43,28 +43,16 @@ pub(crate) struct Store<S: PageSource + Clone> {
     pub(super) block_bytes: usize,
     pub(crate) stats: PacketStats,
     pub(super) source: S,
-    held: Held,
-}
-
-/// The partial that was read last and still lies in the scratch, in case the same connection is read
-/// next: it is charged for and listed as all others are, and has its first chunk.
-#[derive(Clone, Copy)]
-struct Held {
-    /// `NONE`: there is none.
-    entry: u32,
-    chunk: u32,
-    /// Where in the scratch it is.
-    start: usize,
-    end: usize,
-}
-
-impl Held {
-    const NONE: Self = Self { entry: NONE, chunk: NONE, start: 0, end: 0 };
 }
 
 /// Milliseconds, as entries note them.
 pub(crate) fn millis(time: core::time::Duration) -> u32 {
     time.as_millis() as u32
+}
+
+/// Whether a time is before another; the clock wraps.
+pub(crate) const fn is_before(time: u32, deadline: u32) -> bool {
+    (deadline.wrapping_sub(time) as i32) > 0
 }
 
 impl<S: PageSource + Clone> Store<S> {
@@ -92,7 +80,6 @@ impl<S: PageSource + Clone> Store<S> {
             block_bytes: 0,
             stats,
             source,
-            held: Held::NONE,
         })
     }
 
@@ -116,7 +103,7 @@ impl<S: PageSource + Clone> Store<S> {
             Form::Block(block) => {
                 ENTRY + self.large.get(block).map_or(0, |large| large.block.len())
             }
-            Form::Empty | Form::Chain(_) | Form::Held => self.cost(self.entries.len(entry)),
+            Form::Empty | Form::Chain(_) => self.cost(self.entries.len(entry)),
         }
     }
 
@@ -221,7 +208,6 @@ impl<S: PageSource + Clone> Store<S> {
             Form::Empty => {}
             Form::Chain(last) => self.chunks.release(last),
             Form::Block(block) => drop(self.take_block(block)),
-            Form::Held => self.forget_held(),
         }
     }
 
@@ -251,31 +237,48 @@ impl<S: PageSource + Clone> Store<S> {
         }
     }
 
-    /// The partial of this entry begins now.
+    /// The partial of this entry began at `since`, later than all others.
     #[inline(always)]
-    pub(crate) fn restamp(&mut self, entry: u32) {
+    pub(crate) fn restamp(&mut self, entry: u32, since: u32) {
         let list = if self.by_size { self.list_for(self.cost_of(entry)) } else { 0 };
-        self.entries.set_stamp(entry, self.now);
+        self.entries.set_stamp(entry, since);
         self.entries.move_to_end(list, entry);
     }
 
-    /// Makes an entry for a connection, charged for `len` bytes, which are not 0: they are to be put or held next.
+    /// What `len` bytes that were read cost beside what is charged already: nothing, or an empty entry.
+    #[inline(always)]
+    pub(crate) fn cost_beside(&self, len: usize, has_entry: bool) -> usize {
+        let cost = self.cost(len);
+        if has_entry { cost - ENTRY - self.unit } else { cost }
+    }
+
+    /// Whether `more` bytes would fit in the budget; they are to be charged unless the connection takes them back.
+    #[inline(always)]
+    pub(crate) fn would_fit(&mut self, more: usize) -> bool {
+        let fits = more <= self.stats.budget - self.stats.used;
+        if fits {
+            self.stats.peak = self.stats.peak.max(self.stats.used + more);
+        }
+        fits
+    }
+
+    /// Makes an entry for a connection, charged for `len` bytes, which are not 0: they are to be put next.
     #[inline(always)]
     pub(crate) fn add_for(
         &mut self,
-        token: u32,
-        generation: u32,
+        (token, generation): (u32, u32),
+        since: u32,
         len: usize,
     ) -> Result<u32, NoRoom> {
         let cost = self.cost(len);
         self.make_room(cost, cost, NONE)?;
-        let entry = self.entries.take(token, generation, self.now);
+        let entry = self.entries.take(token, generation, since);
         self.charge(cost);
         self.entries.push(self.list_for(cost), entry);
         Ok(entry)
     }
 
-    /// Charges an entry, which is empty, for `len` bytes, which are not 0: they are to be put or held next.
+    /// Charges an entry, which is empty, for `len` bytes, which are not 0: they are to be put next.
     #[inline(always)]
     pub(crate) fn charge_for(&mut self, entry: u32, len: usize) -> Result<(), NoRoom> {
         debug_assert_eq!(self.entries.form(entry), Form::Empty);
@@ -294,8 +297,7 @@ impl<S: PageSource + Clone> Store<S> {
     /// Copies `bytes` to chunks, for an entry that is charged for them. Returns the first chunk.
     #[inline(always)]
     pub(crate) fn put(&mut self, entry: u32, bytes: &[u8]) -> u32 {
-        let first = self.chunks.take();
-        let last = self.chunks.put(first, bytes);
+        let (last, first) = self.chunks.put(bytes);
         self.entries.set_form(entry, Form::Chain(last), bytes.len());
         self.stats.copied += bytes.len() as u64;
         self.stats.bytes += bytes.len();
@@ -359,13 +361,6 @@ impl<S: PageSource + Clone> Store<S> {
         self.chunks.release(last);
         self.stats.joins += 1;
         self.stats.copied += len as u64;
-        self.make_empty(entry, len);
-        len
-    }
-
-    /// The `len` bytes of an entry are elsewhere: it is empty, and charged for one chunk.
-    #[inline(always)]
-    fn make_empty(&mut self, entry: u32, len: usize) {
         self.entries.set_form(entry, Form::Empty, 0);
         self.stats.bytes -= len;
         let less = (self.chunks.needed(len) - 1) * self.unit;
@@ -373,67 +368,23 @@ impl<S: PageSource + Clone> Store<S> {
         if self.by_size {
             self.relist(entry, ENTRY + self.unit + less, ENTRY + self.unit);
         }
+        len
     }
 
-    /// Leaves bytes `start..end` of the scratch where they are, for an entry that is charged for them. Returns
-    /// the first of the chunks that they are going to be in.
-    #[inline(always)]
-    pub(crate) fn hold(&mut self, entry: u32, start: usize, end: usize) -> u32 {
-        debug_assert_eq!(self.held.entry, NONE);
-        let chunk = self.chunks.take();
-        self.held = Held { entry, chunk, start, end };
-        self.entries.set_form(entry, Form::Held, end - start);
-        self.stats.bytes += end - start;
-        chunk
-    }
-
-    /// Where the held partial ends, which is that of the connection to be read.
-    #[inline(always)]
-    pub(crate) const fn held_end(&self) -> usize {
-        self.held.end
-    }
-
-    /// Another connection is going to be read: copies what is held to chunks.
-    #[inline(always)]
-    pub(crate) fn stash(&mut self, scratch: &[u8]) {
-        let Held { entry, chunk, start, end } = self.held;
-        if entry != NONE {
-            self.held.entry = NONE;
-            let last = self.chunks.put(chunk, &scratch[start..end]);
-            self.entries.move_form(entry, Form::Chain(last));
-            self.stats.copied += (end - start) as u64;
-        }
-    }
-
-    /// Takes what is held out of its entry, which is empty then, and returns where it begins.
-    #[inline(always)]
-    pub(crate) fn resume(&mut self, entry: u32) -> usize {
-        let Held { start, end, .. } = self.held;
-        self.forget_held();
-        self.stats.joins += 1;
-        self.make_empty(entry, end - start);
-        start
-    }
-
-    fn forget_held(&mut self) {
-        self.chunks.give(self.held.chunk);
-        self.held.entry = NONE;
-    }
-
-    /// The tokens of partials that began before `deadline`.
-    pub(crate) fn older_than(&self, deadline: u32) -> impl Iterator<Item = u32> + '_ {
-        let sorted = self.policy != Policy::EvictLargest;
+    /// The tokens of partials that began before `deadline`, that of the entry `resting`
+    /// among them, whose bytes are elsewhere.
+    pub(crate) fn older_than(&self, deadline: u32, resting: u32) -> impl Iterator<Item = u32> + '_ {
+        let sorted = !self.by_size;
         let some = |entry| (entry != NONE).then_some(entry);
-        // Signed, for the clock wraps.
-        let is_old =
-            move |entry: &u32| (deadline.wrapping_sub(self.entries.stamp(*entry)) as i32) > 0;
+        let is_old = move |entry: &u32| is_before(self.entries.stamp(*entry), deadline);
         (0..if sorted { 1 } else { LISTS })
             .flat_map(move |list| {
                 let next = move |&entry: &u32| some(self.entries.next(entry));
                 core::iter::successors(some(self.entries.first(list)), next)
                     .take_while(move |entry| !sorted || is_old(entry))
             })
-            .filter(move |entry| is_old(entry) && self.entries.len(*entry) > 0)
+            .filter(move |entry| is_old(entry))
+            .filter(move |entry| self.entries.len(*entry) > 0 || *entry == resting)
             .map(|entry| self.entries.token(entry))
     }
 
@@ -441,7 +392,6 @@ impl<S: PageSource + Clone> Store<S> {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn check(&self) {
         let (mut used, mut bytes, mut chunks, mut entries, mut blocks) = (0, 0, 0, 0, 0);
-        let mut held = 0;
         for (list, entry) in self.entries.all() {
             let cost = self.cost_of(entry);
             assert_eq!(list, self.list_for(cost), "in the wrong list");
@@ -450,18 +400,13 @@ impl<S: PageSource + Clone> Store<S> {
                 Form::Empty => assert_eq!(len, 0),
                 Form::Chain(_) => chunks += self.chunks.needed(len),
                 Form::Block(_) => blocks += 1,
-                Form::Held => {
-                    assert_eq!((self.held.entry, self.held.end - self.held.start), (entry, len));
-                    held += 1;
-                }
             }
             (used, bytes, entries) = (used + cost, bytes + len, entries + 1);
         }
         assert_eq!((used, bytes), (self.stats.used, self.stats.bytes));
         assert!(used <= self.stats.budget, "over budget");
         assert_eq!(blocks, self.large.len());
-        assert_eq!(held, usize::from(self.held.entry != NONE));
-        assert_eq!(chunks + held + self.chunks.count_free(), self.chunks.count());
+        assert_eq!(chunks + self.chunks.count_free(), self.chunks.count());
         let noted = self.entries.noted();
         assert_eq!(entries, self.entries.live());
         assert_eq!(entries + noted + self.entries.count_free(), self.entries.count());
