@@ -219,12 +219,12 @@ impl LengthPrefix {
     /// The frame of `total` bytes at the front of `bytes`.
     #[inline(always)]
     fn cut(skip: usize, total: usize, bytes: &[u8]) -> Decoded<&[u8]> {
-        match bytes.get(skip..total) {
-            Some(frame) => Decoded::Frame { frame, consumed: total },
-            None if total > bytes.len() => Decoded::NeedMore(Hint::Total(total)),
-            // All of it is skipped.
-            None => Decoded::Frame { frame: &[], consumed: total },
+        if total > bytes.len() {
+            return Decoded::NeedMore(Hint::Total(total));
         }
+        // Nothing, if all of it is skipped.
+        let frame = bytes.get(skip..total).unwrap_or(&[]);
+        Decoded::Frame { frame, consumed: total }
     }
 
     /// What the header at the front of `bytes` says: for varints, headers at the end of what has come, and
