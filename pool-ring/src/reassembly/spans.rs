@@ -8,12 +8,14 @@ use pool_core::{PageError, PageSource};
 /// Disjoint spans in order. No memory before the first one.
 pub(crate) struct Spans<S: PageSource> {
     table: Option<Table<Span, S>>,
+    /// Where in the table they begin: those in front go without the others being moved.
+    first: usize,
     len: usize,
 }
 
 impl<S: PageSource> Spans<S> {
     pub(crate) const fn new() -> Self {
-        Self { table: None, len: 0 }
+        Self { table: None, first: 0, len: 0 }
     }
 
     /// Bytes of its pages.
@@ -38,36 +40,95 @@ impl<S: PageSource> Spans<S> {
     /// Gives the memory back if it holds nothing.
     pub(crate) fn shrink(&mut self) {
         if self.len == 0 {
-            self.table = None;
+            (self.table, self.first) = (None, 0);
         }
     }
 
     pub(crate) fn all(&self) -> &[Span] {
         match &self.table {
-            Some(table) => &table[..self.len],
+            Some(table) => &table[self.first..self.first + self.len],
             None => &[],
         }
     }
 
+    #[inline]
     fn insert(&mut self, index: usize, span: Span) {
-        if let Some(table) = &mut self.table {
-            table.copy_within(index..self.len, index + 1);
-            table[index] = span;
-            self.len += 1;
+        let (first, end) = (self.first, self.first + self.len);
+        let Some(table) = &mut self.table else { return };
+        if first > 0 && (end == table.len() || index == 0) {
+            // One place down, where there is one free.
+            table.copy_within(first..first + index, first - 1);
+            table[first - 1 + index] = span;
+            self.first -= 1;
+        } else {
+            if index < self.len {
+                table.copy_within(first + index..end, first + index + 1);
+            }
+            table[first + index] = span;
         }
+        self.len += 1;
     }
 
+    #[inline]
     fn remove(&mut self, from: usize, to: usize) {
-        if let Some(table) = &mut self.table {
-            table.copy_within(to..self.len, from);
-            self.len -= to - from;
+        let (first, end) = (self.first, self.first + self.len);
+        let Some(table) = &mut self.table else { return };
+        self.len -= to - from;
+        if self.len == 0 {
+            self.first = 0;
+        } else if from == 0 {
+            self.first += to;
+        } else {
+            table.copy_within(first + to..end, first + from);
         }
     }
 
     fn set(&mut self, index: usize, span: Span) {
         if let Some(table) = &mut self.table {
-            table[index] = span;
+            table[self.first + index] = span;
         }
+    }
+
+    /// All before byte `end` can be read, and before the first span nothing was missing but this. Returns up to where
+    /// can be read then; `None`, and no change, if the first span begins before.
+    #[inline]
+    pub(crate) fn take_front(&mut self, end: u64) -> Option<u64> {
+        match self.all().first() {
+            Some(&first) if first.start == end => {
+                self.remove(0, 1);
+                Some(first.end)
+            }
+            Some(first) if first.start < end => None,
+            _ => Some(end),
+        }
+    }
+
+    /// Adds `new` where it overlaps none: `None`, and no change, if it does, or there would be more than `most`, or
+    /// nothing is reserved. For policies that merge.
+    #[inline]
+    pub(crate) fn add_beside(&mut self, new: Span, most: usize) -> Option<()> {
+        self.table.as_ref()?;
+        let all = self.all();
+        let index = all.partition_point(|span| span.end < new.start);
+        let (here, behind) = (all.get(index).copied(), all.get(index + 1).copied());
+        match here {
+            // It goes on where `here` ends, perhaps up to the next one.
+            Some(here) if here.end == new.start => match behind {
+                Some(behind) if behind.start < new.end => return None,
+                Some(behind) if behind.start == new.end => {
+                    self.set(index + 1, Span { start: here.start, end: behind.end });
+                    self.remove(index, index + 1);
+                }
+                _ => self.set(index, Span { start: here.start, end: new.end }),
+            },
+            Some(here) if here.start < new.end => return None,
+            Some(here) if here.start == new.end => {
+                self.set(index, Span { start: new.start, end: here.end });
+            }
+            _ if self.len >= most => return None,
+            _ => self.insert(index, new),
+        }
+        Some(())
     }
 
     /// Removes the spans that begin no later than `end`, and those that touch them, from the first on; returns
