@@ -235,6 +235,17 @@ pub enum FrameError {
     Empty,
 }
 
+/// How many of `len` bytes, which are not 0, a frame took that says `consumed`. A branch that is never taken: the next
+/// frame need not wait for this one's length.
+#[inline(always)]
+pub(crate) fn checked(consumed: usize, len: usize) -> usize {
+    #[cold]
+    fn nearest(consumed: usize, len: usize) -> usize {
+        consumed.clamp(1, len)
+    }
+    if consumed.wrapping_sub(1) < len { consumed } else { nearest(consumed, len) }
+}
+
 /// The front of `out`, if a frame of `len` bytes fits.
 fn room(out: &mut [u8], len: usize) -> Result<&mut [u8], FrameError> {
     let room = out.len();

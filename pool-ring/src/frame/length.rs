@@ -47,7 +47,7 @@ struct Quick {
     shift: u32,
     /// Bytes of a frame that the user does not get.
     skip: usize,
-    /// Values from `least` on are lengths of whole frames: so many; 0 if nothing is quick.
+    /// So many values from `least` on are lengths of whole frames.
     least: u64,
     count: u64,
     /// What is added to such a value, modulo 2^64.
@@ -66,15 +66,6 @@ enum Width {
     U32,
     U64,
     Varint,
-}
-
-/// What a header says.
-#[derive(Debug, PartialEq, Eq)]
-enum Header {
-    /// It is not whole yet.
-    Short,
-    /// The frame has `total` bytes, `header` of them up to the end of the length field.
-    Whole { header: usize, total: usize },
 }
 
 impl LengthPrefix {
@@ -97,11 +88,9 @@ impl LengthPrefix {
         let least = if self.adjust < 0 { -(self.adjust as i128) } else { 0 };
         // From here on a whole frame has `header` bytes at least and `max` at most.
         let count = self.max as i128 - base - least + 1;
-        if count <= 0 {
-            return Self { quick: Quick::NO, ..self };
-        }
         let most = u64::MAX as i128 - least;
-        let count = if count > most { most as u64 } else { count as u64 };
+        let count = if count > most { most } else { count };
+        let count = if count < 0 { 0 } else { count as u64 };
         let skip = match self.skip {
             Some(skip) => skip,
             None => header as usize,
@@ -179,41 +168,73 @@ impl LengthPrefix {
         self.max
     }
 
-    /// The value at the front of `field`, and the bytes that it takes.
-    fn value(self, field: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
-        /// Reads an integer in the byte order asked for.
-        macro_rules! read {
-            ($int:ty) => {
-                field.first_chunk().map(|&bytes| {
-                    let big = <$int>::from_be_bytes(bytes);
-                    let value = if self.little { big.swap_bytes() } else { big };
-                    (u64::from(value), size_of::<$int>())
-                })
-            };
+    /// How many bytes the frame at the front of `bytes` has; `None` if its header is not whole. Not for varints.
+    #[inline(always)]
+    fn total(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        let Some(field) = bytes.get(self.offset..) else { return Ok(None) };
+        let word = match field.first_chunk() {
+            Some(&word) => u64::from_le_bytes(word),
+            None => match self.short_word(field) {
+                Some(word) => word,
+                None => return Ok(None),
+            },
+        };
+        let Quick { shift, least, count, base, .. } = self.quick;
+        let value = if self.little { word << shift } else { word.swap_bytes() } >> shift;
+        if value.wrapping_sub(least) >= count {
+            return Err(self.refused(value));
         }
-        Ok(match self.width {
-            Width::U8 => read!(u8),
-            Width::U16 => read!(u16),
-            Width::U24 => field.first_chunk().map(|&[a, b, c]| {
-                let value = [0, a, b, c];
-                let value = if self.little { [0, c, b, a] } else { value };
-                (u64::from(u32::from_be_bytes(value)), 3)
-            }),
-            Width::U32 => read!(u32),
-            Width::U64 => read!(u64),
-            Width::Varint => varint(field)?,
-        })
+        // At most `max`, which is a usize.
+        Ok(Some(base.wrapping_add(value) as usize))
     }
 
-    /// What the header at the front of `bytes` says, if that is quickly told.
-    #[inline(always)]
-    fn quick(&self, bytes: &[u8]) -> Option<usize> {
-        let Quick { shift, least, count, base, .. } = self.quick;
-        let &word = bytes.get(self.offset..)?.first_chunk()?;
-        let word = u64::from_le_bytes(word);
-        let value = if self.little { word << shift } else { word.swap_bytes() } >> shift;
-        // At most `max`, which is a usize.
-        (value.wrapping_sub(least) < count).then_some(base.wrapping_add(value) as usize)
+    /// Less than eight bytes, if they are as many as the value has, with zeros behind. By value, as
+    /// [`refused`](Self::refused).
+    #[cold]
+    #[inline(never)]
+    fn short_word(self, field: &[u8]) -> Option<u64> {
+        let mut word = [0; 8];
+        word.get_mut(..field.len())?.copy_from_slice(field);
+        let bits = 8 * field.len() as u32;
+        (bits + self.quick.shift >= u64::BITS).then(|| u64::from_le_bytes(word))
+    }
+
+    /// Why there is no frame with this value. By value: so parameters that are constants stay such for the rest.
+    #[cold]
+    fn refused(self, value: u64) -> FrameError {
+        let body = i128::from(value) + i128::from(self.adjust);
+        if body < 0 {
+            return FrameError::BadLength;
+        }
+        let header = self.offset as u64 + u64::from(u64::BITS - self.quick.shift) / 8;
+        let len = u64::try_from(body + i128::from(header)).unwrap_or(u64::MAX);
+        FrameError::TooLarge { len, max: self.max }
+    }
+
+    /// Header and frame, as the varint at the front of `bytes` says; `None` if that is not whole.
+    fn by_varint(self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
+        let field = bytes.get(self.offset..).unwrap_or(&[]);
+        let Some((value, width)) = varint(field)? else { return Ok(None) };
+        // At most the length of `bytes`, so this cannot overflow.
+        let header = self.offset + width;
+        let total = i128::from(value) + i128::from(self.adjust) + header as i128;
+        if total < header as i128 {
+            return Err(FrameError::BadLength);
+        }
+        match usize::try_from(total) {
+            Ok(total) if total <= self.max => Ok(Some((header, total))),
+            _ => {
+                let len = u64::try_from(total).unwrap_or(u64::MAX);
+                Err(FrameError::TooLarge { len, max: self.max })
+            }
+        }
+    }
+
+    fn decode_varint(self, bytes: &[u8]) -> Result<Decoded<&[u8]>, FrameError> {
+        Ok(match self.by_varint(bytes)? {
+            None => Decoded::NeedMore(Hint::Unknown),
+            Some((header, total)) => Self::cut(self.skip.unwrap_or(header), total, bytes),
+        })
     }
 
     /// The frame of `total` bytes at the front of `bytes`.
@@ -225,34 +246,6 @@ impl LengthPrefix {
         // Nothing, if all of it is skipped.
         let frame = bytes.get(skip..total).unwrap_or(&[]);
         Decoded::Frame { frame, consumed: total }
-    }
-
-    /// What the header at the front of `bytes` says: for varints, headers at the end of what has come, and
-    /// lengths that are refused. By value, so that parameters that are constants stay such for the rest.
-    fn header(self, bytes: &[u8]) -> Result<Header, FrameError> {
-        let field = bytes.get(self.offset..).unwrap_or(&[]);
-        let Some((value, width)) = self.value(field)? else { return Ok(Header::Short) };
-        // At most the length of `bytes`, so this cannot overflow.
-        let header = self.offset + width;
-        let total = i128::from(value) + i128::from(self.adjust) + header as i128;
-        if total < header as i128 {
-            return Err(FrameError::BadLength);
-        }
-        match usize::try_from(total) {
-            Ok(total) if total <= self.max => Ok(Header::Whole { header, total }),
-            _ => {
-                let len = u64::try_from(total).unwrap_or(u64::MAX);
-                Err(FrameError::TooLarge { len, max: self.max })
-            }
-        }
-    }
-
-    /// As `decode`, for what `quick` does not tell.
-    fn decode_with_care(self, bytes: &[u8]) -> Result<Decoded<&[u8]>, FrameError> {
-        Ok(match self.header(bytes)? {
-            Header::Short => Decoded::NeedMore(Hint::Unknown),
-            Header::Whole { header, total } => Self::cut(self.skip.unwrap_or(header), total, bytes),
-        })
     }
 
     /// The length field for `payload` bytes behind the header, and its width.
@@ -316,18 +309,22 @@ impl Decoder for LengthPrefix {
 
     #[inline]
     fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, FrameError> {
-        if let Some(total) = self.quick(bytes) {
-            return Ok(Self::cut(self.quick.skip, total, bytes));
+        if self.width == Width::Varint {
+            return self.decode_varint(bytes);
         }
-        self.decode_with_care(bytes)
+        Ok(match self.total(bytes)? {
+            None => Decoded::NeedMore(Hint::Unknown),
+            Some(total) => Self::cut(self.quick.skip, total, bytes),
+        })
     }
 
     #[inline]
     fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
-        let total = self.quick(kept.head).or_else(|| match self.header(kept.head) {
-            Ok(Header::Whole { total, .. }) => Some(total),
-            _ => None,
-        })?;
+        let total = if self.width == Width::Varint {
+            self.by_varint(kept.head).ok()?.map(|(_, total)| total)
+        } else {
+            self.total(kept.head).ok()?
+        }?;
         (kept.len.saturating_add(fresh.len()) < total).then_some(Hint::Total(total))
     }
 }
@@ -417,30 +414,51 @@ mod tests {
         assert_eq!(far.decode(&[0; 9]), Ok(Decoded::NeedMore(Hint::Unknown)));
     }
 
-    /// What is computed in advance is what is computed with care.
+    /// What is computed in advance is what is computed with care, for every length of what has come.
     #[test]
-    fn quick_headers_are_careful_ones() {
-        let adjusts = [0, 1, -1, -4, -300, 300, i64::MAX, i64::MIN, -(1 << 40)];
-        let bytes =
-            [[0; 9], [0xff; 9], [1; 9], [0, 0, 0, 0, 0, 0, 1, 44, 9], [1, 44, 0, 0, 0, 0, 0, 0, 0]];
+    fn headers_are_what_they_say() {
         let mut found = 0;
-        for max in [0, 1, 9, 100, 65_536, usize::MAX] {
-            for codec in all(max) {
-                for adjust in adjusts {
-                    let codec = codec.adjust(adjust);
-                    for bytes in bytes {
-                        let quick = codec.quick(&bytes);
-                        let careful = codec.header(&bytes);
-                        if let Some(total) = quick {
-                            let header = codec.quick.skip;
-                            assert_eq!(careful, Ok(Header::Whole { header, total }), "{codec:?}");
-                        }
-                        found += usize::from(quick.is_some());
+        let adjusts = [0, 1, -1, -4, -300, 300, i64::MAX, i64::MIN, -(1 << 40)];
+        let all_bytes = [
+            [0; 12],
+            [0xff; 12],
+            [1; 12],
+            [0, 0, 0, 0, 1, 44, 9, 9, 9, 9, 9, 9],
+            [1, 44, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        let codecs = [0, 1, 9, 100, 65_536, usize::MAX].into_iter().flat_map(all);
+        let codecs = codecs.flat_map(|codec| adjusts.map(|adjust| codec.adjust(adjust)));
+        for codec in codecs.filter(|codec| codec.width != Width::Varint) {
+            let width = (64 - codec.quick.shift) as usize / 8;
+            for bytes in all_bytes.iter().flat_map(|bytes| (0..=12).map(|len| &bytes[..len])) {
+                let got = codec.total(bytes);
+                let Some(field) = bytes.get(codec.offset..codec.offset + width) else {
+                    assert_eq!(got, Ok(None));
+                    continue;
+                };
+                let mut value: Vec<u8> = field.to_vec();
+                if codec.little {
+                    value.reverse();
+                }
+                let value = value.iter().fold(0, |value, &byte| value << 8 | i128::from(byte));
+                let body = value + i128::from(codec.adjust);
+                let total = body + (codec.offset + width) as i128;
+                match got {
+                    Ok(got) => {
+                        assert_eq!(got.map(|got| got as i128), Some(total));
+                        assert!(body >= 0 && total <= codec.max as i128);
+                        found += 1;
                     }
+                    Err(FrameError::BadLength) => assert!(body < 0),
+                    Err(FrameError::TooLarge { len, .. }) => {
+                        assert!(total > codec.max as i128 || value == i128::from(u64::MAX));
+                        assert_eq!(i128::from(len), total.min(i128::from(u64::MAX)));
+                    }
+                    Err(error) => panic!("{error}"),
                 }
             }
         }
-        assert!(found > 300, "{found}");
+        assert!(found > 1000, "{found}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::conn::Conn;
 use super::ring::PacketRing;
 use super::stats::PacketStats;
 use crate::error::Refused;
-use crate::frame::{Decoded, Decoder, Hint};
+use crate::frame::{Decoded, Decoder, Hint, checked};
 use crate::slots::NONE;
 use core::fmt;
 use pool_core::PageSource;
@@ -65,7 +65,7 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
         let seen = core::mem::take(&mut open.seen);
         match self.decoder.decode_after(bytes, seen) {
             Ok(Decoded::Frame { frame, consumed }) => {
-                open.start += consumed.max(1).min(bytes.len());
+                open.start += checked(consumed, bytes.len());
                 Ok(Some(frame))
             }
             Ok(Decoded::NeedMore(hint)) => {

@@ -53,18 +53,23 @@ impl<S: PageSource> Spans<S> {
 
     #[inline]
     fn insert(&mut self, index: usize, span: Span) {
-        let (first, end) = (self.first, self.first + self.len);
+        let (first, len) = (self.first, self.len);
         let Some(table) = &mut self.table else { return };
-        if first > 0 && (end == table.len() || index == 0) {
-            // One place down, where there is one free.
-            table.copy_within(first..first + index, first - 1);
-            table[first - 1 + index] = span;
+        let is_low = first > 0 && (2 * index < len || first + len == table.len());
+        // Mostly there are few to move: a call that copies takes longer.
+        if is_low {
+            let low = &mut table[first - 1..first + index];
+            for at in 1..low.len() {
+                low[at - 1] = low[at];
+            }
+            low[index] = span;
             self.first -= 1;
         } else {
-            if index < self.len {
-                table.copy_within(first + index..end, first + index + 1);
+            let high = &mut table[first + index..first + len + 1];
+            for at in (1..high.len()).rev() {
+                high[at] = high[at - 1];
             }
-            table[first + index] = span;
+            high[0] = span;
         }
         self.len += 1;
     }

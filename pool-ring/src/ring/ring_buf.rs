@@ -2,7 +2,7 @@
 
 use crate::DefaultSource;
 use crate::block::Block;
-use crate::frame::{Decoded, Decoder};
+use crate::frame::{Decoded, Decoder, checked};
 use core::fmt;
 use core::mem::MaybeUninit;
 use pool_core::{PageError, PageSource};
@@ -428,7 +428,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
         let filled = unsafe { self.block.bytes_unchecked(head, len) };
         match decoder.decode_after(filled, core::mem::take(&mut self.seen)) {
             Ok(Decoded::Frame { frame, consumed }) => {
-                self.head = head + consumed.max(1).min(len);
+                self.head = head + checked(consumed, len);
                 Ok(Some(frame))
             }
             Ok(Decoded::NeedMore(_)) => {
