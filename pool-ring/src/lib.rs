@@ -69,6 +69,8 @@
 //! | `alloc` | with `std` | `spsc`, `pool_core::Heap` |
 //! | `mirror` | | `MirrorOr`: rings whose pages are mapped twice (Linux) |
 //! | `bytes` | | `Buf`, `BufMut` for [`RingBuf`]; `BytesPool` |
+//! | `fd` | | `recv` of [`RingBuf`] and [`PacketRing`]: file descriptors, whose reads need no initialised bytes (Unix) |
+//! | `io-uring` | | `UringReceiver`: the kernel takes buffers from a pool when bytes have come (Linux 6.0) |
 //! | `tokio` | | `recv_frames`, `Codec`, `AsyncRead`, `AsyncWrite` for [`RingBuf`] |
 //!
 //! Mirrored rings count on a fence of no instructions (`asm!`), which stable Rust has for x86, Arm, RISC-V, LoongArch and s390x: elsewhere,
@@ -96,11 +98,15 @@ mod slots;
 pub mod spsc;
 #[cfg(feature = "alloc")]
 mod sync;
+#[cfg(all(feature = "fd", unix))]
+mod sys;
 mod table;
 mod touch;
 
 #[cfg(feature = "bytes")]
 pub use adapters::bytes::BytesPool;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub use adapters::io_uring::{Received, UringError, UringEvent, UringReceiver};
 #[cfg(feature = "tokio")]
 pub use adapters::tokio::{Codec, RecvError, recv_frames};
 pub use error::{ReadError, Refused};

@@ -127,6 +127,39 @@ fn reads_that_would_block_copy_nothing_and_ends_say_what_is_missing() {
     assert!(conn.is_idle() && ring.stats().used == 0);
 }
 
+#[test]
+#[cfg(all(unix, not(miri)))]
+fn descriptors_are_read_as_sources_are() {
+    use std::io::Write;
+    let heap = Heap::new();
+    let mut ring =
+        PacketRingBuilder::new().large_from(500).scratch(300).try_build_in(&heap).unwrap();
+    let (mut client, server) = std::os::unix::net::UnixStream::pair().unwrap();
+    server.set_nonblocking(true).unwrap();
+    let (mut conn, mut codec, mut got) = (ring.open(3), LengthPrefix::u16(3000), 0);
+    for len in [0usize, 5, 299, 300, 2000, 7] {
+        client.write_all(&(len as u16).to_be_bytes()).unwrap();
+        client.write_all(&vec![got; len]).unwrap();
+        let error = loop {
+            match ring.recv(&mut conn, &mut codec, &server) {
+                Ok(mut batch) => {
+                    while let Some(frame) = batch.next().unwrap() {
+                        assert_eq!(frame, vec![got; len]);
+                        got += 1;
+                    }
+                }
+                Err(error) => break error,
+            }
+        };
+        assert!(error.is_would_block());
+    }
+    client.write_all(b"\x01").unwrap();
+    drop((ring.recv(&mut conn, &mut codec, &server).unwrap(), client));
+    let error = ring.recv(&mut conn, &mut codec, &server).unwrap_err();
+    assert!(matches!(error, ReadError::Ended { partial: 1 }));
+    assert_eq!((got, ring.stats().used), (6, 0));
+}
+
 /// Announced or not, small or large: what trickles in is copied a constant number of times.
 #[test]
 fn trickling_is_linear() {

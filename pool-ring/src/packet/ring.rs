@@ -279,6 +279,21 @@ impl<S: PageSource + Clone> PacketRing<S> {
         })
     }
 
+    /// The same for a file descriptor, a socket's say.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    #[cfg(all(feature = "fd", unix))]
+    #[inline]
+    pub fn recv<'r, D: Decoder>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+        fd: impl std::os::fd::AsFd,
+    ) -> Result<Batch<'r, D, S>, ReadError<std::io::Error>> {
+        self.fill(conn, decoder, |room| crate::sys::read_over(fd, room))
+    }
+
     /// The same for bytes that are in memory: takes as many from the front of `bytes` as a read would
     /// bring, and moves the slice behind them. An empty slice is no end
     /// of the stream: then the batch has what was kept, such as frames that were not taken from an earlier one.

@@ -47,7 +47,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
 }
 
 #[cold]
-fn full() -> io::Error {
+pub(super) fn full() -> io::Error {
     io::Error::new(ErrorKind::StorageFull, "the ring is full: consume or reserve")
 }
 

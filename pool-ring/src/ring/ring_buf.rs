@@ -355,6 +355,37 @@ impl<S: PageSource + Clone> RingBuf<S> {
         }))
     }
 
+    /// Reads once from a file descriptor into the spare bytes, which need not be initialised for that, and returns how many
+    /// came; 0 at the end of the stream. There is no use for a vectored read: the spare bytes are one slice.
+    ///
+    /// ```
+    /// use pool_ring::RingBuf;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    /// let (mut client, server) = UnixStream::pair()?;
+    /// client.write_all(b"hello")?;
+    /// let mut ring = RingBuf::with_capacity(4096);
+    /// assert_eq!(ring.recv(&server)?, 5);
+    /// assert_eq!(ring.peek(), b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the system says; [`StorageFull`](std::io::ErrorKind::StorageFull) if there is no room.
+    #[cfg(all(feature = "fd", unix))]
+    pub fn recv(&mut self, fd: impl std::os::fd::AsFd) -> std::io::Result<usize> {
+        if self.spare().1 < LEAST.min(self.capacity() - self.len()) {
+            self.make_contiguous();
+        }
+        let room = self.spare_capacity_mut();
+        if room.is_empty() {
+            return Err(super::io::full());
+        }
+        let n = crate::sys::read(fd, room)?;
+        // SAFETY: the first `n` spare bytes are those that `read` has initialised.
+        unsafe { self.advance(n) };
+        Ok(n)
+    }
+
     /// Makes spare bytes that are initialised: [`LEAST`] if there are that many, and at most [`FRESH`] that never
     /// were. Returns where they begin, and how many there are, unless that is 0.
     #[cfg(feature = "std")]
