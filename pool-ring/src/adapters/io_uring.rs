@@ -158,8 +158,16 @@ impl UringReceiver {
     }
 }
 
-impl<S: PageSource + Clone> UringReceiver<S> {
-    /// At least `buffers` (rounded up to a power of two) of `len` bytes over `source`, a handle.
+impl<S: PageSource + Clone + 'static> UringReceiver<S> {
+    /// At least `buffers` (rounded up to a power of two) of `len` bytes over `source`, a handle that lives by itself
+    /// (`Global`, an `Arc`): a receiver that is forgotten leaves its buffers to the kernel for ever.
+    ///
+    /// ```compile_fail,E0597
+    /// # use pool_core::{Fixed, Heap};
+    /// # use pool_ring::UringReceiver;
+    /// let heap = Heap::new();
+    /// std::mem::forget(UringReceiver::try_new_in(4, 64, &heap));
+    /// ```
     ///
     /// # Errors
     /// [`UringError`]; on systems that do not allow it, what those say.
@@ -191,7 +199,9 @@ impl<S: PageSource + Clone> UringReceiver<S> {
         }
         Ok(this)
     }
+}
 
+impl<S: PageSource + Clone> UringReceiver<S> {
     /// Receives from `socket` from now on, until an event says that it is over; those have this `token`, below
     /// 2^62. The socket may be closed before that, which ends nothing by itself: [`cancel`](Self::cancel) does, or the peer.
     ///

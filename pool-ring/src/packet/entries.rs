@@ -14,6 +14,10 @@ pub(crate) const LISTS: usize = 63;
 const NOTES: usize = LISTS;
 
 const BLOCK: u32 = 1 << 31;
+/// Set in the generation of notes.
+const NOTE: u32 = 1 << 31;
+/// Generations of connections are 1 to this.
+pub(crate) const LAST_GENERATION: u32 = NOTE - 1;
 const UNSEEN: u32 = 1 << 31;
 
 /// A partial has less bytes than this.
@@ -179,7 +183,7 @@ impl<S: PageSource> Entries<S> {
         self.live -= 1;
         self.noted += 1;
         let generation = self.table[entry as usize].generation;
-        self.table[entry as usize].generation = !generation;
+        self.table[entry as usize].generation = generation | NOTE;
         self.push(NOTES, entry);
     }
 
@@ -201,7 +205,7 @@ impl<S: PageSource> Entries<S> {
 
     /// Withdraws the note about a connection that had this entry, if there is one.
     pub(crate) fn withdraw_note(&mut self, entry: u32, generation: u32, token: u32) {
-        if self.is(entry, !generation, token) {
+        if self.is(entry, generation | NOTE, token) {
             self.drop_note(entry);
         }
     }

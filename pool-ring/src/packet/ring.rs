@@ -4,7 +4,7 @@
 use super::batch::Batch;
 use super::config::PacketRingBuilder;
 use super::conn::{Conn, IDLE, Open};
-use super::entries::Form;
+use super::entries::{Form, LAST_GENERATION};
 use super::stats::PacketStats;
 use super::store::{NoRoom, Store, is_before, millis};
 use crate::DefaultSource;
@@ -113,12 +113,14 @@ impl PacketRing<DefaultSource> {
 
 impl<S: PageSource + Clone> PacketRing<S> {
     pub(super) fn with(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
-        let gap = config.large_from.max(1 << config.chunk_shift).next_multiple_of(64);
+        let gap = config.large_from.max(1 << config.chunk_shift);
+        // More than there is memory for, if that is all of the addresses.
+        let gap = gap.checked_next_multiple_of(64).unwrap_or(isize::MAX as usize);
         let asked = gap.saturating_add(config.scratch);
         let scratch = Table::<u8, S>::new(source.clone(), asked)?;
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
-        let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9);
+        let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9) >> 1;
         let rest_to = gap + config.scratch / 2;
         Ok(Self { scratch, gap, limit: asked, rest_to, open: Open::NO, store, serial })
     }
@@ -456,7 +458,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         if entry.is_none() {
             // `fill` has seen that there is one.
             let promised = self.store.entries.peek().unwrap_or(IDLE);
-            self.serial = self.serial.wrapping_add(1).max(1);
+            self.serial = if self.serial == LAST_GENERATION { 1 } else { self.serial + 1 };
             conn.entry = promised;
             conn.generation = self.serial;
             conn.chunk = NONE;
@@ -521,5 +523,48 @@ impl<S: PageSource + Clone> PacketRing<S> {
 impl<S: PageSource + Clone> fmt::Debug for PacketRing<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PacketRing").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::frame::Lines;
+    use crate::packet::Policy;
+    use pool_core::Heap;
+
+    /// Generations begin anew, and no stale handle is taken for a note, for a free entry, or for a tenant.
+    #[test]
+    fn generations_wrap() {
+        let heap = Heap::new();
+        let policy = Policy::EvictOldest { min_age: Duration::ZERO };
+        let builder = PacketRingBuilder::new().budget(2 * 288).policy(policy);
+        let mut ring = builder.try_build_in(&heap).unwrap();
+        ring.serial = LAST_GENERATION - 5;
+        let mut lines = Lines::new(100);
+        let mut stale = Vec::new();
+        for round in 0..20 {
+            let mut conn = ring.open(7);
+            drop(ring.feed(&mut conn, &mut lines, &mut &b"part"[..]).unwrap());
+            if round % 3 == 0 {
+                // Its report is taken, so that its entry is free.
+                ring.evicted().for_each(drop);
+            }
+            stale.push(conn);
+        }
+        assert!(ring.serial < 20 && ring.serial > 0);
+        let live = stale.split_off(18);
+        for mut conn in stale {
+            assert_eq!(ring.partial_len(&conn), 0);
+            let error = ring.feed(&mut conn, &mut lines, &mut &b"x"[..]).unwrap_err();
+            assert_eq!(error, ReadError::Evicted);
+            ring.close(&mut conn);
+        }
+        assert_eq!(ring.evicted().count(), 0, "reports went with their connections");
+        for mut conn in live {
+            assert_eq!(ring.partial_len(&conn), 4);
+            ring.close(&mut conn);
+        }
+        assert_eq!(ring.stats().used, 0);
     }
 }

@@ -407,7 +407,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
 
     /// Makes the block have room for `extent` bytes from `front` on.
     fn make_room(&mut self, extent: usize) -> Result<(), ReassembleError> {
-        if self.head + extent <= self.block.len() {
+        if extent <= self.block.len() - self.head {
             return Ok(());
         }
         let used = match self.spans.all().last() {
