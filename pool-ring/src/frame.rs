@@ -50,6 +50,11 @@ pub enum Hint {
     Unknown,
     /// So many bytes from its first byte to its last, headers included. It is a claim of the peer,
     /// below the decoder's maximum, and no reason to reserve that much before it comes.
+    ///
+    /// It need not be exact. A frame that turns out longer, or a decoder that knows a least length only, costs another
+    /// block and a copy, as if nothing had been said: what is announced and not more than what has come counts as
+    /// [`Unknown`](Self::Unknown), for which blocks grow twofold. One that turns out shorter is cut out of the block, and what is behind
+    /// it is moved on. Bytes are never lost by it.
     Total(usize),
 }
 

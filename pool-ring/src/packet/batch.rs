@@ -86,7 +86,22 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
         self.received
     }
 
-    /// Figures of the ring, as [`PacketRing::stats`]: for handlers of frames that show them.
+    /// Figures of the ring, as [`PacketRing::stats`]: for handlers of frames that show them. What is in this batch is
+    /// in none of them, but an entry of a connection that has had a partial before.
+    ///
+    /// ```
+    /// use pool_ring::{PacketRing, frame::Lines};
+    /// let mut ring = PacketRing::try_new()?;
+    /// let (mut conn, mut lines) = (ring.open(0), Lines::new(100));
+    /// let mut batch = ring.feed(&mut conn, &mut lines, &mut &b"INFO\nhalf"[..]).unwrap();
+    /// if batch.next().unwrap() == Some(b"INFO") {
+    ///     assert_eq!((batch.stats().partials, batch.stats().bytes), (0, 0));
+    /// }
+    /// drop(batch);
+    /// assert_eq!((ring.stats().partials, ring.stats().bytes), (1, 4));
+    /// # ring.close(&mut conn);
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> PacketStats {
         self.ring.stats()
@@ -117,6 +132,16 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
     }
 
     /// Keeps what is left over, as dropping the batch does.
+    ///
+    /// ```
+    /// use pool_ring::{PacketRing, Policy, frame::Lines};
+    /// let mut ring = PacketRing::builder().budget(300).policy(Policy::Reject).try_build()?;
+    /// let (mut conn, mut lines) = (ring.open(0), Lines::new(1000));
+    /// let batch = ring.feed(&mut conn, &mut lines, &mut &[b'x'; 257][..]).unwrap();
+    /// assert_eq!(batch.finish().unwrap_err().bytes, 257); // two chunks cost 548
+    /// # ring.close(&mut conn);
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
     ///
     /// # Errors
     /// There was no room for it: close the connection.

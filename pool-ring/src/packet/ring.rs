@@ -64,6 +64,13 @@ use pool_core::{PageError, PageSource};
 /// design is that of cloudwu's `mread`, one ring for all connections, with O(1) for what takes a walk
 /// there.
 ///
+/// # What rests
+///
+/// What is left of the last batch stays in the scratch until another connection is read, and is settled then: so a socket that is
+/// read several times in a row pays no copy for what lies between. It is counted as if it were stored
+/// already: it rests only if the budget has room for it, and [`stats`](Self::stats), [`older_than`](Self::older_than) and
+/// [`evicted`](Self::evicted) see it.
+///
 /// # Frames larger than the scratch
 ///
 /// A partial of more than [`large_from`](PacketRingBuilder::large_from) bytes gets a contiguous block, of the announced length
@@ -77,7 +84,7 @@ use pool_core::{PageError, PageSource};
 /// ([`core::mem::forget`]) is settled by the next call. A panic while a frame is handled costs that frame.
 ///
 /// # Complexity
-/// A read: O(bytes) and O(1) beside that, evictions O(1) each and no more than chunks needed. A frame of n bytes that
+/// A read: O(bytes) and O(1) beside that; evictions O(1) each and no more than chunks needed. A frame of n bytes that
 /// trickles in: O(n) in all, if its decoder implements [`wait`](Decoder::wait), as all here do.
 pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     /// `gap` bytes for what was kept, then those for what is fresh.
@@ -152,6 +159,13 @@ impl<S: PageSource + Clone> PacketRing<S> {
 
     /// What a partial of `len` bytes costs of the budget, in bytes, up to `large_from`; beyond, it is
     /// 28 bytes and what the source gives for the announced length, or for twice `len`.
+    ///
+    /// ```
+    /// use pool_ring::PacketRing;
+    /// let ring = PacketRing::try_new()?;
+    /// assert_eq!((ring.cost(1), ring.cost(256), ring.cost(257)), (288, 288, 548));
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
     #[must_use]
     pub fn cost(&self, len: usize) -> usize {
         self.store.cost(len)
@@ -223,6 +237,21 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// The connections whose partial began before `deadline` (on the clock of [`set_now`](Self::set_now)) and is
     /// still not whole, however many bytes have come since: the slow loris. Oldest first, unless the policy
     /// is [`EvictLargest`](crate::Policy::EvictLargest).
+    ///
+    /// ```
+    /// use pool_ring::{PacketRing, frame::Lines};
+    /// use core::time::Duration;
+    /// let mut ring = PacketRing::try_new()?;
+    /// let (mut loris, mut lines) = (ring.open(7), Lines::new(1000));
+    /// for second in 0..60 {
+    ///     ring.set_now(Duration::from_secs(second));
+    ///     drop(ring.feed(&mut loris, &mut lines, &mut &b"x"[..]).unwrap());
+    /// }
+    /// assert!(ring.older_than(Duration::from_secs(30)).eq([7])); // began more than 30 s ago
+    /// assert_eq!(ring.older_than(Duration::ZERO).count(), 0);
+    /// # ring.close(&mut loris);
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
     ///
     /// # Complexity
     /// O(what is returned); with `EvictLargest` O(partials).

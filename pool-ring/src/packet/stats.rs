@@ -13,7 +13,7 @@ pub struct PacketStats {
     pub used: usize,
     /// The most that they ever cost.
     pub peak: usize,
-    /// Of the budget, what is allowed.
+    /// What they may cost.
     pub budget: usize,
     /// Bytes of pages acquired for all of it, the scratch and the blocks included.
     pub reserved: usize,
