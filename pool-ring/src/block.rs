@@ -231,6 +231,22 @@ impl<S: PageSource> Block<S> {
         unsafe { self.assume_init(at + from.len()) };
     }
 
+    /// Copies `from` to byte `at` of the first view. There are no uninitialised bytes before it. Few checks, for those
+    /// who have made them already.
+    ///
+    /// # Panics
+    /// If there are, or if it does not fit.
+    #[inline(always)]
+    pub(crate) fn write_once(&mut self, at: usize, from: &[u8]) {
+        assert!(at <= self.init && from.len() <= self.len - at, "a gap, or beyond the block");
+        // SAFETY: `at` is at most `init`, which is at most `len`.
+        let place = unsafe { self.base.add(at) };
+        // SAFETY: `from` is no longer than what follows `place` in the block, which is borrowed exclusively.
+        unsafe { place.as_ptr().copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+        // SAFETY: all up to `at` was initialised, and what follows has just been written.
+        unsafe { self.assume_init(at + from.len()) };
+    }
+
     /// Copies `from` to byte `at`; what lies before it and was never written is zeroed.
     pub(crate) fn write_at(&mut self, at: usize, from: &[u8]) {
         if at > self.init {

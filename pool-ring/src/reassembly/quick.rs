@@ -42,7 +42,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
         } else {
             return None;
         }
-        self.block.write(at, bytes);
+        self.block.write_once(at, bytes);
         self.check();
         Some(Inserted { accepted: bytes.len(), ..Inserted::default() })
     }

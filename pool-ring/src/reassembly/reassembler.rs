@@ -239,7 +239,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
             let fits = bytes.len() <= self.config.window - self.len
                 && bytes.len() as u64 <= u64::MAX - offset;
             if fits && bytes.len() <= self.block.len() - at && at <= self.block.init() {
-                self.block.write(at, bytes);
+                self.block.write_once(at, bytes);
                 self.len += bytes.len();
                 return Ok(Inserted { accepted: bytes.len(), ..Inserted::default() });
             }

@@ -112,24 +112,21 @@ impl<S: PageSource> Spans<S> {
     /// nothing is reserved. For policies that merge.
     #[inline]
     pub(crate) fn add_beside(&mut self, new: Span, most: usize) -> Option<()> {
-        self.table.as_ref()?;
-        let all = self.all();
+        let table = self.table.as_mut()?;
+        let all = &mut table[self.first..self.first + self.len];
         let index = all.partition_point(|span| span.end < new.start);
-        let (here, behind) = (all.get(index).copied(), all.get(index + 1).copied());
-        match here {
+        match &mut all[index..] {
             // It goes on where `here` ends, perhaps up to the next one.
-            Some(here) if here.end == new.start => match behind {
-                Some(behind) if behind.start < new.end => return None,
-                Some(behind) if behind.start == new.end => {
-                    self.set(index + 1, Span { start: here.start, end: behind.end });
-                    self.remove(index, index + 1);
+            [here, behind, ..] if here.end == new.start && behind.start <= new.end => {
+                if behind.start < new.end {
+                    return None;
                 }
-                _ => self.set(index, Span { start: here.start, end: new.end }),
-            },
-            Some(here) if here.start < new.end => return None,
-            Some(here) if here.start == new.end => {
-                self.set(index, Span { start: new.start, end: here.end });
+                behind.start = here.start;
+                self.remove(index, index + 1);
             }
+            [here, ..] if here.end == new.start => here.end = new.end,
+            [here, ..] if here.start < new.end => return None,
+            [here, ..] if here.start == new.end => here.start = new.start,
             _ if self.len >= most => return None,
             _ => self.insert(index, new),
         }
