@@ -30,6 +30,7 @@ miri 60 pool-object --test boxes
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
 miri 80 pool-object --test shared -- "${shared[@]}"
 miri 100 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
+miri 60 pool-ring --test hostile
 MIRIFLAGS+=" -Zmiri-tree-borrows" miri 120 pool-core --lib -- "${pure[@]}" --skip layer::cache
 for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do
     echo "on $target"
