@@ -181,6 +181,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
             stats.partials += usize::from(!has_entry);
             stats.bytes += end - start;
             stats.used += self.store.cost_beside(end - start, has_entry);
+            stats.peak = stats.peak.max(stats.used);
         }
         stats
     }

@@ -83,12 +83,12 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// Whether what is left may stay in the scratch: if it is small, a read of the same connection would have room
     /// behind it, and nobody would have to be evicted for it.
     #[inline(always)]
-    fn may_rest(&mut self) -> bool {
+    fn may_rest(&self) -> bool {
         let Open { start, end, block, has_entry, .. } = self.open;
         block == NONE
             && end <= self.rest_to
             && end - start <= self.gap
-            && self.store.would_fit(self.store.cost_beside(end - start, has_entry))
+            && self.store.would_fit(end - start, has_entry)
     }
 
     /// Keeps what is left of a batch, which is something. Returns the first chunk, or `NONE`.

@@ -11,7 +11,7 @@ pub struct PacketStats {
     pub bytes: usize,
     /// What they cost of the budget.
     pub used: usize,
-    /// The most that they ever cost.
+    /// The most that they ever cost, as far as they were stored.
     pub peak: usize,
     /// What they may cost.
     pub budget: usize,

@@ -33,6 +33,8 @@ pub(crate) struct Store<S: PageSource + Clone> {
     pub(super) large_from: usize,
     /// What a chunk costs.
     unit: usize,
+    /// What the longest partial in chunks costs.
+    most_small: usize,
     /// Whether lists go by cost.
     by_size: bool,
     policy: Policy,
@@ -73,6 +75,9 @@ impl<S: PageSource + Clone> Store<S> {
             large: Slots::new(source.clone(), most(large_from.max(per_chunk)))?,
             large_from,
             unit: per_chunk,
+            most_small: ENTRY.saturating_add(
+                (large_from >> chunk_shift).saturating_add(1).saturating_mul(per_chunk),
+            ),
             by_size: policy == Policy::EvictLargest,
             policy,
             now: 0,
@@ -252,14 +257,11 @@ impl<S: PageSource + Clone> Store<S> {
         if has_entry { cost - ENTRY - self.unit } else { cost }
     }
 
-    /// Whether `more` bytes would fit in the budget; they are to be charged unless the connection takes them back.
+    /// Whether `len` bytes that were read, which fit in chunks, could be kept without evicting anybody.
     #[inline(always)]
-    pub(crate) fn would_fit(&mut self, more: usize) -> bool {
-        let fits = more <= self.stats.budget - self.stats.used;
-        if fits {
-            self.stats.peak = self.stats.peak.max(self.stats.used + more);
-        }
-        fits
+    pub(crate) fn would_fit(&self, len: usize, has_entry: bool) -> bool {
+        let room = self.stats.budget - self.stats.used;
+        room >= self.most_small || room >= self.cost_beside(len, has_entry)
     }
 
     /// Makes an entry for a connection, charged for `len` bytes, which are not 0: they are to be put next.
