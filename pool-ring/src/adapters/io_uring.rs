@@ -96,7 +96,8 @@ pub enum UringError {
 ///
 /// # Dropping it
 /// ends all receives and waits until the kernel has let go of the buffers, a second at most; then they are leaked
-/// rather than freed under its hands.
+/// rather than freed under its hands. A forked child shares the kernel's side with its parent: there it must not be used
+/// nor dropped.
 pub struct UringReceiver<S: PageSource + Clone = DefaultSource> {
     /// Dropped before the buffers.
     uring: ManuallyDrop<IoUring>,
@@ -206,7 +207,7 @@ impl<S: PageSource + Clone> UringReceiver<S> {
     /// 2^62. The socket may be closed before that, which ends nothing by itself: [`cancel`](Self::cancel) does, or the peer.
     ///
     /// # Errors
-    /// [`UringError`].
+    /// [`UringError`]. If the kernel is busy the operation may begin later all the same, so expect its events.
     pub fn arm(&mut self, socket: impl AsFd, token: u64) -> Result<(), UringError> {
         let fd = Fd(socket.as_fd().as_raw_fd());
         self.submit(opcode::RecvMulti::new(fd, GROUP).build(), RECV, token)
