@@ -350,7 +350,7 @@ fn the_contracts_of_buffers_hold_at_every_position() {
     let heap = Heap::new();
     let mut ring = RingBuf::try_with_capacity_in(4096, &heap).unwrap();
     let n = ring.capacity();
-    for head in (0..n).step_by(if cfg!(miri) { 1000 } else { 97 }) {
+    for head in (0..n).step_by(if cfg!(miri) { 3000 } else { 97 }) {
         for len in [0, 1, 7, n - head] {
             ring.clear();
             ring.put_bytes(1, head);
