@@ -32,6 +32,7 @@ miri 90 pool-object --test boxed_slices --test zeroed
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
 miri 80 pool-object --test shared -- "${shared[@]}"
 miri 100 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
+miri 60 pool-ring --test hostile
 # Boxes of allocator-api2 give their block back by way of a reference, which Stacked Borrows would
 # confine to the value: see docs/UNSAFE.md.
 MIRIFLAGS+=" -Zmiri-tree-borrows" miri 90 pool-object --test defrag --test boxes

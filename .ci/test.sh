@@ -12,3 +12,6 @@ else
 fi
 cargo test -p pool-arena --all-features
 cargo test -p pool-object --all-features
+cargo test -p pool-ring --all-features
+# Optimised: what two views of a page need a fence for does not show otherwise.
+CARGO_PROFILE_RELEASE_LTO=off cargo test -p pool-ring --release --test mirror --test ring_buf
