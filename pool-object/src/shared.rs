@@ -27,6 +27,8 @@ mod ledger;
 pub mod model;
 #[cfg(not(loom))]
 mod registry;
+#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
+mod store;
 #[cfg(not(loom))]
 mod upkeep;
 

@@ -57,35 +57,6 @@ pub(crate) struct Span(
     NonNull<Header>,
 );
 
-/// Free blocks in a row: the first, and how many.
-#[cfg(feature = "std")]
-#[derive(Clone, Copy)]
-pub(crate) struct Chain {
-    pub(crate) first: Block,
-    pub(crate) len: usize,
-}
-
-#[cfg(feature = "std")]
-impl Chain {
-    /// Cuts the list behind its first `most` blocks, at least one: those, and the rest.
-    pub(crate) fn split(self, most: usize) -> (Self, Option<Self>) {
-        if self.len <= most.max(1) {
-            return (self, None);
-        }
-        let (mut last, mut len) = (self.first, 1);
-        while len < most {
-            // SAFETY: a free block, its first word a link.
-            let Link(Some(next)) = (unsafe { last.read() }) else { break };
-            (last, len) = (next, len + 1);
-        }
-        // SAFETY: as above.
-        let Link(rest) = unsafe { last.read() };
-        // SAFETY: the block is free, ours, aligned to 8 and not shorter than a link.
-        unsafe { last.write(Link::NONE) };
-        (Self { len, ..self }, rest.map(|first| Self { first, len: self.len - len }))
-    }
-}
-
 impl Span {
     /// An empty span of `class`.
     ///
@@ -304,21 +275,6 @@ impl Span {
         rest
     }
 
-    /// Takes at most `most` blocks out, at least one: of those that came back, else of those that
-    /// were never out. `None` if the span is full.
-    #[cfg(feature = "std")]
-    pub(crate) fn take_chain(self, most: usize) -> Option<Chain> {
-        let header = self.header();
-        let Some(first) = header.free.replace(Link::NONE).0 else {
-            return self.carve_at_most(most.max(1));
-        };
-        let all = Chain { first, len: header.free_len.get() as usize };
-        let (chain, rest) = all.split(most);
-        header.free_len.set(rest.map_or(0, |rest| rest.len) as u32);
-        header.free.set(Link(rest.map(|rest| rest.first)));
-        Some(chain)
-    }
-
     /// Takes a block out that nobody has written since the run came all zeros, and does not write it
     /// either. `None` if there is none, or if some came back: those are in memory already.
     pub(crate) fn take_zeroed(self) -> Option<NonNull<u8>> {
@@ -330,40 +286,6 @@ impl Span {
         header.carved.set(header.carved.get() + 1);
         // SAFETY: block number `carved` was below `blocks`, so it lies in the run.
         Some(unsafe { self.0.byte_add(offset) }.cast())
-    }
-
-    #[cfg(feature = "std")]
-    #[inline(never)]
-    fn carve_at_most(self, most: usize) -> Option<Chain> {
-        let (header, class) = (self.header(), self.class());
-        let (carved, size) = (self.carved(), class.size());
-        let len = (class.blocks() - carved).min(most);
-        if len == 0 {
-            return None;
-        }
-        header.carved.set((carved + len) as u32);
-        let offset = class.first_block() + carved * size;
-        // SAFETY: block number `carved` is below `blocks`, so it lies in the run.
-        let first: Block = unsafe { self.0.byte_add(offset) }.cast();
-        // SAFETY: blocks from `first` on, `len` of them, lie in the run and are nobody's.
-        unsafe { link(first, len, size) };
-        Some(Chain { first, len })
-    }
-
-    /// Puts blocks back.
-    ///
-    /// # Safety
-    /// `first` and the `len - 1` blocks that follow it in its list, up to `last`, are free blocks of
-    /// this span, which nobody uses nor keeps.
-    #[cfg(feature = "std")]
-    #[inline(always)]
-    pub(crate) unsafe fn put_chain(self, first: Block, last: Block, len: usize) {
-        let header = self.header();
-        // SAFETY: the block is free, so its first word is a link, and it is ours now.
-        unsafe { last.write(header.free.get()) };
-        header.free.set(Link(Some(first)));
-        header.free_len.set(header.free_len.get() + len as u32);
-        debug_assert!(header.free_len.get() <= header.carved.get());
     }
 
     /// The span behind it in its list.
@@ -410,27 +332,6 @@ impl Span {
             Err("a free list is shorter than its count: a freed block was written to")
         }
     }
-}
-
-/// Links `len` blocks of `size` bytes, one behind the other, `first` and those that follow it.
-///
-/// # Safety
-/// The blocks lie in one run, aligned to 8, not shorter than a link, and are nobody's; `len` is not 0.
-#[cfg(feature = "std")]
-#[inline(always)]
-unsafe fn link(first: Block, len: usize, size: usize) {
-    let mut last = first;
-    for _ in 1..len {
-        // SAFETY: at most block number `len - 1`, which is in the run.
-        let next = unsafe { last.byte_add(size) };
-        poison::allow(last.as_ptr().cast(), size_of::<Link>());
-        // SAFETY: one of the blocks, which are writable, aligned and long enough for a link.
-        unsafe { last.write(Link(Some(next))) };
-        last = next;
-    }
-    poison::allow(last.as_ptr().cast(), size_of::<Link>());
-    // SAFETY: as above.
-    unsafe { last.write(Link::NONE) };
 }
 
 /// A list of spans that any of them leaves in O(1).

@@ -179,7 +179,6 @@ fn the_end_of_a_thread_loses_nothing() {
 fn threads_end_in_every_order() {
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let heap = Arc::new(SharedAlloc::new_in(counted()));
-    let mut held = 0;
     for (round, order) in orders.iter().cycle().take(if cfg!(miri) { 2 } else { 24 }).enumerate() {
         let mut threads: Vec<_> = (0..3_usize)
             .map(|number| {
@@ -213,10 +212,8 @@ fn threads_end_in_every_order() {
         }
         let stats = heap.stats();
         assert_eq!(stats.live(), 0, "{order:?}");
-        if round == 0 {
-            held = stats.held_bytes();
-        }
-        assert!(stats.held_bytes() <= held + (256 << 10), "{order:?}: {held}, then {stats}");
+        // Forty classes, in each perhaps a second span when two threads need the first.
+        assert!(stats.held_bytes() <= 84 << 16, "{order:?}, round {round}: {stats}");
     }
     heap.trim();
     assert_eq!(heap.stats().held_bytes(), 0);
@@ -335,7 +332,7 @@ fn trim_reaches_other_threads_when_they_come_back() {
     let (go, done) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let (other, theirs) = (heap.clone(), (go.clone(), done.clone()));
     let thread = thread::spawn(move || {
-        let blocks: Vec<_> = (0..100).map(|_| Block::new(&other, 1000)).collect();
+        let blocks: Vec<_> = (0..100).map(|_| Block::new(&other, 1400)).collect();
         blocks.into_iter().for_each(|block| block.free(&other));
         theirs.0.wait();
         theirs.1.wait();
@@ -344,7 +341,8 @@ fn trim_reaches_other_threads_when_they_come_back() {
         theirs.0.wait();
         theirs.1.wait();
     });
-    let class = SizeClass::of(Layout::new::<[u64; 125]>()).unwrap();
+    let class = SizeClass::of(Layout::new::<[u64; 175]>()).unwrap();
+    // (No class in which the heap has blocks of its own.)
     let cached = |heap: &SharedAlloc<_>| heap.stats().classes[class.index()].cached;
     go.wait();
     heap.trim();

@@ -271,7 +271,7 @@ impl<S: PageSource> SharedAlloc<S> {
         let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, false);
         };
-        let block = match with_cache(slot, |cache| cache.pop(class)) {
+        let block = match with_cache(slot, |cache| cache.magazines.pop(class)) {
             Some(block) => block,
             None => {
                 let block = self.refill(slot, class);
@@ -347,8 +347,9 @@ impl<S: PageSource> SharedAlloc<S> {
         };
         // SAFETY: the caller's promise; the layout tells the class it was allocated from, and the cache
         // is of this heap, or closed.
-        if with_cache(slot, |cache| unsafe { cache.push(class, block) }) {
-            self.overflow(slot, class);
+        if !with_cache(slot, |cache| unsafe { cache.magazines.push(class, block) }) {
+            // SAFETY: as above.
+            unsafe { self.overflow(slot, class, block) };
         }
     }
 
@@ -362,8 +363,9 @@ impl<S: PageSource> SharedAlloc<S> {
             return unsafe { self.deallocate_large(block) };
         };
         // SAFETY: as in `deallocate_at`.
-        if with_cache(slot, |cache| unsafe { cache.push(class, block) }) {
-            self.overflow(slot, class);
+        if !with_cache(slot, |cache| unsafe { cache.magazines.push(class, block) }) {
+            // SAFETY: as above.
+            unsafe { self.overflow(slot, class, block) };
         }
     }
 
@@ -402,7 +404,7 @@ impl<S: PageSource> SharedAlloc<S> {
 #[inline(always)]
 fn take(slot: Slot, layout: Layout) -> Option<NonNull<u8>> {
     let class = SizeClass::of_common(layout)?;
-    let block = with_cache(slot, |cache| cache.pop(class))?;
+    let block = with_cache(slot, |cache| cache.magazines.pop(class))?;
     poison::allow(block.as_ptr(), layout.size());
     Some(block)
 }

@@ -40,7 +40,7 @@ impl<S: PageSource> SharedAlloc<S> {
     #[inline(never)]
     pub(in crate::shared) fn take_zeroed(&self, slot: Slot, layout: Layout) -> Option<NonNull<u8>> {
         let class = SizeClass::of(layout)?;
-        if !with_cache(slot, |cache| cache.is_empty(class)) {
+        if !with_cache(slot, |cache| cache.magazines.len(class) == 0) {
             return None;
         }
         let entry = self.entry().ok()?;
