@@ -47,10 +47,10 @@ use pool_core::{Global, PageSource, poison};
 /// ```
 ///
 /// ```text
-///   thread A       thread B       thread C     caches: lists of free blocks, a class each
+///   thread A       thread B       thread C     caches: arrays of free blocks, a class each
 ///     │ ▲            │ ▲            │ ▲
-///     ▼ │  whole lists, a lock a class ▼ │
-///   depot ─────────────────────────────────    lists that nobody has looked at
+///     ▼ │  in batches, a lock a class  ▼ │
+///   depot ─────────────────────────────────    blocks that nobody has touched
 ///     │ ▲
 ///   spans      64 KiB cut into blocks; counts what is out, so that empty ones are known
 ///     │ ▲
@@ -63,8 +63,10 @@ use pool_core::{Global, PageSource, poison};
 /// # Memory
 /// - A thread's cache has 4 MiB at most, 64 KiB a class, all caches together 64 MiB: see
 ///   [`with_thread_bytes`](Self::with_thread_bytes). It begins with 4 KiB a class and grows with use.
-/// - The depot keeps up to eight lists a class. One that a full cache gives has 32 KiB at most, or
-///   three blocks; one that a thread gives at its end is all it had of the class, up to twice that.
+/// - The depot keeps at most 256 KiB of blocks a class, or four times four; a page of pointers is added
+///   when it was found too small.
+/// - Arrays of pointers are in blocks of the heap itself, 8 KiB at most: an eighth of what they point
+///   to for blocks of 64 bytes.
 /// - Empty spans go back to the source by themselves, all but 1 MiB
 ///   ([`with_spare_bytes`](Self::with_spare_bytes)), whenever anybody takes blocks from the shared
 ///   half or gives them there. (The end of a thread, which does not know the source, leaves that to
@@ -81,13 +83,13 @@ use pool_core::{Global, PageSource, poison};
 /// child goes on with this thread's cache; what other threads' caches held is lost to it.
 ///
 /// Fourteen heaps at a time, and the process-wide one, have caches on every thread, for which each
-/// thread reserves 16 KiB of thread-local memory. A heap whose first use comes when fourteen others
+/// thread reserves 20 KiB of thread-local memory. A heap whose first use comes when fourteen others
 /// live is served under the locks of its classes: correct, but several times slower
 /// ([`has_thread_caches`](Self::has_thread_caches), and
 /// [`ProcessStats::without_caches`](crate::ProcessStats::without_caches) for all of them).
 ///
 /// # Complexity
-/// Allocate and deallocate: O(1), amortised over lists; no search. Dropping: O(spans + large
+/// Allocate and deallocate: O(1), amortised over batches; no search. Dropping: O(spans + large
 /// blocks + threads).
 ///
 /// A box keeps its heap from being dropped:
@@ -188,7 +190,7 @@ impl<S: PageSource> SharedAlloc<S> {
     }
 
     /// The most bytes of free blocks that the cache of each thread keeps; 4 MiB unless told
-    /// otherwise. What it has beyond that when a list grows is given back class by class.
+    /// otherwise. What it has beyond that when an array grows is given back class by class.
     #[must_use]
     pub const fn with_thread_bytes(mut self, bytes: usize) -> Self {
         self.limits.thread = bytes;
