@@ -237,13 +237,18 @@ impl<S: PageSource> SmallAlloc<S> {
         let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, true);
         };
-        if layout.size() >= FRESH {
-            if let Some(block) = self.store.take_zeroed(class, &self.source) {
-                poison::allow(block.as_ptr(), layout.size());
-                return Ok(block);
+        let block = match self.take(layout) {
+            Some(block) => block,
+            None => {
+                let fresh = layout.size() >= FRESH;
+                let fresh = fresh.then(|| self.store.take_zeroed(class, &self.source)).flatten();
+                if let Some(block) = fresh {
+                    poison::allow(block.as_ptr(), layout.size());
+                    return Ok(block);
+                }
+                self.allocate_slow(layout)?
             }
-        }
-        let block = self.try_allocate(layout)?;
+        };
         // SAFETY: the block has so many bytes and is ours.
         unsafe { block.write_bytes(0, layout.size()) };
         Ok(block)

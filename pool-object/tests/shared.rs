@@ -179,7 +179,6 @@ fn the_end_of_a_thread_loses_nothing() {
 fn threads_end_in_every_order() {
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let heap = Arc::new(SharedAlloc::new_in(counted()));
-    let mut held = 0;
     for (round, order) in orders.iter().cycle().take(if cfg!(miri) { 2 } else { 24 }).enumerate() {
         let mut threads: Vec<_> = (0..3_usize)
             .map(|number| {
@@ -213,10 +212,8 @@ fn threads_end_in_every_order() {
         }
         let stats = heap.stats();
         assert_eq!(stats.live(), 0, "{order:?}");
-        if round == 0 {
-            held = stats.held_bytes();
-        }
-        assert!(stats.held_bytes() <= held + (256 << 10), "{order:?}: {held}, then {stats}");
+        // Forty classes, in each perhaps a second span when two threads need the first.
+        assert!(stats.held_bytes() <= 84 << 16, "{order:?}, round {round}: {stats}");
     }
     heap.trim();
     assert_eq!(heap.stats().held_bytes(), 0);

@@ -103,9 +103,9 @@ fn what_was_used_is_zeroed_whatever_its_class_was() {
         || HONEST,
         |heap| {
             let mut random = 1u64;
-            for round in 0..if cfg!(miri) { 4 } else { 60 } {
+            for round in 0..if cfg!(miri) { 2 } else { 60 } {
                 let mut all = Vec::new();
-                for _ in 0..if cfg!(miri) { 10 } else { 100 } {
+                for _ in 0..if cfg!(miri) { 4 } else { 100 } {
                     random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     let size =
                         1 + (random >> 33) as usize % if round % 2 == 0 { 5000 } else { 1500 };

@@ -313,12 +313,16 @@ impl<S: PageSource> SharedAlloc<S> {
         if layout.size() > SizeClass::MAX_SIZE && SizeClass::of(layout).is_none() {
             return self.allocate_large(layout, true);
         }
-        if layout.size() >= FRESH {
-            if let Some(block) = self.take_zeroed(slot, layout) {
-                return Ok(block);
+        let block = match take(slot, layout) {
+            Some(block) => block,
+            None => {
+                let fresh = layout.size() >= FRESH;
+                if let Some(block) = fresh.then(|| self.take_zeroed(slot, layout)).flatten() {
+                    return Ok(block);
+                }
+                self.allocate_slow(slot, layout)?
             }
-        }
-        let block = self.try_allocate_at(slot, layout)?;
+        };
         // SAFETY: the block has so many bytes and is ours.
         unsafe { block.write_bytes(0, layout.size()) };
         Ok(block)

@@ -177,9 +177,9 @@ impl<'s> Machine<'s> {
         if self.live.is_empty() {
             return;
         }
-        // That one and those behind it.
+        // That one and some behind it.
         let first = pick % self.live.len();
-        for live in &mut self.live[first..] {
+        for live in self.live[first..].iter_mut().take(500) {
             let sparse = self.heap.is_sparse(live.block.as_ptr(), live.layout);
             // SAFETY: live, of this heap and layout.
             if let Some(block) = unsafe { self.heap.try_relocate(live.block, live.layout) } {
