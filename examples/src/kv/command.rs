@@ -189,7 +189,7 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
     pub fn execute(&mut self) -> Result<(), OutOfMemory> {
         self.shared.stats.commands += 1;
         let mark = self.reply.mark();
-        let Some(index) = table::find(self.request.at(0)) else {
+        let Some(index) = table::find_named(self.request) else {
             return self.unknown_command();
         };
         let spec = &table::COMMANDS[index];

@@ -323,8 +323,10 @@ fn serve_batch<M: Memory>(
     let (scratch, mut replies) = batch.open();
     let mut args = Args::new(scratch);
     let max_frame = shared.settings.max_frame;
+    // Whole requests are consumed together: `done` bytes of `all`.
+    let (all, mut done, mut begun) = (received.pending(), 0, false);
     while link.state == State::Open && replies.len() < FLUSH {
-        let pending = received.pending();
+        let pending = &all[done..];
         match resp::parse(pending, &mut link.progress, max_frame, &mut args) {
             Ok(Parsed::Frame(len)) => {
                 let request = args.command(pending);
@@ -339,13 +341,10 @@ fn serve_batch<M: Memory>(
                         link.state = State::Closing;
                     }
                 }
-                link.times.whole();
-                received.consume(len);
+                done += len;
             }
             Ok(Parsed::Partial) => {
-                if !pending.is_empty() {
-                    link.times.begun(now);
-                }
+                begun = !pending.is_empty();
                 break;
             }
             Err(error) => {
@@ -354,6 +353,13 @@ fn serve_batch<M: Memory>(
                 link.state = State::Closing;
             }
         }
+    }
+    if done > 0 {
+        link.times.whole();
+        received.consume(done);
+    }
+    if begun {
+        link.times.begun(now);
     }
     send(link, &replies, now, shared)?;
     Ok(replies.len() >= FLUSH)

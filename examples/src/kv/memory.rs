@@ -11,9 +11,9 @@
 //! [`Memory`] puts a strategy together from one of each. The handlers see `impl Sink`, `impl
 //! Scratch` and `&[u8]`, never a strategy. Everything that can refuse returns [`OutOfMemory`], so a
 //! budget anywhere beneath ends as a reply to one client.
-#![forbid(unsafe_code)]
 
 mod arena;
+mod blocks;
 mod data;
 mod inbox;
 mod packet_inbox;

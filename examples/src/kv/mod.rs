@@ -29,7 +29,6 @@
 //! assert_eq!(server.join().unwrap()?.commands, 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
-#![forbid(unsafe_code)]
 
 pub mod buffer;
 mod clients;

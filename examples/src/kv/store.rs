@@ -72,6 +72,9 @@ impl Meta {
     /// Ends beyond this (in 146 million years) are cut to it.
     const LAST: i64 = (1 << 61) - 1;
 
+    /// Of what does not end, in any form.
+    const NONE: Self = Self(0);
+
     fn new(form: Form, end: Option<i64>) -> Self {
         let end = end.map_or(0, |end| end.clamp(1, Self::LAST).unsigned_abs());
         Self(end << 2 | form as u64)
@@ -279,7 +282,17 @@ impl<D: Data> Store<D> {
     /// [`OutOfMemory`] over budget; the old value stays.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
-        self.put(key, value, Form::Any, Some(None))
+        let bytes = self.room.store_here(value, 0)?;
+        let Some(place) = self.find(key) else {
+            return self.insert(key, Value::Text(bytes), Meta::NONE);
+        };
+        let entry = &mut self.entries[place];
+        let old = mem::replace(&mut entry.value, Value::Text(bytes));
+        if entry.meta != Meta::NONE {
+            self.set_meta(place, Meta::NONE);
+        }
+        old.discard(&self.room);
+        Ok(())
     }
 
     /// Sets `key` to a copy of `value`. `end` is `None` to keep that of the old value, else when the
@@ -357,6 +370,8 @@ impl<D: Data> Store<D> {
     }
 
     /// Adds a key that is not there.
+    #[cold]
+    #[inline(never)]
     fn insert(&mut self, key: &[u8], value: Value<D>, meta: Meta) -> Result<(), OutOfMemory> {
         match self.make_room().and_then(|()| self.room.store(key, entry_cost::<D>())) {
             Ok(stored) => {

@@ -4,6 +4,7 @@
 use super::{Call, Handled, expiry, hashes, keys, lists, server, session, sets, sorted, strings};
 use crate::kv::info;
 use crate::kv::memory::Memory;
+use crate::kv::resp::Command;
 
 /// What is known of a command, as `COMMAND INFO` tells it.
 #[derive(Debug)]
@@ -186,25 +187,62 @@ static INDEX: [(u128, u8); SLOTS] = {
     index
 };
 
-/// A name of at most 16 letters as one number, in lower case. Setting that bit makes a letter of
-/// letters only, so no other name has the number of a command.
+/// The same for names of at most 8 letters, where they are in the slots of their hashes.
+static SHORT: [(u64, u8); SLOTS] = {
+    let mut short = [(0, 0); SLOTS];
+    let mut slot = 0;
+    while slot < SLOTS {
+        let (key, at) = INDEX[slot];
+        if key >> 64 == 0 && slot_of(key) == slot {
+            short[slot] = (key as u64, at);
+        }
+        slot += 1;
+    }
+    short
+};
+
+/// A name of at most 16 letters as one number, in lower case, the first letter lowest. Setting that bit
+/// makes a letter of letters only, so no other name has the number of a command.
 const fn key_of(name: &[u8]) -> u128 {
     let (mut key, mut at) = (0, 0);
     while at < name.len() {
-        key = key << 8 | (name[at] | 0x20) as u128;
+        key |= ((name[at] | 0x20) as u128) << (8 * at);
         at += 1;
     }
     key
 }
 
+/// [`key_of`] of a short name: the first `len` of 8 bytes.
+#[inline(always)]
+fn key_of_word(bytes: [u8; 8], len: usize) -> u64 {
+    let unused = 64 - 8 * len;
+    (u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020) << unused >> unused
+}
+
 /// Where to look first (Fibonacci hashing).
 const fn slot_of(key: u128) -> usize {
-    let folded = (key >> 64) as u64 ^ key as u64;
+    slot_of_word((key >> 64) as u64 ^ key as u64)
+}
+
+const fn slot_of_word(folded: u64) -> usize {
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.trailing_zeros())) as usize
 }
 
-/// The command of this name, in upper or lower case: its place in [`COMMANDS`].
+/// The command that a request names: its place in [`COMMANDS`].
 #[inline]
+pub(super) fn find_named(request: Command<'_>) -> Option<usize> {
+    if let Some((bytes, len @ 1..=8)) = request.name_and_more() {
+        let key = key_of_word(bytes, len);
+        let (other, index) = SHORT[slot_of_word(key)];
+        if other == key {
+            return Some(usize::from(index));
+        }
+    }
+    find(request.at(0))
+}
+
+/// The command of this name, in upper or lower case: its place in [`COMMANDS`].
+#[cold]
 pub(super) fn find(name: &[u8]) -> Option<usize> {
     if name.len() > 16 {
         return None;
@@ -236,6 +274,13 @@ mod tests {
             assert!(
                 spec.name.len() <= 16 && spec.name.bytes().all(|byte| byte.is_ascii_lowercase())
             );
+        }
+        for len in 1..=16 {
+            let name = &b"PqRsTuVwXyZaBcDe"[..len];
+            if len <= 8 {
+                let bytes = *b"PqRsTuVwXyZaBcDe".first_chunk().unwrap();
+                assert_eq!(u128::from(key_of_word(bytes, len)), key_of(name));
+            }
         }
         for wrong in [
             "",

@@ -31,6 +31,8 @@ impl From<Refused> for OutOfMemory {
 pub struct PacketInbox<S: PageSource + Clone> {
     ring: PacketRing<S>,
     decoder: Announced,
+    /// The decoder's.
+    needed: Rc<Cell<usize>>,
 }
 
 impl<S: PageSource + Clone> PacketInbox<S> {
@@ -42,13 +44,14 @@ impl<S: PageSource + Clone> PacketInbox<S> {
     pub fn new(source: S, budget: usize) -> Result<Self, PageError> {
         let policy = Policy::EvictOldest { min_age: SAFE };
         let ring = PacketRing::builder().budget(budget).policy(policy).try_build_in(source)?;
-        Ok(Self { ring, decoder: Announced::default() })
+        let needed = Rc::<Cell<usize>>::default();
+        Ok(Self { ring, decoder: Announced { needed: needed.clone() }, needed })
     }
 }
 
 /// The ring's view of RESP. Requests are found by the worker's parser, which goes on where it stopped;
 /// the ring need only know how long the pending one is going to be.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 struct Announced {
     /// Bytes that the pending request has at least; 0 if that is not known. Shared with
     /// [`PacketReceived`], since the ring's batch borrows the decoder.
@@ -84,7 +87,7 @@ impl Decoder for Announced {
 /// What one read has brought, before what was kept.
 pub struct PacketReceived<'r, S: PageSource + Clone> {
     batch: Batch<'r, Announced, S>,
-    needed: Rc<Cell<usize>>,
+    needed: &'r Cell<usize>,
     is_short: bool,
 }
 
@@ -116,7 +119,7 @@ impl<S: PageSource + Clone> Inbox for PacketInbox<S> {
         needed: usize,
         from: &mut impl Read,
     ) -> io::Result<Option<PacketReceived<'r, S>>> {
-        let shared = self.decoder.needed.clone();
+        let shared = &*self.needed;
         shared.set(needed);
         let mut asked = Asked::new(from);
         match self.ring.read_from(conn, &mut self.decoder, &mut asked) {
@@ -130,7 +133,7 @@ impl<S: PageSource + Clone> Inbox for PacketInbox<S> {
     }
 
     fn resume<'r>(&'r mut self, conn: &'r mut Conn) -> io::Result<PacketReceived<'r, S>> {
-        let needed = self.decoder.needed.clone();
+        let needed = &*self.needed;
         let kept = self.ring.feed(conn, &mut self.decoder, &mut &[][..]);
         let batch = kept.map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
         Ok(PacketReceived { batch, needed, is_short: false })
