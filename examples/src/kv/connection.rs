@@ -327,6 +327,9 @@ fn serve_batch<M: Memory>(
     let (all, mut done, mut begun) = (received.pending(), 0, false);
     while link.state == State::Open && replies.len() < FLUSH {
         let pending = &all[done..];
+        if pending.is_empty() {
+            break;
+        }
         match resp::parse(pending, &mut link.progress, max_frame, &mut args) {
             Ok(Parsed::Frame(len)) => {
                 let request = args.command(pending);
@@ -344,7 +347,7 @@ fn serve_batch<M: Memory>(
                 done += len;
             }
             Ok(Parsed::Partial) => {
-                begun = !pending.is_empty();
+                begun = true;
                 break;
             }
             Err(error) => {
@@ -376,7 +379,13 @@ fn send<M: Memory>(
     let total = replies.len();
     let mut sent = 0;
     if link.outbox.is_none() && total > 0 {
-        sent = write_now(&mut link.socket, || replies.pieces(), total)?;
+        sent = match replies.one_piece().map(|piece| link.socket.write(piece)) {
+            Some(Ok(len @ 1..)) => len,
+            _ => 0,
+        };
+        if sent < total {
+            sent += write_now(&mut link.socket, || behind(replies.pieces(), sent), total - sent)?;
+        }
         shared.stats.sent += sent as u64;
     }
     if sent < total {

@@ -30,6 +30,9 @@ pub trait Sink {
     /// Forgets all but the first `len` bytes; `len` is at most the present length.
     fn truncate(&mut self, len: usize);
 
+    /// What was appended so far, if it lies in one piece.
+    fn one_piece(&self) -> Option<&[u8]>;
+
     /// What was appended so far, in order.
     fn pieces(&self) -> impl Iterator<Item = &[u8]>;
 }

@@ -334,6 +334,8 @@ fn short_header(header: &[u8; 6]) -> Option<(usize, usize)> {
     whole.then_some(((len * 10 + third) as usize, 6))
 }
 
+#[cold]
+#[inline(never)]
 fn parse_any<C: Scratch>(
     input: &[u8],
     progress: &mut Progress,

@@ -245,6 +245,11 @@ impl<S: PageSource> Sink for Rope<'_, S> {
         }
     }
 
+    #[inline]
+    fn one_piece(&self) -> Option<&[u8]> {
+        (self.full_len == 0).then(|| &self.piece[..self.filled])
+    }
+
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let last = Some(&self.piece[..self.filled]).filter(|last| !last.is_empty());
         self.full.as_slice().iter().copied().chain(last)
