@@ -287,8 +287,8 @@ mod tests {
     #[test]
     fn a_rope_is_cut_anywhere() {
         let mut batch = ArenaBatch::new(Heap::new());
-        let bytes = pattern(20_000);
-        for len in (0..=bytes.len()).step_by(617) {
+        let bytes = pattern(60_000);
+        for len in (0..=bytes.len()).step_by(1851) {
             let (_, mut rope) = batch.open();
             for piece in bytes.chunks(700) {
                 rope.put(piece).unwrap();
