@@ -8,9 +8,12 @@ command -v redis-server >/dev/null || wanted+=(redis-server)
 command -v redis-cli >/dev/null || wanted+=(redis-tools)
 command -v valgrind >/dev/null || wanted+=(valgrind)
 command -v strace >/dev/null || wanted+=(strace)
+command -v chromium >/dev/null || wanted+=(chromium)
+command -v nginx >/dev/null || wanted+=(nginx-light)
+python3 -c "import venv, ensurepip" 2>/dev/null || wanted+=(python3-venv)
 if ((${#wanted[@]})); then
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq && apt-get install -y -qq "${wanted[@]}"; } >/dev/null 2>&1 </dev/null \
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${wanted[@]}"; } >/dev/null 2>&1 </dev/null \
         || note "apt-get could not install: ${wanted[*]}; tests that drive these programs skip"
 fi
 

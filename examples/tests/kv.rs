@@ -17,6 +17,8 @@ mod limits;
 mod many;
 #[path = "kv/memory.rs"]
 mod memory;
+#[path = "kv/metrics.rs"]
+mod metrics;
 #[path = "kv/protocol.rs"]
 mod protocol;
 #[path = "kv/support.rs"]

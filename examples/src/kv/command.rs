@@ -42,6 +42,18 @@ pub struct Shared<M: Memory> {
     pub outbox: Buffers<M::Source>,
 }
 
+impl<M: Memory> Shared<M> {
+    /// The figures of unread replies, and of the pages beneath everything.
+    pub(super) fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        let (buffers, bytes) = self.outbox.live();
+        visit("outbox_buffers", buffers as u64);
+        visit("outbox_bytes", bytes as u64);
+        for (name, value) in self.outbox.source().snapshot().fields() {
+            visit(name, value);
+        }
+    }
+}
+
 /// One request, and all that its handler may use.
 pub struct Call<'a, 'b, M: Memory> {
     /// The request's words; there is at least a name.
@@ -276,12 +288,7 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         self.shared.store.room().alloc().observe(visit);
         self.inbox.observe(visit);
         self.scratch.observe(visit);
-        let (buffers, bytes) = self.shared.outbox.live();
-        visit("outbox_buffers", buffers as u64);
-        visit("outbox_bytes", bytes as u64);
-        for (name, value) in self.shared.outbox.source().snapshot().fields() {
-            visit(name, value);
-        }
+        self.shared.observe(visit);
     }
 }
 

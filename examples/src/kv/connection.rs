@@ -4,7 +4,7 @@
 use super::buffer::{Buffer, Buffers};
 use super::clients::Clients;
 use super::command::{Call, Flow, Shared};
-use super::memory::{Batch, Inbox, Memory, Received};
+use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch};
 use super::patience::{Moment, Overdue, Patience, Times};
 use super::reply::{OutOfMemory, Protocol, Reply, Sink};
 use super::resp::{self, Args, Parsed, Progress};
@@ -70,6 +70,12 @@ impl<M: Memory> Connection<M> {
     #[must_use]
     pub fn overdue(&self, now: Moment, patience: &Patience) -> Option<Overdue> {
         self.link.times.overdue(now, patience)
+    }
+
+    /// How long its request has been waited for, if a part of one has come.
+    #[must_use]
+    pub fn partial_age(&self, now: Moment) -> Option<Duration> {
+        self.link.times.partial_age(now)
     }
 }
 
@@ -154,6 +160,16 @@ impl<M: Memory> Worker<M> {
     pub fn set_now(&mut self, since: Duration) {
         self.now = Moment::of(since);
         self.inbox.set_now(since);
+    }
+
+    /// The figures of the pools, as `INFO memory` shows them, between two turns.
+    pub fn observe(&mut self, visit: &mut dyn FnMut(&str, u64)) {
+        self.shared.store.room().alloc().observe(visit);
+        self.inbox.observe(visit);
+        let (scratch, _) = self.batch.open();
+        scratch.observe(visit);
+        self.batch.close();
+        self.shared.observe(visit);
     }
 
     /// The time of this round.

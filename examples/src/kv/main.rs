@@ -3,10 +3,12 @@
 
 use clap::Parser;
 use examples::kv::memory::{Memory, Pool, Std};
+use examples::kv::metrics::Exporter;
 use examples::kv::reply::Human;
 use examples::kv::server::Server;
 use examples::kv::settings::{Alloc, Settings};
 use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -37,27 +39,51 @@ fn log_to_stderr() {
 
 /// Runs the server until Ctrl-C.
 fn serve<M: Memory>(settings: &Settings) -> io::Result<()> {
-    let server = Server::<M>::bind(settings.clone())?;
+    let mut server = Server::<M>::bind(settings.clone())?;
+    let exporter = exporter(settings, M::NAME)?;
+    if let Some(exporter) = &exporter {
+        server.publish_to(exporter.board().publisher());
+    }
     let stopper = server.stopper();
     ctrlc::set_handler(move || stopper.stop()).map_err(io::Error::other)?;
-    say(&banner::<M>(settings, server.address()));
+    say(&banner::<M>(settings, server.address(), exporter.as_ref()));
     let stats = server.run()?;
     say(&format!("kv: stopped after {stats}\n"));
     Ok(())
 }
 
-fn banner<M: Memory>(settings: &Settings, address: std::net::SocketAddr) -> String {
+/// Where figures are shown, if they are to be.
+fn exporter(settings: &Settings, strategy: &'static str) -> io::Result<Option<Exporter>> {
+    let bound = settings.metrics.map(|address| {
+        let named = |error: io::Error| {
+            io::Error::other(format!("--metrics cannot listen at {address}: {error}"))
+        };
+        Exporter::bind(address, strategy).map_err(named)
+    });
+    bound.transpose()
+}
+
+fn banner<M: Memory>(
+    settings: &Settings,
+    address: SocketAddr,
+    exporter: Option<&Exporter>,
+) -> String {
     let port = address.port();
+    let metrics = exporter.map(|exporter| {
+        let address = exporter.address();
+        format!("  figures  http://{address}/ and http://{address}/metrics\n")
+    });
     format!(
         "kv {version} listening on {address}\n\
          \x20 try      redis-cli -p {port}     (then: SET greeting hello, GET greeting, INFO memory)\n\
          \x20 memory   {strategy} (--alloc), up to {budget} of data, {frame} a request, {backlog} unread replies\n\
-         \x20 stop     Ctrl-C\n",
+         {metrics}\x20 stop     Ctrl-C\n",
         version = env!("CARGO_PKG_VERSION"),
         strategy = M::NAME,
         budget = Human(settings.memory),
         frame = Human(settings.max_frame),
         backlog = Human(settings.max_backlog),
+        metrics = metrics.unwrap_or_default(),
     )
 }
 

@@ -37,6 +37,7 @@ pub mod connection;
 mod glob;
 mod info;
 pub mod memory;
+pub mod metrics;
 pub mod numbers;
 pub mod patience;
 pub mod reply;

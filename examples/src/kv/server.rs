@@ -3,6 +3,7 @@
 
 use super::connection::{Connection, NO_MEMORY, Turn, Worker};
 use super::memory::{Memory, Table};
+use super::metrics::{Publisher, gather};
 use super::patience::Overdue;
 use super::settings::Settings;
 use super::stats::Stats;
@@ -58,6 +59,8 @@ pub struct Server<M: Memory> {
     looked: Duration,
     /// Those that were found; empty in between.
     overdue: Vec<(usize, Overdue)>,
+    /// Where its figures are shown, if anywhere.
+    publisher: Option<Publisher>,
 }
 
 /// Ends a running server from another thread or a signal.
@@ -107,7 +110,13 @@ impl<M: Memory> Server<M> {
             look_again,
             looked: Duration::ZERO,
             overdue: Vec::new(),
+            publisher: None,
         })
+    }
+
+    /// Has its figures shown there, about once a second.
+    pub fn publish_to(&mut self, publisher: Publisher) {
+        self.publisher = Some(publisher);
     }
 
     /// Where it listens.
@@ -149,6 +158,9 @@ impl<M: Memory> Server<M> {
             }
             self.expire(now);
             self.close_overdue(since);
+            if self.publisher.as_ref().is_some_and(|publisher| publisher.is_due(since)) {
+                self.publish(since);
+            }
         }
         Ok(self.worker.shared.stats)
     }
@@ -161,7 +173,22 @@ impl<M: Memory> Server<M> {
         let accept = self.accept_later.then_some(ACCEPT_AGAIN);
         let expire = (self.worker.shared.store.mortal() > 0).then_some(EXPIRE_AGAIN);
         let look = self.look_again.filter(|_| self.connections.count() > 0 || self.most > 0);
-        accept.into_iter().chain(expire).chain(look).min()
+        let publish = self.publisher.as_ref().map(|publisher| publisher.wait(self.since()));
+        accept.into_iter().chain(expire).chain(look).chain(publish).min()
+    }
+
+    /// How long ago it started.
+    fn since(&self) -> Duration {
+        self.worker.shared.stats.started.elapsed()
+    }
+
+    /// Shows its figures.
+    #[cold]
+    fn publish(&mut self, since: Duration) {
+        let Self { worker, connections, publisher, .. } = self;
+        if let Some(publisher) = publisher {
+            publisher.publish(since, |snapshot| gather(worker, connections, snapshot));
+        }
     }
 
     /// Closes connections that commands have given up.

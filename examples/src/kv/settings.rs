@@ -6,6 +6,7 @@ use super::patience::{self, LONGEST, Patience};
 use super::resp::MAX_LINE;
 use super::store::Eviction;
 use clap::{Parser, ValueEnum};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Memory strategies; see `memory.rs`.
@@ -76,6 +77,11 @@ pub struct Settings {
     /// Longest time in which a client reads nothing of the replies that wait for it; 0 for no limit.
     #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub max_unread_age: Time,
+
+    /// Shows figures by HTTP at this address: a live page at /, Prometheus' text at /metrics, JSON at
+    /// /figures.json. Give it an address of this machine alone: it asks nobody for a password.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// A limit of time. (A type of its own: clap takes an `Option` for an argument that may be missing.)

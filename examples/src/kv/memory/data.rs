@@ -8,7 +8,7 @@ use allocator_api2::boxed::Box;
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 use pool_core::PageSource;
-use pool_object::{LocalHeap, SizeClass, usable_size};
+use pool_object::{LocalHeap, SizeClass, SpanUse, usable_size};
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
@@ -24,6 +24,9 @@ pub trait Data: Allocator + Clone + 'static {
 
     /// Names and values for `INFO memory`.
     fn observe(&self, visit: &mut dyn FnMut(&str, u64));
+
+    /// How full each span is, those of one size of blocks together; an allocator may have none.
+    fn spans(&self, _visit: &mut dyn FnMut(SpanUse)) {}
 }
 
 impl Data for Global {
@@ -74,6 +77,10 @@ impl<S: PageSource + 'static> Data for LocalHeap<S> {
         visit("data_large_blocks", stats.large as u64);
         visit("data_large_bytes", stats.large_bytes as u64);
         visit("data_spans", stats.used_classes().map(|class| class.spans as u64).sum());
+    }
+
+    fn spans(&self, visit: &mut dyn FnMut(SpanUse)) {
+        (**self).spans().for_each(visit);
     }
 }
 

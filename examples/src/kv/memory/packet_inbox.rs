@@ -195,26 +195,37 @@ impl<S: PageSource + Clone> Received for PacketReceived<'_, S> {
 
 impl<S: PageSource + Clone> Figures for PacketReceived<'_, S> {
     fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
-        let PacketStats { partials, bytes, used, peak, budget, reserved, .. } = self.batch.stats();
-        let PacketStats { joins, copied, evictions, rejected, .. } = self.batch.stats();
-        for (name, value) in [
-            ("inbox_partials", partials),
-            ("inbox_bytes", bytes),
-            ("inbox_used", used),
-            ("inbox_peak", peak),
-            ("inbox_budget", budget),
-            ("inbox_reserved", reserved),
-        ] {
-            visit(name, value as u64);
-        }
-        for (name, value) in [
-            ("inbox_joins", joins),
-            ("inbox_copied", copied),
-            ("inbox_evictions", evictions),
-            ("inbox_rejected", rejected),
-        ] {
-            visit(name, value);
-        }
+        tell(&self.batch.stats(), visit);
+    }
+}
+
+impl<S: PageSource + Clone> Figures for PacketInbox<S> {
+    fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        tell(&self.ring.stats(), visit);
+    }
+}
+
+/// The ring's figures.
+fn tell(stats: &PacketStats, visit: &mut dyn FnMut(&str, u64)) {
+    let &PacketStats { partials, bytes, used, peak, budget, reserved, .. } = stats;
+    let &PacketStats { joins, copied, evictions, rejected, .. } = stats;
+    for (name, value) in [
+        ("inbox_partials", partials),
+        ("inbox_bytes", bytes),
+        ("inbox_used", used),
+        ("inbox_peak", peak),
+        ("inbox_budget", budget),
+        ("inbox_reserved", reserved),
+    ] {
+        visit(name, value as u64);
+    }
+    for (name, value) in [
+        ("inbox_joins", joins),
+        ("inbox_copied", copied),
+        ("inbox_evictions", evictions),
+        ("inbox_rejected", rejected),
+    ] {
+        visit(name, value);
     }
 }
 
