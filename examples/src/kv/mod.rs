@@ -1,4 +1,4 @@
-//! `kv`: a key-value server that speaks RESP2 and RESP3, on one thread.
+//! `kv`: a key-value server that speaks RESP2 and RESP3, on one thread or on several.
 //!
 //! ```text
 //!  socket ─► Inbox ─► resp::parse ─► Call::execute ─► Batch's replies ─► socket
@@ -34,6 +34,7 @@ pub mod buffer;
 mod clients;
 pub mod command;
 pub mod connection;
+pub mod crew;
 mod glob;
 mod info;
 pub mod memory;

@@ -196,6 +196,11 @@ impl<'r, K: Sink> Reply<'r, K> {
         self.sink.put(b"\r\n")
     }
 
+    /// A reply that is written already.
+    pub fn raw(&mut self, reply: &[u8]) -> Written {
+        self.sink.put(reply)
+    }
+
     /// A kind, a number and a line end, in one append.
     #[inline]
     fn header(&mut self, kind: u8, value: u64) -> Written {

@@ -35,6 +35,11 @@ pub struct Settings {
     #[arg(long, value_enum, default_value_t = Alloc::Pool)]
     pub alloc: Alloc,
 
+    /// Event loops, a thread each. Keys are shared out among them, and so are the budgets; commands over
+    /// keys of several threads are one step on each of them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+
     /// Connections served at once; more are told so and closed.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,

@@ -8,7 +8,7 @@
 
 use super::memory::{Budget, Bytes, Data, Room};
 use super::reply::OutOfMemory;
-use super::values::{Collection, Kind, Value, WrongType};
+use super::values::{Collection, Kind, Portable, Value, WrongType};
 use allocator_api2::vec::Vec;
 use hashbrown::HashTable;
 use std::mem;
@@ -91,6 +91,13 @@ impl Meta {
     fn end(self) -> Option<i64> {
         Some((self.0 >> 2) as i64).filter(|&end| end > 0)
     }
+}
+
+/// What a key held, on its way to another thread's store.
+#[derive(Debug)]
+pub struct Parcel {
+    value: Portable,
+    meta: Meta,
 }
 
 struct Entry<D: Data> {
@@ -367,6 +374,22 @@ impl<D: Data> Store<D> {
         }
         self.remove_at(old);
         Ok(true)
+    }
+
+    /// A copy of what `key` holds, for another thread's store, with its form and its end.
+    pub fn export(&mut self, key: &[u8]) -> Option<Parcel> {
+        let place = self.find(key)?;
+        let Entry { value, meta, .. } = &self.entries[place];
+        Some(Parcel { value: value.export(), meta: *meta })
+    }
+
+    /// Sets `key` to what another thread's store held.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] over budget; nothing has changed.
+    pub fn import(&mut self, key: &[u8], parcel: &Parcel) -> Result<(), OutOfMemory> {
+        let (value, meta) = (Value::import(&parcel.value, &self.room)?, parcel.meta);
+        self.put_value(key, value, meta.form(), Some(meta.end()))
     }
 
     /// Adds a key that is not there.

@@ -15,12 +15,14 @@
 mod dict;
 mod hash;
 mod list;
+mod portable;
 mod set;
 mod sorted;
 
 pub use dict::Dict;
 pub use hash::Hash;
 pub use list::List;
+pub use portable::Portable;
 pub use set::Set;
 pub use sorted::{Score, Sorted};
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Call, Handled, expiry, hashes, keys, lists, server, session, sets, sorted, strings};
+use crate::kv::crew::gather::Finish;
 use crate::kv::info;
 use crate::kv::memory::Memory;
 use crate::kv::resp::Command;
@@ -24,6 +25,13 @@ impl Spec {
     #[inline]
     pub(super) const fn grows(&self) -> bool {
         self.grows
+    }
+
+    /// Whether a request of the command has so many words.
+    #[inline]
+    pub(super) const fn fits(&self, words: usize) -> bool {
+        let least = self.arity.unsigned_abs() as usize;
+        words == least || words > least && self.arity < 0
     }
 }
 
@@ -217,6 +225,38 @@ const fn key_of(name: &[u8]) -> u128 {
 fn key_of_word(bytes: [u8; 8], len: usize) -> u64 {
     let unused = 64 - 8 * len;
     (u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020) << unused >> unused
+}
+
+/// What a command is over, where several threads have keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kv) enum Over {
+    /// The connection, or what is the same everywhere.
+    Nothing,
+    /// The keys among its words.
+    Keys,
+    /// All keys, or all connections.
+    Database(Finish),
+    /// The thread that its cursor tells.
+    Cursor,
+    /// Its first argument tells.
+    Subcommand,
+}
+
+/// What a request is over, where its keys are, and whether it has as many words as it must.
+pub(in crate::kv) fn over(request: Command<'_>) -> Option<(Over, (i8, i8, i8), bool)> {
+    let spec = &COMMANDS[find_named(request)?];
+    let over = match spec.name {
+        _ if spec.keys.0 > 0 => Over::Keys,
+        "dbsize" => Over::Database(Finish::Sum),
+        "flushdb" | "flushall" => Over::Database(Finish::Ok),
+        "keys" => Over::Database(Finish::Join),
+        "randomkey" => Over::Database(Finish::Draw),
+        "info" => Over::Database(Finish::Info),
+        "scan" => Over::Cursor,
+        "client" | "memory" => Over::Subcommand,
+        _ => Over::Nothing,
+    };
+    Some((over, spec.keys, spec.fits(request.len())))
 }
 
 /// Where to look first (Fibonacci hashing).
