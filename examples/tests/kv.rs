@@ -21,7 +21,7 @@ mod memory;
 mod metrics;
 #[path = "kv/protocol.rs"]
 mod protocol;
-#[path = "kv/threads.rs"]
-mod threads;
 #[path = "kv/support.rs"]
 mod support;
+#[path = "kv/threads.rs"]
+mod threads;

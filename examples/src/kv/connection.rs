@@ -4,14 +4,15 @@
 use super::buffer::{Buffer, Buffers};
 use super::clients::Clients;
 use super::command::{Call, Flow, Shared};
+use super::crew::Share;
 use super::crew::forward::{Course, Desk, WaitingOf, park, run};
 use super::crew::post::{Item, Post, append};
 use super::crew::together::hold_still;
-use super::crew::Share;
 use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch};
 use super::patience::{Moment, Overdue, Patience, Times};
 use super::reply::{OutOfMemory, Protocol, Reply, Sink};
 use super::resp::{self, Args, Parsed, Progress};
+use super::seldom::warn_seldom;
 use super::sending::{behind, queue, write_now};
 use super::settings::Settings;
 use super::stats::Stats;
@@ -113,7 +114,7 @@ impl From<io::Error> for Broken {
 
 impl From<OutOfMemory> for Broken {
     fn from(_: OutOfMemory) -> Self {
-        tracing::warn!("a connection is closed because memory has run out");
+        warn_seldom!("a connection is closed because memory has run out");
         Self { is_of_memory: true }
     }
 }
@@ -507,7 +508,11 @@ fn send<M: Memory>(
         sent = link.socket.write(piece).unwrap_or(0);
         shared.stats.sent += sent as u64;
     }
-    if sent < total { send_behind(link, || replies.pieces(), sent, total, now, shared) } else { Ok(()) }
+    if sent < total {
+        send_behind(link, || replies.pieces(), sent, total, now, shared)
+    } else {
+        Ok(())
+    }
 }
 
 /// [`send`] of what is behind the first `sent` bytes.

@@ -2,6 +2,12 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+#[cfg(feature = "jemalloc")]
+use examples::kv::memory::Jemalloc;
+#[cfg(feature = "mimalloc")]
+use examples::kv::memory::Mimalloc;
+#[cfg(any(feature = "mimalloc", feature = "jemalloc"))]
+use examples::kv::memory::Plain;
 use examples::kv::memory::{Memory, Pool, Std};
 use examples::kv::metrics::Exporter;
 use examples::kv::reply::Human;
@@ -18,6 +24,14 @@ fn main() -> ExitCode {
     let outcome = match settings.alloc {
         Alloc::Pool => serve::<Pool>(&settings),
         Alloc::Std => serve::<Std>(&settings),
+        #[cfg(feature = "mimalloc")]
+        Alloc::Mimalloc => serve::<Plain<Mimalloc>>(&settings),
+        #[cfg(not(feature = "mimalloc"))]
+        Alloc::Mimalloc => Err(not_built("mimalloc")),
+        #[cfg(feature = "jemalloc")]
+        Alloc::Jemalloc => serve::<Plain<Jemalloc>>(&settings),
+        #[cfg(not(feature = "jemalloc"))]
+        Alloc::Jemalloc => Err(not_built("jemalloc")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -26,6 +40,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A strategy that this program was built without.
+#[cfg(not(all(feature = "mimalloc", feature = "jemalloc")))]
+fn not_built(feature: &str) -> io::Error {
+    io::Error::other(format!(
+        "this program was built without {feature}; try: cargo run --release --bin kv --features {feature} \
+         -- --alloc {feature}"
+    ))
 }
 
 /// Logs go to standard error, warnings and worse unless `RUST_LOG` says otherwise.

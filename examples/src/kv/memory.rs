@@ -15,18 +15,26 @@
 mod arena;
 mod blocks;
 mod data;
+mod foreign;
 mod inbox;
 mod packet_inbox;
 mod page_inbox;
+mod plain;
 mod stacks;
 mod table;
 mod vectors;
 
 pub use arena::{ArenaBatch, ArenaList, Rope};
 pub use data::{Budget, Bytes, Data, Room};
+pub use foreign::BlockPages;
+#[cfg(feature = "jemalloc")]
+pub use foreign::Jemalloc;
+#[cfg(feature = "mimalloc")]
+pub use foreign::Mimalloc;
 pub use inbox::{Figures, Inbox, Received};
 pub use packet_inbox::{PacketInbox, PacketReceived};
 pub use page_inbox::{PageInbox, PageReceived};
+pub use plain::{BlockBatch, BlockStack, Filled, Lists, Named, Places, Plain};
 pub use stacks::{CountedPages, PageStack, Stacks};
 pub use table::Table;
 pub use vectors::{SmallLists, VecBatch};

@@ -43,6 +43,7 @@ pub mod numbers;
 pub mod patience;
 pub mod reply;
 pub mod resp;
+mod seldom;
 mod sending;
 pub mod server;
 pub mod settings;

@@ -3,10 +3,11 @@
 
 use super::connection::{Connection, NO_MEMORY, Turn, Worker};
 use super::crew::post::{Bundle, Item, Letter, Post, Way};
-use super::crew::{Share, Sharding};
+use super::crew::{Sharding, Share};
 use super::memory::{Memory, Table};
 use super::metrics::{Publisher, gather};
 use super::patience::Overdue;
+use super::seldom::warn_seldom;
 use super::settings::Settings;
 use super::stats::Stats;
 use mio::event::Event;
@@ -18,9 +19,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
@@ -212,7 +213,8 @@ impl<M: Memory> Server<M> {
             let mut stats = self.serve();
             drop(stop_all);
             for thread in threads {
-                let other = thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread failed")));
+                let other =
+                    thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread failed")));
                 stats = stats.and_then(|stats| Ok(stats.and(&other?)));
             }
             stats
@@ -426,7 +428,7 @@ impl<M: Memory> Server<M> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if is_of_the_client(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted; trying again soon");
+                    warn_seldom!(%error, "no connection can be accepted; trying again soon");
                     self.accept_later = true;
                     return;
                 }
@@ -457,7 +459,7 @@ impl<M: Memory> Server<M> {
             }
             Err(error) => {
                 worker.shared.stats.rejected += 1;
-                tracing::warn!(%error, "a connection could not be admitted");
+                warn_seldom!(%error, "a connection could not be admitted");
             }
         }
     }

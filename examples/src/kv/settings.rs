@@ -17,6 +17,10 @@ pub enum Alloc {
     Pool,
     /// The standard library's boxes and vectors.
     Std,
+    /// mimalloc, in a build with the feature of that name.
+    Mimalloc,
+    /// jemalloc, in a build with the feature of that name.
+    Jemalloc,
 }
 
 /// A key-value server that any Redis client can use, on 127.0.0.1.

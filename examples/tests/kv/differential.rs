@@ -508,19 +508,26 @@ fn replies(port: u16, program: &[u8], pieces: usize) -> Vec<u8> {
     })
 }
 
-const STRATEGIES: [&[&str]; 2] = [&["--alloc", "pool"], &["--alloc", "std"]];
+const STRATEGIES: &[&[&str]] = &[
+    &["--alloc", "pool"],
+    &["--alloc", "std"],
+    #[cfg(feature = "mimalloc")]
+    &["--alloc", "mimalloc"],
+    #[cfg(feature = "jemalloc")]
+    &["--alloc", "jemalloc"],
+];
 
 /// Keys of several threads: nearly every command is for another thread, or for several.
-const SEVERAL: [&[&str]; 2] = [&["--threads", "4"], &["--threads", "3", "--alloc", "std"]];
+const SEVERAL: &[&[&str]] = &[&["--threads", "4"], &["--threads", "3", "--alloc", "std"]];
 
 #[test]
 fn replies_are_those_of_redis() {
-    compare_programs(FORMS, &STRATEGIES);
+    compare_programs(FORMS, STRATEGIES);
 }
 
 #[test]
 fn replies_about_collections_are_those_of_redis() {
-    compare_programs(COLLECTIONS, &STRATEGIES);
+    compare_programs(COLLECTIONS, STRATEGIES);
 }
 
 /// The cursors of a scan over all keys tell of threads: Redis has one.
@@ -530,12 +537,12 @@ fn without_scan(forms: &[&'static str]) -> Vec<&'static str> {
 
 #[test]
 fn replies_of_several_threads_are_those_of_redis() {
-    compare_programs(&without_scan(FORMS), &SEVERAL);
+    compare_programs(&without_scan(FORMS), SEVERAL);
 }
 
 #[test]
 fn replies_of_several_threads_about_collections_are_those_of_redis() {
-    compare_programs(&without_scan(COLLECTIONS), &SEVERAL);
+    compare_programs(&without_scan(COLLECTIONS), SEVERAL);
 }
 
 fn compare_programs(forms: &[&str], servers: &[&[&str]]) {

@@ -152,7 +152,9 @@ fn never_reads(kv: &Kv) -> Client {
 }
 
 fn replies_that_are_never_read(threads: &[&str]) {
-    let kv = Kv::start(&[threads, &["--max-backlog", "1m", "--max-unread-age", "1", "--buffers", "64m"]].concat());
+    let kv = Kv::start(
+        &[threads, &["--max-backlog", "1m", "--max-unread-age", "1", "--buffers", "64m"]].concat(),
+    );
     let mut bystander = Bystander::new(&kv);
     bystander.client.send(b"ne\r\n");
     bystander.client.expect(b"$8\r\ntreasure\r\n");

@@ -88,7 +88,9 @@ fn replies_keep_their_order() {
                         let value = format!("{round}:{index}");
                         requests.extend(array(&[b"SET", key.as_bytes(), value.as_bytes()]));
                         requests.extend(format!("GET {key}\r\nPING\r\n").as_bytes());
-                        replies.extend(format!("+OK\r\n${}\r\n{value}\r\n+PONG\r\n", value.len()).bytes());
+                        replies.extend(
+                            format!("+OK\r\n${}\r\n{value}\r\n+PONG\r\n", value.len()).bytes(),
+                        );
                     }
                     client.ask(&requests, &replies);
                 }
@@ -113,7 +115,9 @@ fn a_value_that_is_renamed_stays_one() {
                     client.send(format!("RENAMENX name:{from} name:{to}\r\n").as_bytes());
                     let line = client.line();
                     assert!([":0", ":1", "-ERR no such key"].contains(&line.as_str()), "{line}");
-                    client.send(b"EXISTS name:0 name:1 name:2 name:3 name:4 name:5 name:6 name:7\r\n");
+                    client.send(
+                        b"EXISTS name:0 name:1 name:2 name:3 name:4 name:5 name:6 name:7\r\n",
+                    );
                     client.line();
                 }
             });

@@ -148,11 +148,7 @@ fn join(parts: &[&[u8]], reply: &mut Reply<'_, impl Sink>) -> Result<(), OutOfMe
     elements.iter().try_for_each(|rest| reply.raw(rest.0))
 }
 
-fn draw(
-    parts: &[&[u8]],
-    drawn: u64,
-    reply: &mut Reply<'_, impl Sink>,
-) -> Result<(), OutOfMemory> {
+fn draw(parts: &[&[u8]], drawn: u64, reply: &mut Reply<'_, impl Sink>) -> Result<(), OutOfMemory> {
     let counts = || parts.iter().step_by(2).map(|part| number(part).unsigned_abs());
     let mut left = drawn % counts().sum::<u64>().max(1);
     for (count, key) in counts().zip(parts.iter().skip(1).step_by(2)) {
@@ -205,7 +201,8 @@ fn info(parts: &[&[u8]]) -> Vec<u8> {
 
 /// The line of the database, if any thread has keys.
 fn keyspace(texts: &[&str]) -> String {
-    let lines = || texts.iter().flat_map(|text| text.lines()).filter(|line| line.starts_with("db0:"));
+    let lines =
+        || texts.iter().flat_map(|text| text.lines()).filter(|line| line.starts_with("db0:"));
     let sum = |name: &str| -> u64 {
         let field = |line: &str| {
             let at = line.find(name)? + name.len();
@@ -272,14 +269,22 @@ mod tests {
     fn figures_are_added_up() {
         let part = |text: &str| format!("${}\r\n{text}\r\n", text.len()).into_bytes();
         let texts = [
-            part("# Memory\r\nused_memory:1024\r\nused_memory_human:x\r\ntcp_port:7\r\n\r\n# Keyspace\r\n"),
-            part("# Memory\r\nused_memory:1024\r\n# Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=0\r\n"),
+            part(
+                "# Memory\r\nused_memory:1024\r\nused_memory_human:x\r\ntcp_port:7\r\n\r\n# Keyspace\r\n",
+            ),
+            part(
+                "# Memory\r\nused_memory:1024\r\n# Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=0\r\n",
+            ),
         ];
         let parts: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
         let expected = "# Memory\r\nused_memory:2048\r\nused_memory_human:2.00K\r\ntcp_port:7\r\n\r\n\
                         # Keyspace\r\ndb0:keys=3,expires=1,avg_ttl=0\r\n";
         assert_eq!(String::from_utf8(info(&parts)).unwrap(), expected);
-        let maps: [&[u8]; 2] = [b"*2\r\n$1\r\na\r\n:1\r\n", b"*4\r\n$1\r\na\r\n:2\r\n$1\r\nb\r\n:5\r\n"];
-        assert_eq!(together(Finish::Figures, &maps, &[]), "*4\r\n$1\r\na\r\n:3\r\n$1\r\nb\r\n:5\r\n");
+        let maps: [&[u8]; 2] =
+            [b"*2\r\n$1\r\na\r\n:1\r\n", b"*4\r\n$1\r\na\r\n:2\r\n$1\r\nb\r\n:5\r\n"];
+        assert_eq!(
+            together(Finish::Figures, &maps, &[]),
+            "*4\r\n$1\r\na\r\n:3\r\n$1\r\nb\r\n:5\r\n"
+        );
     }
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::together::{Outcome, Step};
-use super::{Share, Sharding};
+use super::{Sharding, Share};
 use crate::kv::reply::{OutOfMemory, Protocol, digits};
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;

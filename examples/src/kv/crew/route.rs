@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::gather::Finish;
-use super::{Share, Sharding};
+use super::{Sharding, Share};
 use crate::kv::command::{Over, is, over};
 use crate::kv::numbers::integer;
 use crate::kv::resp::Command;

@@ -187,7 +187,8 @@ pub fn together<A: Allocator + Clone, D: Data>(
         return None;
     }
     let pairs = is(name, "msetnx");
-    let keys: Vec<_> = if pairs { request.iter_from(1).step_by(2).collect() } else { vec![from, to] };
+    let keys: Vec<_> =
+        if pairs { request.iter_from(1).step_by(2).collect() } else { vec![from, to] };
     let Some(mut held) = Held::new(post, store, &keys) else { return Some(Verdict::Nothing) };
     let verdict = match name {
         _ if pairs => held.msetnx(request),

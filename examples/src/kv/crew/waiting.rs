@@ -165,7 +165,10 @@ impl<D: Data> Parts<D> {
     fn whole(&mut self, drawn: u64, data: &D) -> Result<Vec<u8, D>, OutOfMemory> {
         let empty = || Vec::new_in(data.clone());
         let Some(finish) = self.finish else {
-            return Ok(self.replies.first_mut().map_or_else(empty, |only| mem::replace(only, empty())));
+            return Ok(self
+                .replies
+                .first_mut()
+                .map_or_else(empty, |only| mem::replace(only, empty())));
         };
         let mut joined = Joined(empty());
         let parts: std::vec::Vec<&[u8]> = self.replies.iter().map(|part| &part[..]).collect();

@@ -4,6 +4,7 @@
 
 use super::{Batch, List, Scratch};
 use crate::kv::reply::{OutOfMemory, Sink};
+use crate::kv::seldom::warn_seldom;
 use pool_arena::{AllocError, Arena, ArenaBuilder};
 use pool_core::{PageBytes, PageSource};
 use std::mem;
@@ -23,7 +24,7 @@ const FIRST_LIST: usize = 64;
 
 impl From<AllocError> for OutOfMemory {
     fn from(error: AllocError) -> Self {
-        tracing::warn!(%error, "no memory for a batch");
+        warn_seldom!(%error, "no memory for a batch");
         Self
     }
 }

@@ -3,6 +3,7 @@
 
 use super::inbox::{Asked, Figures, Inbox, Received};
 use crate::kv::reply::OutOfMemory;
+use crate::kv::seldom::warn_seldom;
 use pool_core::{PageError, PageSource};
 use pool_ring::frame::{Decoded, Decoder, Hint, Kept};
 use pool_ring::{Batch, Conn, PacketRing, PacketStats, Policy, ReadError, Refused};
@@ -19,7 +20,7 @@ const SAFE: Duration = Duration::from_secs(1);
 
 impl From<Refused> for OutOfMemory {
     fn from(error: Refused) -> Self {
-        tracing::warn!(%error, "no room for a partial");
+        warn_seldom!(%error, "no room for a partial");
         Self
     }
 }
@@ -155,7 +156,7 @@ fn explain(error: ReadError<io::Error>) -> io::Error {
         ReadError::Io(error) => error,
         ReadError::Ended { .. } => ErrorKind::UnexpectedEof.into(),
         lost => {
-            tracing::warn!(error = %lost, "a partial is lost");
+            warn_seldom!(error = %lost, "a partial is lost");
             ErrorKind::OutOfMemory.into()
         }
     }

@@ -5,7 +5,10 @@ use super::{Args, ProtocolError};
 use crate::kv::memory::{List, Scratch};
 
 /// Splits a line into words as Redis does (`sdssplitargs`): blanks separate, quotes keep blanks.
-pub(super) fn split_words<C: Scratch>(mut rest: &[u8], args: &mut Args<C>) -> Result<(), ProtocolError> {
+pub(super) fn split_words<C: Scratch>(
+    mut rest: &[u8],
+    args: &mut Args<C>,
+) -> Result<(), ProtocolError> {
     loop {
         let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
         rest = &rest[blanks..];

@@ -42,7 +42,8 @@ impl<D: Data> Value<D> {
                 Portable::Set(elements.collect(), set.is_of_numbers())
             }
             Many::Sorted(sorted) => {
-                let pairs = sorted.items().iter().map(|(element, score)| (element.to_vec(), *score));
+                let pairs =
+                    sorted.items().iter().map(|(element, score)| (element.to_vec(), *score));
                 Portable::Sorted(pairs.collect(), sorted.is_packed())
             }
         }
