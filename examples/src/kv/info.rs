@@ -73,6 +73,7 @@ fn memory<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result
     }
     let policy = call.shared.settings.eviction.policy();
     write!(out, "maxmemory_policy:{policy}\r\nmem_allocator:{}\r\n", M::NAME)?;
+    write!(out, "active_defrag_hits:{}\r\n", call.shared.store.moved())?;
     let mut written = Ok(());
     call.observe(&mut |name, value| {
         written = written.and(write!(out, "pool_{name}:{value}\r\n"));
