@@ -418,13 +418,18 @@ impl<D: Data> Store<D> {
     /// Gives back what a rush has left of the tables.
     #[cold]
     fn shrink(&mut self) {
-        let entries = (self.entries.len() * 2).max(FEWEST);
+        self.shrink_to(self.entries.len() * 2);
+    }
+
+    /// Makes the tables so small, if they are larger.
+    fn shrink_to(&mut self, entries: usize) {
+        let entries = entries.max(FEWEST);
         if self.entries.capacity() > entries {
             self.entries.shrink_to(entries);
             self.used.shrink_to(entries);
             let (entries, room) = (&self.entries, &self.room);
             let rehash = |&place: &u32| room.hash(&entries[place as usize].key);
-            self.places.shrink_to(entries.len() * 2, rehash);
+            self.places.shrink_to(entries.len(), rehash);
         }
     }
 

@@ -83,6 +83,9 @@ impl<D: Data> Store<D> {
     #[cold]
     fn end_pass(&mut self) {
         self.tidy.left = None;
+        if self.entries.capacity() > self.entries.len() * 2 {
+            self.shrink_to(self.entries.len() + self.entries.len() / 8);
+        }
         let data = self.room.alloc();
         data.trim();
         let held = data.use_of_spans().map_or(0, |(_, held)| held);
