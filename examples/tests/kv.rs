@@ -5,6 +5,8 @@
 mod clients;
 #[path = "kv/commands.rs"]
 mod commands;
+#[path = "kv/compare.rs"]
+mod compare;
 #[path = "kv/differential.rs"]
 mod differential;
 #[path = "kv/exhaustion.rs"]

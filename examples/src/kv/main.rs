@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use examples::kv::cli::{Cli, Task};
+use examples::kv::compare;
 use examples::kv::memory::{Memory, Pool, Std};
 use examples::kv::metrics::Exporter;
 use examples::kv::reply::Human;
@@ -13,16 +15,23 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let settings = Settings::parse();
+    let Cli { task, settings } = Cli::parse();
     log_to_stderr();
+    if let Some(Task::Compare(options)) = task {
+        return end(compare::run(&options).map_err(|error| error.to_string()));
+    }
     let outcome = match settings.alloc {
         Alloc::Pool => serve::<Pool>(&settings),
         Alloc::Std => serve::<Std>(&settings),
     };
+    end(outcome.map_err(|error| explain(&error, settings.port)))
+}
+
+fn end(outcome: Result<(), String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kv: {}", explain(&error, settings.port));
+            eprintln!("kv: {error}");
             ExitCode::FAILURE
         }
     }

@@ -32,8 +32,10 @@
 #![forbid(unsafe_code)]
 
 pub mod buffer;
+pub mod cli;
 mod clients;
 pub mod command;
+pub mod compare;
 pub mod connection;
 mod glob;
 mod info;

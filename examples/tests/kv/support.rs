@@ -186,7 +186,10 @@ pub fn installed(program: &str) -> Option<PathBuf> {
     if found.is_none() {
         let required = ["CI", "POOLS_REQUIRE_CLIENTS"];
         let required = required.iter().any(|name| std::env::var_os(name).is_some());
-        assert!(!required, "{program} is not installed (Debian: redis-tools, redis-server)");
+        assert!(
+            !required,
+            "{program} is not installed (Debian: redis-tools, redis-server, chromium, nginx-light)"
+        );
         // Not `eprintln!`, which the test harness keeps to itself when a test passes.
         let _ = writeln!(io::stderr(), "SKIPPED: {program} is not installed");
     }
