@@ -7,6 +7,8 @@ mod clients;
 mod commands;
 #[path = "kv/compare.rs"]
 mod compare;
+#[path = "kv/crowd.rs"]
+mod crowd;
 #[path = "kv/differential.rs"]
 mod differential;
 #[path = "kv/exhaustion.rs"]
@@ -23,5 +25,7 @@ mod memory;
 mod metrics;
 #[path = "kv/protocol.rs"]
 mod protocol;
+#[path = "kv/redis_py.rs"]
+mod redis_py;
 #[path = "kv/support.rs"]
 mod support;

@@ -184,16 +184,19 @@ pub fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|at| at.is_file());
     if found.is_none() {
-        let required = ["CI", "POOLS_REQUIRE_CLIENTS"];
-        let required = required.iter().any(|name| std::env::var_os(name).is_some());
         assert!(
-            !required,
+            !required(),
             "{program} is not installed (Debian: redis-tools, redis-server, chromium, nginx-light)"
         );
         // Not `eprintln!`, which the test harness keeps to itself when a test passes.
         let _ = writeln!(io::stderr(), "SKIPPED: {program} is not installed");
     }
     found
+}
+
+/// Whether a missing client is a failure.
+pub fn required() -> bool {
+    ["CI", "POOLS_REQUIRE_CLIENTS"].iter().any(|name| std::env::var_os(name).is_some())
 }
 
 /// Runs a program to its end, or kills it.
