@@ -48,7 +48,7 @@ class Pair:
     """The same calls to both servers."""
 
     def __init__(self, protocol, decode):
-        options = {"protocol": protocol, "decode_responses": decode, "socket_timeout": 30}
+        options = {"protocol": protocol, "decode_responses": decode, "socket_timeout": 60}
         self.clients = [redis.Redis(port=port, **options) for port in PORTS]
         self.about = f"protocol {protocol}, {'text' if decode else 'bytes'}"
 
@@ -84,7 +84,9 @@ def strings(r):
     r("set", "c", "z", ex=0)
     for key in ["a", "b", "c", "none"]:
         for name in ["get", "strlen", "type", "exists", "expiretime", "pexpiretime", "object"]:
-            r(name, *(["encoding", key] if name == "object" else [key]))
+            # A time that was told as a span begins at a different moment on each.
+            by = (lambda at: at > 0) if key == "b" and name.endswith("expiretime") else same
+            r(name, *(["encoding", key] if name == "object" else [key]), by=by)
     r("setnx", "a", "3")
     r.say("SETEX", "d", 1000, "v")
     r.say("SETEX", "d", -1, "v")
@@ -253,7 +255,7 @@ def pipelines(r):
     """Batches as redis-py sends them, without MULTI; errors in place."""
     random.seed(7)
     words = ["a", "b", "12", "-3", "", "x y", "ü"]
-    for _ in range(100):
+    for _ in range(30):
         calls = []
         for _ in range(random.randrange(1, 60)):
             key = random.choice(["p", "q", "r"])
@@ -278,7 +280,7 @@ def pipelines(r):
 
 
 def large(r):
-    for size in [1, 1000, 16_383, 16_384, 65_536, 1_000_000, 8_000_000]:
+    for size in [1, 16_383, 65_536, 3_000_000]:
         r("set", "large", "v" * size)
         r("get", "large")
         r("append", "large", "end")

@@ -1,7 +1,7 @@
 //! redis-py, a client library that many use: every command, compared with a real `redis-server`.
 
 use crate::differential::redis;
-use crate::support::{Kv, required, run};
+use crate::support::{Kv, PATIENCE, required, run_within};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +31,8 @@ fn redis_py_sees_no_difference() {
     for alloc in ["pool", "std"] {
         let kv = Kv::start(&["--alloc", alloc]);
         let ports = [kv.port, redis_port].map(|port| port.to_string());
-        let out = run(Command::new(&python).arg(&script).args(ports));
+        // Thousands of requests one after another, each of which waits for its turn on a busy machine.
+        let out = run_within(5 * PATIENCE, Command::new(&python).arg(&script).args(ports));
         let (said, error) =
             (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
         assert!(out.status.success(), "--alloc {alloc}: {said}{error}");

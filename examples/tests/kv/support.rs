@@ -201,6 +201,11 @@ pub fn required() -> bool {
 
 /// Runs a program to its end, or kills it.
 pub fn run(command: &mut Command) -> Output {
+    run_within(PATIENCE, command)
+}
+
+/// The same with a time of its own.
+pub fn run_within(patience: Duration, command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut child = Owned(child);
     let out = drain(child.0.stdout.take().unwrap());
@@ -210,7 +215,7 @@ pub fn run(command: &mut Command) -> Output {
         if let Some(status) = child.0.try_wait().unwrap() {
             break status;
         }
-        assert!(start.elapsed() < PATIENCE, "{command:?} has not ended");
+        assert!(start.elapsed() < patience, "{command:?} has not ended");
         thread::sleep(Duration::from_millis(5));
     };
     Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() }
