@@ -1,7 +1,6 @@
 //! Real servers on the pool crates, as libraries, so that tests and other programs can run them in
 //! process. The programs themselves are thin: see `src/kv/main.rs`. Small examples of one topic each are in
 //! `examples/`.
-#![forbid(unsafe_code)]
 
 pub mod kv;
 

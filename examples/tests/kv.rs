@@ -29,3 +29,5 @@ mod protocol;
 mod redis_py;
 #[path = "kv/support.rs"]
 mod support;
+#[path = "kv/threads.rs"]
+mod threads;

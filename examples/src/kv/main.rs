@@ -4,6 +4,12 @@
 use clap::Parser;
 use examples::kv::cli::{Cli, Task};
 use examples::kv::compare;
+#[cfg(feature = "jemalloc")]
+use examples::kv::memory::Jemalloc;
+#[cfg(feature = "mimalloc")]
+use examples::kv::memory::Mimalloc;
+#[cfg(any(feature = "mimalloc", feature = "jemalloc"))]
+use examples::kv::memory::Plain;
 use examples::kv::memory::{Memory, Pool, Std};
 use examples::kv::metrics::Exporter;
 use examples::kv::reply::Human;
@@ -23,6 +29,14 @@ fn main() -> ExitCode {
     let outcome = match settings.alloc {
         Alloc::Pool => serve::<Pool>(&settings),
         Alloc::Std => serve::<Std>(&settings),
+        #[cfg(feature = "mimalloc")]
+        Alloc::Mimalloc => serve::<Plain<Mimalloc>>(&settings),
+        #[cfg(not(feature = "mimalloc"))]
+        Alloc::Mimalloc => Err(not_built("mimalloc")),
+        #[cfg(feature = "jemalloc")]
+        Alloc::Jemalloc => serve::<Plain<Jemalloc>>(&settings),
+        #[cfg(not(feature = "jemalloc"))]
+        Alloc::Jemalloc => Err(not_built("jemalloc")),
     };
     end(outcome.map_err(|error| explain(&error, settings.port)))
 }
@@ -35,6 +49,15 @@ fn end(outcome: Result<(), String>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A strategy that this program was built without.
+#[cfg(not(all(feature = "mimalloc", feature = "jemalloc")))]
+fn not_built(feature: &str) -> io::Error {
+    io::Error::other(format!(
+        "this program was built without {feature}; try: cargo run --release --bin kv --features {feature} \
+         -- --alloc {feature}"
+    ))
 }
 
 /// Logs go to standard error, warnings and worse unless `RUST_LOG` says otherwise.
@@ -51,7 +74,7 @@ fn serve<M: Memory>(settings: &Settings) -> io::Result<()> {
     let mut server = Server::<M>::bind(settings.clone())?;
     let exporter = exporter(settings, M::NAME)?;
     if let Some(exporter) = &exporter {
-        server.publish_to(exporter.board().publisher());
+        server.publish_to(exporter.board());
     }
     let stopper = server.stopper();
     ctrlc::set_handler(move || stopper.stop()).map_err(io::Error::other)?;

@@ -17,6 +17,10 @@ pub enum Alloc {
     Pool,
     /// The standard library's boxes and vectors.
     Std,
+    /// mimalloc, in a build with the feature of that name.
+    Mimalloc,
+    /// jemalloc, in a build with the feature of that name.
+    Jemalloc,
 }
 
 /// A key-value server that any Redis client can use, on 127.0.0.1.
@@ -34,6 +38,11 @@ pub struct Settings {
     /// What the server's memory is made of.
     #[arg(long, value_enum, default_value_t = Alloc::Pool)]
     pub alloc: Alloc,
+
+    /// Event loops, a thread each. Keys are shared out among them, and so are the budgets; commands over
+    /// keys of several threads are one step on each of them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
 
     /// Connections served at once; more are told so and closed.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]

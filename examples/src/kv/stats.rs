@@ -52,6 +52,29 @@ impl Default for Stats {
     }
 }
 
+impl Stats {
+    /// These and those of another thread.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (own, more) in [
+            (&mut self.accepted, other.accepted),
+            (&mut self.rejected, other.rejected),
+            (&mut self.clients, other.clients),
+            (&mut self.commands, other.commands),
+            (&mut self.errors, other.errors),
+            (&mut self.received, other.received),
+            (&mut self.sent, other.sent),
+            (&mut self.hits, other.hits),
+            (&mut self.misses, other.misses),
+            (&mut self.pauses, other.pauses),
+            (&mut self.overdue, other.overdue),
+        ] {
+            *own += more;
+        }
+        self
+    }
+}
+
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { accepted, commands, errors, received, sent, .. } = self;

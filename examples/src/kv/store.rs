@@ -8,7 +8,7 @@
 
 use super::memory::{Budget, Bytes, Data, Room};
 use super::reply::OutOfMemory;
-use super::values::{Collection, Kind, Value, WrongType};
+use super::values::{Collection, Kind, Portable, Value, WrongType};
 use allocator_api2::vec::Vec;
 use hashbrown::HashTable;
 use std::mem;
@@ -72,6 +72,9 @@ impl Meta {
     /// Ends beyond this (in 146 million years) are cut to it.
     const LAST: i64 = (1 << 61) - 1;
 
+    /// Of what does not end, in any form.
+    const NONE: Self = Self(0);
+
     fn new(form: Form, end: Option<i64>) -> Self {
         let end = end.map_or(0, |end| end.clamp(1, Self::LAST).unsigned_abs());
         Self(end << 2 | form as u64)
@@ -88,6 +91,13 @@ impl Meta {
     fn end(self) -> Option<i64> {
         Some((self.0 >> 2) as i64).filter(|&end| end > 0)
     }
+}
+
+/// What a key held, on its way to another thread's store.
+#[derive(Debug)]
+pub struct Parcel {
+    value: Portable,
+    meta: Meta,
 }
 
 struct Entry<D: Data> {
@@ -279,7 +289,17 @@ impl<D: Data> Store<D> {
     /// [`OutOfMemory`] over budget; the old value stays.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
-        self.put(key, value, Form::Any, Some(None))
+        let bytes = self.room.store_here(value, 0)?;
+        let Some(place) = self.find(key) else {
+            return self.insert(key, Value::Text(bytes), Meta::NONE);
+        };
+        let entry = &mut self.entries[place];
+        let old = mem::replace(&mut entry.value, Value::Text(bytes));
+        if entry.meta != Meta::NONE {
+            self.set_meta(place, Meta::NONE);
+        }
+        old.discard(&self.room);
+        Ok(())
     }
 
     /// Sets `key` to a copy of `value`. `end` is `None` to keep that of the old value, else when the
@@ -356,7 +376,25 @@ impl<D: Data> Store<D> {
         Ok(true)
     }
 
+    /// A copy of what `key` holds, for another thread's store, with its form and its end.
+    pub fn export(&mut self, key: &[u8]) -> Option<Parcel> {
+        let place = self.find(key)?;
+        let Entry { value, meta, .. } = &self.entries[place];
+        Some(Parcel { value: value.export(), meta: *meta })
+    }
+
+    /// Sets `key` to what another thread's store held.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] over budget; nothing has changed.
+    pub fn import(&mut self, key: &[u8], parcel: &Parcel) -> Result<(), OutOfMemory> {
+        let (value, meta) = (Value::import(&parcel.value, &self.room)?, parcel.meta);
+        self.put_value(key, value, meta.form(), Some(meta.end()))
+    }
+
     /// Adds a key that is not there.
+    #[cold]
+    #[inline(never)]
     fn insert(&mut self, key: &[u8], value: Value<D>, meta: Meta) -> Result<(), OutOfMemory> {
         match self.make_room().and_then(|()| self.room.store(key, entry_cost::<D>())) {
             Ok(stored) => {

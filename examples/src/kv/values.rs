@@ -15,12 +15,14 @@
 mod dict;
 mod hash;
 mod list;
+mod portable;
 mod set;
 mod sorted;
 
 pub use dict::Dict;
 pub use hash::Hash;
 pub use list::List;
+pub use portable::Portable;
 pub use set::Set;
 pub use sorted::{Score, Sorted};
 
@@ -228,11 +230,15 @@ impl<D: Data> Value<D> {
     pub fn discard(self, room: &Room<D>) {
         match self {
             Self::Text(bytes) => room.discard(bytes, 0),
-            Self::Many(many) => {
-                room.refund(many_cost::<D>());
-                Box::into_inner(many).discard(room);
-            }
+            Self::Many(many) => Self::discard_many(many, room),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn discard_many(many: Box<Many<D>, D>, room: &Room<D>) {
+        room.refund(many_cost::<D>());
+        Box::into_inner(many).discard(room);
     }
 }
 

@@ -1,8 +1,9 @@
 //! Ten thousand connections that say nothing, and client processes that are killed.
 
-use crate::support::{Client, Kv, Owned, array, installed};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use crate::support::{Client, Kv, Owned, PATIENCE, array, installed};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::io::{self, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -67,6 +68,22 @@ fn ten_thousand_idle_connections() {
         drop(idle);
         kv.wait_for("connected_clients", |clients| clients == 2);
         is_served(&mut busy);
+    }
+}
+
+/// A rush while the server does something else: nobody has to try again, a second later.
+#[test]
+fn a_rush_waits_in_the_backlog() {
+    for threads in ["1", "2"] {
+        let kv = Kv::start(&["--threads", threads]);
+        let process = Pid::from_raw(kv.process.0.id() as i32).unwrap();
+        kill_process(process, Signal::STOP).unwrap();
+        let address = ([127, 0, 0, 1], kv.port).into();
+        let rush: Result<Vec<_>, _> =
+            (0..600).map(|_| TcpStream::connect_timeout(&address, PATIENCE / 4)).collect();
+        kill_process(process, Signal::CONT).unwrap();
+        assert_eq!(rush.map(|clients| clients.len()).map_err(|error| error.kind()), Ok(600));
+        kv.client().ask(b"PING\r\n", b"+PONG\r\n");
     }
 }
 

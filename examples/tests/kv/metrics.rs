@@ -149,6 +149,18 @@ fn each_strategy_has_figures() {
 }
 
 #[test]
+fn threads_are_added_up() {
+    let kv = Kv::start(&[&["--threads", "3"], &METRICS[..]].concat());
+    let address = address(&kv);
+    let mut clients: Vec<_> = (0..9).map(|_| kv.client()).collect();
+    for index in 0..300 {
+        let client = &mut clients[index % 9];
+        client.ask(&array(&[b"SET", format!("key:{index}").as_bytes(), b"v"]), b"+OK\r\n");
+    }
+    wait_for(&address, |samples| samples["kv_keys"] == 300.0 && samples["kv_clients"] == 9.0);
+}
+
+#[test]
 fn what_is_not_asked_rightly_is_named() {
     let kv = Kv::start(&METRICS);
     let address = address(&kv);

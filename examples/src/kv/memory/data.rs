@@ -1,14 +1,14 @@
 //! The memory of keys and values: an allocator, and the budget that everything in it is charged to.
 #![forbid(unsafe_code)]
 
+use super::blocks::{copy_in, free};
 use crate::kv::reply::OutOfMemory;
 use allocator_api2::alloc::{Allocator, Global};
 use allocator_api2::boxed::Box;
-use allocator_api2::vec::Vec;
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 use pool_core::PageSource;
-use pool_object::{LocalHeap, SpanUse, usable_size};
+use pool_object::{LocalHeap, SizeClass, SpanUse, usable_size};
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
@@ -41,13 +41,25 @@ impl Data for Global {
     fn observe(&self, _visit: &mut dyn FnMut(&str, u64)) {}
 }
 
+/// Bytes of a block that is no small object.
+#[cold]
+fn large_block(len: usize) -> usize {
+    match Layout::array::<u8>(len) {
+        Ok(layout) if len > 0 => usable_size(layout),
+        _ => len,
+    }
+}
+
 impl<S: PageSource + 'static> Data for LocalHeap<S> {
     #[inline]
     fn block(len: usize) -> usize {
-        match Layout::array::<u8>(len) {
-            Ok(layout) if len > 0 => usable_size(layout),
-            _ => len,
+        // The size classes without their table: every reply to a write passes here twice.
+        let last = len.wrapping_sub(1);
+        if last < SizeClass::MAX_SIZE {
+            let step = 1 << ((last | 64).ilog2() - 3);
+            return (last | (step - 1)) + 1;
         }
+        large_block(len)
     }
 
     fn trim(&self) {
@@ -167,24 +179,31 @@ impl<D: Data> Room<D> {
     /// [`OutOfMemory`] over budget, or if the allocator refuses; nothing has changed then.
     #[inline]
     pub fn store(&self, bytes: &[u8], overhead: usize) -> Result<Bytes<D>, OutOfMemory> {
+        self.store_here(bytes, overhead)
+    }
+
+    /// [`store`](Self::store) without a call, for the most frequent command.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub fn store_here(&self, bytes: &[u8], overhead: usize) -> Result<Bytes<D>, OutOfMemory> {
         let cost = D::block(bytes.len()).saturating_add(overhead);
         self.charge(cost)?;
-        let mut copy = Vec::new_in(self.alloc.clone());
-        if copy.try_reserve_exact(bytes.len()).is_err() {
-            self.refund(cost);
-            return Err(OutOfMemory);
+        match copy_in(bytes, self.alloc.clone()) {
+            Ok(copy) => Ok(copy),
+            Err(error) => {
+                self.refund(cost);
+                Err(error)
+            }
         }
-        // Not `extend_from_slice`, which goes byte by byte in this vector.
-        copy.resize(bytes.len(), 0);
-        copy.copy_from_slice(bytes);
-        Ok(copy.into_boxed_slice())
     }
 
     /// Ends what [`store`](Self::store) began, with the same `overhead`.
-    #[inline]
-    #[allow(clippy::needless_pass_by_value, reason = "it ends here")]
+    #[inline(always)]
     pub fn discard(&self, bytes: Bytes<D>, overhead: usize) {
         self.refund(D::block(bytes.len()) + overhead);
+        free(bytes);
     }
 
     /// Used and allowed.
@@ -226,6 +245,17 @@ mod tests {
         let kept = room.store(&[1; 1000], 0).unwrap();
         assert_eq!(room.budget().used, 1024);
         room.discard(kept, 0);
+    }
+
+    #[test]
+    fn blocks_are_as_long_as_the_heap_has_them() {
+        for len in (0..40_000).chain([100_000, 1 << 20, usize::MAX]) {
+            let usable = match Layout::array::<u8>(len) {
+                Ok(layout) if len > 0 => usable_size(layout),
+                _ => len,
+            };
+            assert_eq!(LocalHeap::<Heap>::block(len), usable, "{len}");
+        }
     }
 
     #[test]

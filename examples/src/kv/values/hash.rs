@@ -33,6 +33,11 @@ impl<D: Data> Hash<D> {
         self.packed
     }
 
+    /// Says whether it is packed: of one that comes from elsewhere.
+    pub(super) const fn set_packed(&mut self, packed: bool) {
+        self.packed = packed;
+    }
+
     /// All fields.
     pub fn items(&self) -> &Items<D, Bytes<D>> {
         self.fields.items()

@@ -37,6 +37,11 @@ impl<D: Data> Set<D> {
         self.numbers
     }
 
+    /// Says whether it is of numbers: of one that comes from elsewhere.
+    pub(super) const fn set_of_numbers(&mut self, numbers: bool) {
+        self.numbers = numbers;
+    }
+
     /// All elements.
     pub fn items(&self) -> &Items<D, ()> {
         self.elements.items()
