@@ -17,6 +17,12 @@ if ((${#wanted[@]})); then
         || note "apt-get could not install: ${wanted[*]}; tests that drive these programs skip"
 fi
 
+# redis-py in an environment of its own, where the tests look for it.
+if ! "$target/redis-py/bin/python" -c "import redis" 2>/dev/null; then
+    { python3 -m venv "$target/redis-py" && "$target/redis-py/bin/pip" install -q redis; } >/dev/null 2>&1 \
+        || note "redis-py could not be installed: the tests that drive it skip"
+fi
+
 for component in rustfmt clippy; do
     cargo "${component#rust}" --version >/dev/null 2>&1 || rustup component add "$component" \
         || note "no $component on the stable toolchain"

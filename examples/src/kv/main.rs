@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use examples::kv::cli::{Cli, Task};
+use examples::kv::compare;
 #[cfg(feature = "jemalloc")]
 use examples::kv::memory::Jemalloc;
 #[cfg(feature = "mimalloc")]
@@ -19,8 +21,11 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let settings = Settings::parse();
+    let Cli { task, settings } = Cli::parse();
     log_to_stderr();
+    if let Some(Task::Compare(options)) = task {
+        return end(compare::run(&options).map_err(|error| error.to_string()));
+    }
     let outcome = match settings.alloc {
         Alloc::Pool => serve::<Pool>(&settings),
         Alloc::Std => serve::<Std>(&settings),
@@ -33,10 +38,14 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "jemalloc"))]
         Alloc::Jemalloc => Err(not_built("jemalloc")),
     };
+    end(outcome.map_err(|error| explain(&error, settings.port)))
+}
+
+fn end(outcome: Result<(), String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kv: {}", explain(&error, settings.port));
+            eprintln!("kv: {error}");
             ExitCode::FAILURE
         }
     }
@@ -65,7 +74,7 @@ fn serve<M: Memory>(settings: &Settings) -> io::Result<()> {
     let mut server = Server::<M>::bind(settings.clone())?;
     let exporter = exporter(settings, M::NAME)?;
     if let Some(exporter) = &exporter {
-        server.publish_to(exporter.board().publisher());
+        server.publish_to(exporter.board());
     }
     let stopper = server.stopper();
     ctrlc::set_handler(move || stopper.stop()).map_err(io::Error::other)?;

@@ -31,8 +31,10 @@
 //! ```
 
 pub mod buffer;
+pub mod cli;
 mod clients;
 pub mod command;
+pub mod compare;
 pub mod connection;
 pub mod crew;
 mod glob;

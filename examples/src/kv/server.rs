@@ -5,7 +5,7 @@ use super::connection::{Connection, NO_MEMORY, Turn, Worker};
 use super::crew::post::{Bundle, Item, Letter, Post, Way};
 use super::crew::{Sharding, Share};
 use super::memory::{Memory, Table};
-use super::metrics::{Publisher, gather};
+use super::metrics::{Board, Publisher, gather};
 use super::patience::Overdue;
 use super::seldom::warn_seldom;
 use super::settings::Settings;
@@ -13,7 +13,7 @@ use super::stats::Stats;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -29,6 +29,9 @@ use std::{mem, thread};
 /// their way.
 const LISTENER: Token = Token(usize::MAX - 1);
 const WAKER: Token = Token(usize::MAX - 2);
+
+/// Connections that may wait to be accepted: more are dropped, and try again a second later.
+const BACKLOG: i32 = 1024;
 
 /// Events taken at once.
 const EVENTS: usize = 1024;
@@ -90,6 +93,8 @@ struct Seat<M: Memory> {
     stopper: Stopper,
     present: Arc<AtomicUsize>,
     post: Option<Post<M::Mail>>,
+    /// Where its figures are shown, if anywhere.
+    publisher: Option<Publisher>,
 }
 
 /// Ends a running server from another thread or a signal.
@@ -143,6 +148,7 @@ impl<M: Memory> Server<M> {
             stopper: stopper.clone(),
             present: present.clone(),
             post: posts.next(),
+            publisher: None,
         });
         let mut seats: Vec<Seat<M>> = seats.collect();
         let mut server = Self::sit(seats.remove(0))?;
@@ -152,7 +158,7 @@ impl<M: Memory> Server<M> {
 
     /// An event loop.
     fn sit(seat: Seat<M>) -> io::Result<Self> {
-        let Seat { settings, poll, mut listener, stopper, present, post } = seat;
+        let Seat { settings, poll, mut listener, stopper, present, post, publisher } = seat;
         let address = listener.local_addr()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let max_connections = settings.max_connections as usize;
@@ -176,13 +182,16 @@ impl<M: Memory> Server<M> {
             look_again,
             looked: Duration::ZERO,
             overdue: Vec::new(),
-            publisher: None,
+            publisher,
         })
     }
 
-    /// Has its figures shown there, about once a second.
-    pub fn publish_to(&mut self, publisher: Publisher) {
-        self.publisher = Some(publisher);
+    /// Has the figures of all threads shown there, about once a second.
+    pub fn publish_to(&mut self, board: &Board) {
+        self.publisher = Some(board.publisher());
+        for seat in &mut self.others {
+            seat.publisher = Some(board.publisher());
+        }
     }
 
     /// Where it listens.
@@ -493,6 +502,7 @@ fn listen(port: u16, threads: usize) -> io::Result<Vec<TcpListener>> {
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let first = TcpListener::bind(address(port))?;
     if threads == 1 {
+        SockRef::from(&first).listen(BACKLOG)?;
         return Ok(vec![first]);
     }
     // Sockets that share a port would share it with another server, too: hence the first, which does not.
@@ -508,7 +518,7 @@ fn listen_together(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(1024)?;
+    socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 

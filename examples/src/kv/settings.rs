@@ -134,7 +134,7 @@ impl Settings {
 }
 
 /// `64k`, `16mb`, `1048576`.
-fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix('b').unwrap_or(&lower);
     let (digits, shift) = match lower.chars().last() {

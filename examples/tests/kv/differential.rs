@@ -14,7 +14,7 @@ const PROGRAMS: u64 = 100;
 const REQUESTS: usize = 200;
 
 /// A real server on a free port, which ends with its owner.
-fn redis() -> Option<(Owned, u16)> {
+pub fn redis() -> Option<(Owned, u16)> {
     let server = installed("redis-server")?;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(server);

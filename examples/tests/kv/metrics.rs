@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,6 +149,18 @@ fn each_strategy_has_figures() {
 }
 
 #[test]
+fn threads_are_added_up() {
+    let kv = Kv::start(&[&["--threads", "3"], &METRICS[..]].concat());
+    let address = address(&kv);
+    let mut clients: Vec<_> = (0..9).map(|_| kv.client()).collect();
+    for index in 0..300 {
+        let client = &mut clients[index % 9];
+        client.ask(&array(&[b"SET", format!("key:{index}").as_bytes(), b"v"]), b"+OK\r\n");
+    }
+    wait_for(&address, |samples| samples["kv_keys"] == 300.0 && samples["kv_clients"] == 9.0);
+}
+
+#[test]
 fn what_is_not_asked_rightly_is_named() {
     let kv = Kv::start(&METRICS);
     let address = address(&kv);
@@ -185,8 +198,11 @@ fn a_taken_address_is_named() {
 }
 
 /// The document after a while in the browser, and what the browser's console said.
-fn browse(chromium: &std::path::Path, url: &str) -> (String, Vec<String>) {
-    let profile = format!("{}/chromium-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+pub fn browse(chromium: &std::path::Path, url: &str) -> (String, Vec<String>) {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let id = std::process::id();
+    let profile = format!("{}/chromium-{id}-{number}", env!("CARGO_TARGET_TMPDIR"));
     let out = run(Command::new(chromium)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         .args(["--enable-logging=stderr", "--log-level=0", "--window-size=1000,1400"])
