@@ -272,7 +272,7 @@ impl<M: Memory> Server<M> {
                 post.flush();
             }
         }
-        Ok(self.worker.shared.stats)
+        Ok(self.worker.last_stats())
     }
 
     /// How long to wait for events.
@@ -394,7 +394,7 @@ impl<M: Memory> Server<M> {
 
     /// Does what other threads ask for, and hands out what they have replied.
     fn read_mail(&mut self) {
-        while let Some(letter) = self.worker.shared.post.as_mut().and_then(|post| post.next()) {
+        while let Some(letter) = self.worker.shared.post.as_mut().and_then(|post| post.receive()) {
             match letter {
                 Letter::Bundle(bundle) => self.read_bundle(&bundle),
                 Letter::Hold(by) => self.worker.hold_still(by),

@@ -175,6 +175,39 @@ fn the_tables_shrink_with_the_data() {
     client.ask(b"GET key:99500\r\nDBSIZE\r\n", b"$1\r\nv\r\n:1000\r\n");
 }
 
+/// In steady state no request calls the system's allocator: whatever the pools need they have.
+#[test]
+fn a_request_calls_no_system_allocator() {
+    let kv = Kv::start(&["--alloc", "pool", "--count-calls"]);
+    let mut client = kv.client();
+    let calls = |client: &mut Client| -> u64 {
+        let info = client.info();
+        let line = info.lines().find_map(|line| line.strip_prefix("system_allocator_calls:"));
+        line.unwrap().parse().unwrap()
+    };
+    let round = |client: &mut Client| {
+        fill(client, 1000, &[b'v'; 100]);
+        for index in 0..1000 {
+            let get = array(&[b"GET", format!("key:{index}").as_bytes()]);
+            client.ask(&get, &[&b"$100\r\n"[..], &[b'v'; 100], b"\r\n"].concat());
+        }
+        client.ask(b"RPUSH l a b c\r\nHSET h f v\r\nINCR n\r\n", b":3\r\n:1\r\n:1\r\n");
+        client.ask(b"DEL l h n key:7\r\nMGET n key:7\r\n", b":4\r\n*2\r\n$-1\r\n$-1\r\n");
+        client.ask(
+            b"ZORK\r\n*1\r\n$4\r\nPI",
+            b"-ERR unknown command 'ZORK', with args beginning with: \r\n",
+        );
+        client.ask(b"NG\r\n", b"+PONG\r\n");
+    };
+    round(&mut client);
+    calls(&mut client);
+    let before = calls(&mut client);
+    let of_info = calls(&mut client) - before;
+    (0..5).for_each(|_| round(&mut client));
+    let after = calls(&mut client);
+    assert_eq!(after - before, 2 * of_info, "for 10,000 requests");
+}
+
 /// Sets so many values of 512 bytes, deletes all but each 16th, and waits until what is left lies together:
 /// as much may be resident then as `allowed` says of what was resident at first and what is live.
 #[cfg(target_os = "linux")]

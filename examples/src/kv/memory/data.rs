@@ -204,7 +204,7 @@ impl<D: Data> Room<D> {
     }
 
     /// Whether something ended since this was called last.
-    pub const fn has_ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         self.ended.get()
     }
 

@@ -30,7 +30,7 @@ const ELEMENTS: usize = 10_000;
 impl<D: Data> Store<D> {
     /// Whether [`tidy`](Self::tidy) should be called soon.
     #[must_use]
-    pub const fn is_untidy(&self) -> bool {
+    pub fn is_untidy(&self) -> bool {
         self.tidy.left.is_some() || self.room.has_ended()
     }
 
