@@ -25,6 +25,7 @@ mod table;
 mod vectors;
 
 pub use arena::{ArenaBatch, ArenaList, Rope};
+pub use blocks::append;
 pub use data::{Budget, Bytes, Data, Room};
 pub use foreign::BlockPages;
 #[cfg(feature = "jemalloc")]
