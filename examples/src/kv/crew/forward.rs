@@ -59,6 +59,7 @@ impl<M: Memory> Desk<'_, '_, M> {
     ///
     /// # Errors
     /// [`OutOfMemory`]: the connection cannot go on.
+    #[inline(never)]
     pub fn forward(&mut self, request: Command<'_>) -> Result<Course, OutOfMemory> {
         let Some(mut post) = self.shared.post.take() else { return Ok(Course::Here) };
         let course = self.forward_by(&mut post, request);
