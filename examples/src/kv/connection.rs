@@ -454,7 +454,11 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
                     let (flow, client, inbox) = (Flow::Continue, link.id, &*received);
                     let mut call =
                         Call::<M> { request, reply, flow, client, scratch, shared, inbox };
-                    call.execute()?;
+                    if SEVERAL {
+                        call.execute()?
+                    } else {
+                        call.execute_here()?
+                    }
                     link.protocol = call.reply.protocol;
                     if call.flow == Flow::Close {
                         link.state = State::Closing;

@@ -273,7 +273,7 @@ impl<'a> Command<'a> {
 /// assert_eq!(parse(input, &mut progress, 1 << 20, &mut args), Ok(Parsed::Frame(20)));
 /// assert_eq!(args.command(input).at(1), b"k");
 /// ```
-#[inline]
+#[inline(always)]
 pub fn parse<C: Scratch>(
     input: &[u8],
     progress: &mut Progress,
@@ -291,7 +291,7 @@ pub fn parse<C: Scratch>(
 
 /// The common request in one pass and without a state: an array of a few strings, none of them longer
 /// than 999 bytes, that has come whole. Of anything else the long way decides what it is.
-#[inline]
+#[inline(always)]
 fn parse_short<C: Scratch>(input: &[u8], max_frame: usize, args: &mut Args<C>) -> Option<usize> {
     let [b'*', count, b'\r', _, ..] = input else { return None };
     let count = usize::from(count.wrapping_sub(b'0'));

@@ -70,7 +70,7 @@ macro_rules! commands {
             }),*];
 
         /// Calls the handler of a command.
-        #[inline]
+        #[inline(always)]
         pub(super) fn dispatch<M: Memory>(index: usize, call: &mut Call<'_, '_, M>) -> Handled {
             match IDS[index] { $(Id::$id => $handler(call)),* }
         }
@@ -269,7 +269,7 @@ const fn slot_of_word(folded: u64) -> usize {
 }
 
 /// The command that a request names: its place in [`COMMANDS`].
-#[inline]
+#[inline(always)]
 pub(super) fn find_named(request: Command<'_>) -> Option<usize> {
     if let Some((bytes, len @ 1..=8)) = request.name_and_more() {
         let key = key_of_word(bytes, len);
