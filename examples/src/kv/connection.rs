@@ -455,9 +455,9 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
                     let mut call =
                         Call::<M> { request, reply, flow, client, scratch, shared, inbox };
                     if SEVERAL {
-                        call.execute()?
+                        call.execute()?;
                     } else {
-                        call.execute_here()?
+                        call.execute_here()?;
                     }
                     link.protocol = call.reply.protocol;
                     if call.flow == Flow::Close {
