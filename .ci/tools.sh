@@ -8,10 +8,19 @@ command -v redis-server >/dev/null || wanted+=(redis-server)
 command -v redis-cli >/dev/null || wanted+=(redis-tools)
 command -v valgrind >/dev/null || wanted+=(valgrind)
 command -v strace >/dev/null || wanted+=(strace)
+command -v chromium >/dev/null || wanted+=(chromium)
+command -v nginx >/dev/null || wanted+=(nginx-light)
+python3 -c "import venv, ensurepip" 2>/dev/null || wanted+=(python3-venv)
 if ((${#wanted[@]})); then
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq && apt-get install -y -qq "${wanted[@]}"; } >/dev/null 2>&1 </dev/null \
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${wanted[@]}"; } >/dev/null 2>&1 </dev/null \
         || note "apt-get could not install: ${wanted[*]}; tests that drive these programs skip"
+fi
+
+# redis-py in an environment of its own, where the tests look for it.
+if ! "$target/redis-py/bin/python" -c "import redis" 2>/dev/null; then
+    { python3 -m venv "$target/redis-py" && "$target/redis-py/bin/pip" install -q redis; } >/dev/null 2>&1 \
+        || note "redis-py could not be installed: the tests that drive it skip"
 fi
 
 for component in rustfmt clippy; do

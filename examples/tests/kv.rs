@@ -5,6 +5,10 @@
 mod clients;
 #[path = "kv/commands.rs"]
 mod commands;
+#[path = "kv/compare.rs"]
+mod compare;
+#[path = "kv/crowd.rs"]
+mod crowd;
 #[path = "kv/differential.rs"]
 mod differential;
 #[path = "kv/exhaustion.rs"]
@@ -17,7 +21,13 @@ mod limits;
 mod many;
 #[path = "kv/memory.rs"]
 mod memory;
+#[path = "kv/metrics.rs"]
+mod metrics;
 #[path = "kv/protocol.rs"]
 mod protocol;
+#[path = "kv/redis_py.rs"]
+mod redis_py;
 #[path = "kv/support.rs"]
 mod support;
+#[path = "kv/threads.rs"]
+mod threads;

@@ -280,7 +280,7 @@ pub use source::mmap::Mmap;
 #[cfg(feature = "std")]
 pub use source::mmap::options::{HugePages, MmapBuilder, Outcome, Report};
 
-/// The examples of the repository's first page.
+/// The examples of the crate's first page.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

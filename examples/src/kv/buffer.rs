@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::reply::OutOfMemory;
+use super::seldom::warn_seldom;
 use pool_core::{PageBytes, PageError, PageSource};
 
 /// Bytes of a buffer when it is first acquired; runs round this up to their granule.
@@ -9,7 +10,7 @@ pub const FIRST_LEN: usize = 16 << 10;
 
 impl From<PageError> for OutOfMemory {
     fn from(error: PageError) -> Self {
-        tracing::warn!(%error, "no run for a connection's bytes");
+        warn_seldom!(%error, "no run for a connection's bytes");
         Self
     }
 }

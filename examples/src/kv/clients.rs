@@ -1,6 +1,7 @@
 //! Who is connected: what `CLIENT` shows and changes.
 #![forbid(unsafe_code)]
 
+use super::crew::Share;
 use super::memory::Table;
 use super::reply::OutOfMemory;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -33,7 +34,9 @@ pub struct Clients<T> {
     /// those who have left, as long as they are fewer than the others.
     order: Vec<(u64, usize)>,
     gone: usize,
+    /// The number that was given last, and how far it is from one to the next: others have those between.
     last: u64,
+    step: u64,
     /// Tokens of those that are to be closed.
     doomed: Vec<usize>,
 }
@@ -50,7 +53,16 @@ const LONG: usize = 1024;
 impl<T: Table<Client>> Clients<T> {
     /// Nobody, in an empty table.
     pub const fn new(table: T) -> Self {
-        Self { table, order: Vec::new(), gone: 0, last: 0, doomed: Vec::new() }
+        Self { table, order: Vec::new(), gone: 0, last: 0, step: 1, doomed: Vec::new() }
+    }
+
+    /// The same; numbers are those that no other of the threads gives.
+    #[must_use]
+    pub fn shared_by(mut self, share: Share) -> Self {
+        let (me, of) = (share.me as u64, share.of as u64);
+        // The first is 1 + me.
+        (self.last, self.step) = ((1 + me).wrapping_sub(of), of);
+        self
     }
 
     /// Adds a connection; its number, which no other has or had.
@@ -73,7 +85,7 @@ impl<T: Table<Client>> Clients<T> {
         };
         self.make_room()?;
         let place = self.table.insert_with(|_| Ok::<_, OutOfMemory>(client))?;
-        self.last += 1;
+        self.last = self.last.wrapping_add(self.step);
         self.order.push((self.last, place));
         Ok(self.last)
     }
@@ -125,6 +137,11 @@ impl<T: Table<Client>> Clients<T> {
     pub fn get_mut(&mut self, id: u64) -> Option<&mut Client> {
         let index = self.find(id)?;
         self.table.get_mut(self.order[index].1)
+    }
+
+    /// The token of one of them.
+    pub fn token(&mut self, id: u64) -> Option<usize> {
+        Some(self.get_mut(id)?.token)
     }
 
     /// The token of the one whose number ends in these 32 bits, if it is still there.

@@ -12,8 +12,14 @@ mod sorted;
 mod strings;
 mod table;
 
+pub(in crate::kv) use keys::copy_replaces;
+pub(in crate::kv) use table::{Over, over};
+
 use super::buffer::Buffers;
 use super::clients::{Client, Clients};
+use super::crew::Share;
+use super::crew::post::Post;
+use super::crew::together::Verdict;
 use super::memory::{Batch, Data, Figures, List, Memory, Scratch, ScratchOf};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
@@ -40,6 +46,22 @@ pub struct Shared<M: Memory> {
     pub clients: Clients<M::Table<Client>>,
     /// Where replies wait that a socket did not take.
     pub outbox: Buffers<M::Source>,
+    /// Which of the threads this is.
+    pub share: Share,
+    /// The way to the others, if there are any.
+    pub post: Option<Box<Post<M::Mail>>>,
+}
+
+impl<M: Memory> Shared<M> {
+    /// The figures of unread replies, and of the pages beneath everything.
+    pub(super) fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        let (buffers, bytes) = self.outbox.live();
+        visit("outbox_buffers", buffers as u64);
+        visit("outbox_bytes", bytes as u64);
+        for (name, value) in self.outbox.source().snapshot().fields() {
+            visit(name, value);
+        }
+    }
 }
 
 /// One request, and all that its handler may use.
@@ -71,7 +93,7 @@ pub enum Flow {
 
 /// Why a handler did not finish its reply. What it has written is taken back, and this is the reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(super) enum Fault {
+pub(in crate::kv) enum Fault {
     #[error("OOM no memory for the reply")]
     Reply,
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
@@ -156,6 +178,14 @@ impl From<fmt::Error> for Fault {
     }
 }
 
+/// What is told to a client whose command over several threads ended so.
+pub(in crate::kv) const fn fault_of(verdict: Verdict) -> Fault {
+    match verdict {
+        Verdict::NoSuchKey => Fault::NoSuchKey,
+        _ => Fault::Budget,
+    }
+}
+
 pub(super) type Handled = Result<(), Fault>;
 
 /// A text that is written into a list.
@@ -174,7 +204,7 @@ impl<L: List<u8>> Write for Text<L> {
 }
 
 /// Whether a client's word is this, in upper or lower case.
-pub(super) fn is(word: &[u8], name: &str) -> bool {
+pub(in crate::kv) fn is(word: &[u8], name: &str) -> bool {
     word.eq_ignore_ascii_case(name.as_bytes())
 }
 
@@ -186,15 +216,24 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
     ///
     /// # Errors
     /// [`OutOfMemory`] if not even an error reply could be appended.
+    #[inline(never)]
     pub fn execute(&mut self) -> Result<(), OutOfMemory> {
+        self.execute_here()
+    }
+
+    /// [`execute`](Self::execute) without a call, for the one place where nearly all requests pass.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub fn execute_here(&mut self) -> Result<(), OutOfMemory> {
         self.shared.stats.commands += 1;
         let mark = self.reply.mark();
-        let Some(index) = table::find(self.request.at(0)) else {
+        let Some(index) = table::find_named(self.request) else {
             return self.unknown_command();
         };
         let spec = &table::COMMANDS[index];
-        let (words, least) = (self.request.len(), usize::from(spec.arity.unsigned_abs()));
-        if words < least || (words > least && spec.arity > 0) {
+        if !spec.fits(self.request.len()) {
             return self.wrong_arity(spec.name);
         }
         if spec.grows() && !self.has_room() {
@@ -276,12 +315,7 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         self.shared.store.room().alloc().observe(visit);
         self.inbox.observe(visit);
         self.scratch.observe(visit);
-        let (buffers, bytes) = self.shared.outbox.live();
-        visit("outbox_buffers", buffers as u64);
-        visit("outbox_bytes", bytes as u64);
-        for (name, value) in self.shared.outbox.source().snapshot().fields() {
-            visit(name, value);
-        }
+        self.shared.observe(visit);
     }
 }
 

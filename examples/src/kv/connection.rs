@@ -4,13 +4,18 @@
 use super::buffer::{Buffer, Buffers};
 use super::clients::Clients;
 use super::command::{Call, Flow, Shared};
-use super::memory::{Batch, Inbox, Memory, Received};
+use super::crew::Share;
+use super::crew::forward::{Course, Desk, WaitingOf, park, run};
+use super::crew::post::{Item, Post};
+use super::crew::together::hold_still;
+use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch, append};
 use super::patience::{Moment, Overdue, Patience, Times};
 use super::reply::{OutOfMemory, Protocol, Reply, Sink};
 use super::resp::{self, Args, Parsed, Progress};
+use super::seldom::warn_seldom;
 use super::sending::{behind, queue, write_now};
 use super::settings::Settings;
-use super::stats::Stats;
+use super::stats::{Pools, Stats};
 use super::store::Store;
 use mio::net::TcpStream;
 use pool_core::PageError;
@@ -41,6 +46,8 @@ struct Link<M: Memory> {
     progress: Progress,
     /// Replies that the socket did not take. While there are any, new ones queue behind them.
     outbox: Option<Buffer<M::Source>>,
+    /// Replies that other threads are asked for.
+    waiting: Option<WaitingOf<M>>,
     /// Its number, as `CLIENT ID` tells it.
     id: u64,
     times: Times,
@@ -54,7 +61,7 @@ struct Link<M: Memory> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// Not read until its replies are sent.
+    /// Not read until its replies are there, and sent.
     Paused,
     /// Closed once its replies are sent.
     Closing,
@@ -70,6 +77,12 @@ impl<M: Memory> Connection<M> {
     #[must_use]
     pub fn overdue(&self, now: Moment, patience: &Patience) -> Option<Overdue> {
         self.link.times.overdue(now, patience)
+    }
+
+    /// How long its request has been waited for, if a part of one has come.
+    #[must_use]
+    pub fn partial_age(&self, now: Moment) -> Option<Duration> {
+        self.link.times.partial_age(now)
     }
 }
 
@@ -101,7 +114,7 @@ impl From<io::Error> for Broken {
 
 impl From<OutOfMemory> for Broken {
     fn from(_: OutOfMemory) -> Self {
-        tracing::warn!("a connection is closed because memory has run out");
+        warn_seldom!("a connection is closed because memory has run out");
         Self { is_of_memory: true }
     }
 }
@@ -122,13 +135,15 @@ pub struct Worker<M: Memory> {
 }
 
 impl<M: Memory> Worker<M> {
-    /// A worker with its own store.
+    /// A worker with its own store, of the threads that `post` reaches.
     ///
     /// # Errors
     /// The system's, if it has no memory to begin with.
-    pub fn new(settings: Settings) -> Result<Self, PageError> {
-        let memory = M::new(settings.limits())?;
-        let store = Store::new(memory.data(), settings.memory, settings.eviction);
+    pub fn new(settings: Settings, post: Option<Post<M::Mail>>) -> Result<Self, PageError> {
+        let share = post.as_ref().map_or(Share::ALL, |post| post.share);
+        let limits = settings.limits().share(share.of);
+        let memory = M::new(limits)?;
+        let store = Store::new(memory.data(), limits.memory, settings.eviction);
         Ok(Self {
             inbox: memory.inbox()?,
             batch: memory.batch(),
@@ -137,8 +152,10 @@ impl<M: Memory> Worker<M> {
                 store,
                 stats: Stats::default(),
                 settings,
-                clients: Clients::new(memory.table()),
+                clients: Clients::new(memory.table()).shared_by(share),
                 outbox: Buffers::new(memory.source()),
+                share,
+                post: post.map(Box::new),
             },
             memory,
         })
@@ -156,6 +173,25 @@ impl<M: Memory> Worker<M> {
         self.inbox.set_now(since);
     }
 
+    /// The figures of the pools, as `INFO memory` shows them, between two turns.
+    pub fn observe(&mut self, visit: &mut dyn FnMut(&str, u64)) {
+        self.shared.store.room().alloc().observe(visit);
+        self.inbox.observe(visit);
+        let (scratch, _) = self.batch.open();
+        scratch.observe(visit);
+        self.batch.close();
+        self.shared.observe(visit);
+    }
+
+    /// The counters, with what the pools did.
+    pub fn last_stats(&mut self) -> Stats {
+        let mut pools = Pools::default();
+        self.observe(&mut |name, value| pools.note(name, value));
+        pools.data_peak = self.shared.store.budget().peak as u64;
+        pools.moved = self.shared.store.moved();
+        Stats { pools, ..self.shared.stats }
+    }
+
     /// The time of this round.
     #[must_use]
     pub const fn now(&self) -> Moment {
@@ -168,8 +204,9 @@ impl<M: Memory> Worker<M> {
         let partial = self.inbox.open(id as u32);
         let (progress, protocol) = Default::default();
         let (state, times) = (State::Open, Times::new(self.now));
+        let (outbox, waiting) = (None, None);
         let link =
-            Link { socket, progress, outbox: None, id, times, state, protocol, ending: false };
+            Link { socket, progress, outbox, waiting, id, times, state, protocol, ending: false };
         Connection { partial, link }
     }
 
@@ -207,21 +244,66 @@ impl<M: Memory> Worker<M> {
         if let Some(buffer) = connection.link.outbox.take() {
             self.shared.outbox.put(buffer);
         }
+        connection.link.waiting = None;
         self.shared.clients.leave(connection.link.id);
         discard_input(&mut connection.link.socket);
+    }
+
+    /// Holds still for another thread that has asked for it.
+    pub fn hold_still(&mut self, by: usize) {
+        if let Some(mut post) = self.shared.post.take() {
+            hold_still(&mut post, &mut self.shared.store, by);
+            self.shared.post = Some(post);
+        }
+    }
+
+    /// Executes a request of another thread's connection, and puts the reply into the bundle for it.
+    pub fn answer(&mut self, from: usize, item: &Item, bytes: &[u8]) {
+        let Some(ask) = item.ask else { return };
+        let Some(mut post) = self.shared.post.take() else { return };
+        let (scratch, mut replies) = self.batch.open();
+        let done = run::<M>(bytes, ask, 0, scratch, &mut replies, &self.inbox, &mut self.shared);
+        let put = post.put(from, item.ticket, None, |out| {
+            done?;
+            replies.pieces().try_for_each(|piece| append(out, piece))
+        });
+        if put.is_err() {
+            // So that nobody waits for ever.
+            let sorry = |out: &mut _| append(out, b"-OOM no memory for the reply\r\n");
+            let _ = post.put(from, item.ticket, None, sorry);
+        }
+        drop(replies);
+        self.batch.close();
+        self.shared.post = Some(post);
+    }
+
+    /// Another thread has replied to a request of this connection: sends what was waiting for that. Whether
+    /// it waits for nothing more and is to have a turn, or is to be closed.
+    pub fn answered(&mut self, connection: &mut Connection<M>, item: &Item, bytes: &[u8]) -> Turn {
+        let (link, now) = (&mut connection.link, self.now);
+        match deliver(link, item, bytes, now, &mut self.shared) {
+            Err(_) => Turn::Close,
+            Ok(()) if link.waiting.is_none() && link.state != State::Open => Turn::Again,
+            Ok(()) => Turn::Done,
+        }
     }
 
     fn send_and_receive(&mut self, connection: &mut Connection<M>) -> Result<Turn, Broken> {
         let paused = connection.link.state == State::Paused;
         self.send_outbox(&mut connection.link)?;
-        if paused && connection.link.outbox.is_none() {
+        if paused && connection.link.outbox.is_none() && connection.link.waiting.is_none() {
             connection.link.state = State::Open;
             self.resume(connection)?;
         }
         let turn = self.receive(connection)?;
         let link = &connection.link;
-        let closing = link.state == State::Closing && link.outbox.is_none();
-        Ok(if closing { Turn::Close } else { turn })
+        Ok(match link.state {
+            State::Open => turn,
+            _ if link.outbox.is_some() || link.waiting.is_some() => turn,
+            State::Closing => Turn::Close,
+            // What it wants was not to be had at once.
+            State::Paused => Turn::Again,
+        })
     }
 
     /// Serves what was pending when the connection was paused.
@@ -301,7 +383,10 @@ fn serve<M: Memory>(
     shared: &mut Shared<M>,
 ) -> Result<(), Broken> {
     while link.state == State::Open {
-        let full = serve_batch(link, &mut received, batch, now, shared);
+        let full = match shared.post {
+            None => serve_batch::<M, false>(link, &mut received, batch, now, shared),
+            Some(_) => serve_batch::<M, true>(link, &mut received, batch, now, shared),
+        };
         batch.close();
         if !full? {
             break;
@@ -312,8 +397,9 @@ fn serve<M: Memory>(
 }
 
 /// Executes whole requests until there are no more, or their replies are enough for a write;
-/// whether it was the latter.
-fn serve_batch<M: Memory>(
+/// whether it was the latter. `SEVERAL`: there are other threads, to which some requests go; it is code of
+/// its own, so that one thread alone does not pay for that.
+fn serve_batch<M: Memory, const SEVERAL: bool>(
     link: &mut Link<M>,
     received: &mut ReceivedOf<'_, M>,
     batch: &mut M::Batch,
@@ -323,29 +409,65 @@ fn serve_batch<M: Memory>(
     let (scratch, mut replies) = batch.open();
     let mut args = Args::new(scratch);
     let max_frame = shared.settings.max_frame;
+    // Whole requests are consumed together: `done` bytes of `all`.
+    let (all, mut done, mut begun) = (received.pending(), 0, false);
+    // Replies behind so many bytes wait for those of other threads.
+    let mut direct = if SEVERAL && link.waiting.is_some() { 0 } else { usize::MAX };
     while link.state == State::Open && replies.len() < FLUSH {
-        let pending = received.pending();
+        let pending = &all[done..];
+        if pending.is_empty() {
+            break;
+        }
         match resp::parse(pending, &mut link.progress, max_frame, &mut args) {
             Ok(Parsed::Frame(len)) => {
                 let request = args.command(pending);
+                if SEVERAL {
+                    let mut desk = Desk {
+                        waiting: &mut link.waiting,
+                        client: link.id,
+                        protocol: link.protocol,
+                        scratch,
+                        replies: &mut replies,
+                        direct: &mut direct,
+                        inbox: &*received,
+                        shared,
+                        flow: Flow::Continue,
+                    };
+                    let (course, flow) = (desk.forward(request)?, desk.flow);
+                    if flow == Flow::Close {
+                        link.state = State::Closing;
+                    }
+                    match course {
+                        Course::Here => {}
+                        Course::Gone => {
+                            done += len;
+                            continue;
+                        }
+                        Course::Later => {
+                            link.state = State::Paused;
+                            break;
+                        }
+                    }
+                }
                 if !request.is_empty() {
                     let reply = Reply::new(&mut replies, link.protocol);
                     let (flow, client, inbox) = (Flow::Continue, link.id, &*received);
                     let mut call =
                         Call::<M> { request, reply, flow, client, scratch, shared, inbox };
-                    call.execute()?;
+                    if SEVERAL {
+                        call.execute()?;
+                    } else {
+                        call.execute_here()?;
+                    }
                     link.protocol = call.reply.protocol;
                     if call.flow == Flow::Close {
                         link.state = State::Closing;
                     }
                 }
-                link.times.whole();
-                received.consume(len);
+                done += len;
             }
             Ok(Parsed::Partial) => {
-                if !pending.is_empty() {
-                    link.times.begun(now);
-                }
+                begun = true;
                 break;
             }
             Err(error) => {
@@ -355,8 +477,38 @@ fn serve_batch<M: Memory>(
             }
         }
     }
+    if let (true, Some(waiting)) = (SEVERAL, &mut link.waiting) {
+        park(waiting, &mut replies, direct)?;
+    }
+    if done > 0 {
+        link.times.whole();
+        received.consume(done);
+    }
+    if begun {
+        link.times.begun(now);
+    }
     send(link, &replies, now, shared)?;
     Ok(replies.len() >= FLUSH)
+}
+
+/// Takes the reply of another thread, and sends what is whole now.
+fn deliver<M: Memory>(
+    link: &mut Link<M>,
+    item: &Item,
+    bytes: &[u8],
+    now: Moment,
+    shared: &mut Shared<M>,
+) -> Result<(), Broken> {
+    let Some(mut waiting) = link.waiting.take() else { return Ok(()) };
+    let drawn = shared.store.room().random(usize::MAX) as u64;
+    waiting.fill(item.ticket.reply, item.ticket.part, bytes, drawn)?;
+    for ready in waiting.take() {
+        send_behind(link, || std::iter::once(&ready[..]), 0, ready.len(), now, shared)?;
+    }
+    if !waiting.is_empty() {
+        link.waiting = Some(waiting);
+    }
+    Ok(())
 }
 
 /// Writes the batch's replies from where they are, and queues only what the socket does not take. A
@@ -369,14 +521,35 @@ fn send<M: Memory>(
 ) -> Result<(), Broken> {
     let total = replies.len();
     let mut sent = 0;
-    if link.outbox.is_none() && total > 0 {
-        sent = write_now(&mut link.socket, || replies.pieces(), total)?;
+    if let (None, Some(piece @ [_, ..])) = (&link.outbox, replies.one_piece()) {
+        sent = link.socket.write(piece).unwrap_or(0);
         shared.stats.sent += sent as u64;
     }
     if sent < total {
+        send_behind(link, || replies.pieces(), sent, total, now, shared)
+    } else {
+        Ok(())
+    }
+}
+
+/// [`send`] of what is behind the first `sent` bytes.
+#[inline(never)]
+fn send_behind<'p, M: Memory, I: Iterator<Item = &'p [u8]>>(
+    link: &mut Link<M>,
+    pieces: impl Fn() -> I,
+    mut sent: usize,
+    total: usize,
+    now: Moment,
+    shared: &mut Shared<M>,
+) -> Result<(), Broken> {
+    if link.outbox.is_none() {
+        let more = write_now(&mut link.socket, || behind(pieces(), sent), total - sent)?;
+        shared.stats.sent += more as u64;
+        sent += more;
+    }
+    if sent < total {
         link.times.left(now);
-        let rest = behind(replies.pieces(), sent);
-        let queued = queue(&mut link.outbox, &mut shared.outbox, rest)?;
+        let queued = queue(&mut link.outbox, &mut shared.outbox, behind(pieces(), sent))?;
         if queued >= shared.settings.max_backlog && link.state == State::Open {
             link.state = State::Paused;
             shared.stats.pauses += 1;

@@ -2,28 +2,69 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use examples::kv::calls::{self, Counted};
+use examples::kv::cli::{Cli, Task};
+use examples::kv::compare;
+#[cfg(feature = "jemalloc")]
+use examples::kv::memory::Jemalloc;
+#[cfg(feature = "mimalloc")]
+use examples::kv::memory::Mimalloc;
+#[cfg(any(feature = "mimalloc", feature = "jemalloc"))]
+use examples::kv::memory::Plain;
 use examples::kv::memory::{Memory, Pool, Std};
+use examples::kv::metrics::Exporter;
 use examples::kv::reply::Human;
 use examples::kv::server::Server;
 use examples::kv::settings::{Alloc, Settings};
 use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: Counted = Counted;
+
 fn main() -> ExitCode {
-    let settings = Settings::parse();
+    let Cli { task, settings } = Cli::parse();
     log_to_stderr();
+    if settings.count_calls {
+        calls::count();
+    }
+    if let Some(Task::Compare(options)) = task {
+        return end(compare::run(&options).map_err(|error| error.to_string()));
+    }
     let outcome = match settings.alloc {
         Alloc::Pool => serve::<Pool>(&settings),
         Alloc::Std => serve::<Std>(&settings),
+        #[cfg(feature = "mimalloc")]
+        Alloc::Mimalloc => serve::<Plain<Mimalloc>>(&settings),
+        #[cfg(not(feature = "mimalloc"))]
+        Alloc::Mimalloc => Err(not_built("mimalloc")),
+        #[cfg(feature = "jemalloc")]
+        Alloc::Jemalloc => serve::<Plain<Jemalloc>>(&settings),
+        #[cfg(not(feature = "jemalloc"))]
+        Alloc::Jemalloc => Err(not_built("jemalloc")),
     };
+    end(outcome.map_err(|error| explain(&error, settings.port)))
+}
+
+fn end(outcome: Result<(), String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kv: {}", explain(&error, settings.port));
+            eprintln!("kv: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// A strategy that this program was built without.
+#[cfg(not(all(feature = "mimalloc", feature = "jemalloc")))]
+fn not_built(feature: &str) -> io::Error {
+    io::Error::other(format!(
+        "this program was built without {feature}; try: cargo run --release --bin kv --features {feature} \
+         -- --alloc {feature}"
+    ))
 }
 
 /// Logs go to standard error, warnings and worse unless `RUST_LOG` says otherwise.
@@ -37,27 +78,57 @@ fn log_to_stderr() {
 
 /// Runs the server until Ctrl-C.
 fn serve<M: Memory>(settings: &Settings) -> io::Result<()> {
-    let server = Server::<M>::bind(settings.clone())?;
+    let mut server = Server::<M>::bind(settings.clone())?;
+    let exporter = exporter(settings, M::NAME)?;
+    if let Some(exporter) = &exporter {
+        server.publish_to(exporter.board());
+    }
     let stopper = server.stopper();
     ctrlc::set_handler(move || stopper.stop()).map_err(io::Error::other)?;
-    say(&banner::<M>(settings, server.address()));
+    say(&banner::<M>(settings, server.address(), exporter.as_ref()));
     let stats = server.run()?;
-    say(&format!("kv: stopped after {stats}\n"));
+    say(&format!("kv: stopped after {stats}\n{}", stats.pools));
+    if let Some(calls) = calls::counted() {
+        say(&format!("  system    {calls} calls of the system's allocator\n"));
+    }
     Ok(())
 }
 
-fn banner<M: Memory>(settings: &Settings, address: std::net::SocketAddr) -> String {
+/// Where figures are shown, if they are to be.
+fn exporter(settings: &Settings, strategy: &'static str) -> io::Result<Option<Exporter>> {
+    let bound = settings.metrics.map(|address| {
+        let named = |error: io::Error| {
+            io::Error::other(format!("--metrics cannot listen at {address}: {error}"))
+        };
+        Exporter::bind(address, strategy).map_err(named)
+    });
+    bound.transpose()
+}
+
+fn banner<M: Memory>(
+    settings: &Settings,
+    address: SocketAddr,
+    exporter: Option<&Exporter>,
+) -> String {
     let port = address.port();
+    let metrics = exporter.map(|exporter| {
+        let address = exporter.address();
+        format!("  figures  http://{address}/ and http://{address}/metrics\n")
+    });
     format!(
         "kv {version} listening on {address}\n\
          \x20 try      redis-cli -p {port}     (then: SET greeting hello, GET greeting, INFO memory)\n\
          \x20 memory   {strategy} (--alloc), up to {budget} of data, {frame} a request, {backlog} unread replies\n\
-         \x20 stop     Ctrl-C\n",
+         \x20 threads  {threads} event loop{plural} (--threads)\n\
+         {metrics}\x20 stop     Ctrl-C\n",
         version = env!("CARGO_PKG_VERSION"),
         strategy = M::NAME,
         budget = Human(settings.memory),
         frame = Human(settings.max_frame),
         backlog = Human(settings.max_backlog),
+        metrics = metrics.unwrap_or_default(),
+        threads = settings.threads,
+        plural = if settings.threads == 1 { "" } else { "s" },
     )
 }
 

@@ -8,33 +8,44 @@
 //! | connections | until closed | [`Table`] | a `Slab` | a `SlotTable` |
 //! | replies that a slow reader leaves | until it reads | none: [`Buffers`](super::buffer::Buffers) over [`Memory::Source`] | runs of pages | the same |
 //!
+//! [`Plain`] is `std` with another allocator beneath all of it: mimalloc or jemalloc, features of these names.
+//!
 //! [`Memory`] puts a strategy together from one of each. The handlers see `impl Sink`, `impl
 //! Scratch` and `&[u8]`, never a strategy. Everything that can refuse returns [`OutOfMemory`], so a
 //! budget anywhere beneath ends as a reply to one client.
-#![forbid(unsafe_code)]
 
 mod arena;
+mod blocks;
 mod data;
+mod foreign;
 mod inbox;
 mod packet_inbox;
 mod page_inbox;
+mod plain;
 mod stacks;
 mod table;
 mod vectors;
 
 pub use arena::{ArenaBatch, ArenaList, Rope};
+pub use blocks::append;
 pub use data::{Budget, Bytes, Data, Room};
+pub use foreign::BlockPages;
+#[cfg(feature = "jemalloc")]
+pub use foreign::Jemalloc;
+#[cfg(feature = "mimalloc")]
+pub use foreign::Mimalloc;
 pub use inbox::{Figures, Inbox, Received};
 pub use packet_inbox::{PacketInbox, PacketReceived};
 pub use page_inbox::{PageInbox, PageReceived};
+pub use plain::{BlockBatch, BlockStack, Filled, Lists, Named, Places, Plain};
 pub use stacks::{CountedPages, PageStack, Stacks};
 pub use table::Table;
 pub use vectors::{SmallLists, VecBatch};
 
 use super::reply::{OutOfMemory, Sink};
-use allocator_api2::alloc::Global;
+use allocator_api2::alloc::{Allocator, Global};
 use pool_core::{PageError, PageSource};
-use pool_object::{LocalHeap, SlotTable};
+use pool_object::{LocalHeap, SharedHeap, SlotTable};
 use slab::Slab;
 
 /// Limits in bytes that a strategy keeps.
@@ -48,6 +59,15 @@ pub struct Limits {
     pub partials: usize,
     /// Most bytes of unread replies, connections and arenas.
     pub buffers: usize,
+}
+
+impl Limits {
+    /// What one of so many threads may have. (A frame is a frame.)
+    #[must_use]
+    pub const fn share(self, of: usize) -> Self {
+        let Self { max_frame, memory, partials, buffers } = self;
+        Self { max_frame, memory: memory / of, partials: partials / of, buffers: buffers / of }
+    }
 }
 
 /// What the server's memory is made of.
@@ -65,6 +85,8 @@ pub trait Memory: Sized + 'static {
     type Data: Data;
     /// Things with a token each: the connections.
     type Table<T>: Table<T>;
+    /// The allocator of letters between threads: they are written on one and freed on another.
+    type Mail: Allocator + Clone + Send + 'static;
 
     /// A strategy with these limits.
     ///
@@ -89,6 +111,9 @@ pub trait Memory: Sized + 'static {
 
     /// An empty table.
     fn table<T>(&self) -> Self::Table<T>;
+
+    /// The memory of letters, one for all threads.
+    fn mail() -> Self::Mail;
 }
 
 /// Memory of one batch of requests: what a client has sent before it waits for replies.
@@ -162,6 +187,7 @@ impl Memory for Std {
     type Batch = VecBatch;
     type Data = Global;
     type Table<T> = Slab<T>;
+    type Mail = Global;
 
     fn new(limits: Limits) -> Result<Self, PageError> {
         Ok(Self(Stacks::new(limits)))
@@ -186,6 +212,10 @@ impl Memory for Std {
     fn table<T>(&self) -> Slab<T> {
         Slab::new()
     }
+
+    fn mail() -> Global {
+        Global
+    }
 }
 
 /// The pool crates: one packet ring, one arena and one heap of small objects a worker, connections in a
@@ -204,6 +234,7 @@ impl Memory for Pool {
     type Batch = ArenaBatch<PageStack>;
     type Data = LocalHeap<PageStack>;
     type Table<T> = SlotTable<T, PageStack>;
+    type Mail = SharedHeap;
 
     fn new(limits: Limits) -> Result<Self, PageError> {
         let stacks = Stacks::new(limits);
@@ -218,7 +249,7 @@ impl Memory for Pool {
     /// The ring keeps its own budget, and acquires the addresses of all of it: so it is not charged
     /// to another.
     fn inbox(&self) -> Result<Self::Inbox, PageError> {
-        PacketInbox::new(self.stacks.pages.clone(), self.stacks.limits.partials)
+        PacketInbox::new(self.stacks.ring.clone(), self.stacks.limits.partials)
     }
 
     fn batch(&self) -> Self::Batch {
@@ -231,5 +262,9 @@ impl Memory for Pool {
 
     fn table<T>(&self) -> Self::Table<T> {
         SlotTable::new_in(self.stacks.buffers.clone())
+    }
+
+    fn mail() -> SharedHeap {
+        SharedHeap::new()
     }
 }

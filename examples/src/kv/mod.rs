@@ -1,4 +1,4 @@
-//! `kv`: a key-value server that speaks RESP2 and RESP3, on one thread.
+//! `kv`: a key-value server that speaks RESP2 and RESP3, on one thread or on several.
 //!
 //! ```text
 //!  socket ─► Inbox ─► resp::parse ─► Call::execute ─► Batch's replies ─► socket
@@ -29,19 +29,24 @@
 //! assert_eq!(server.join().unwrap()?.commands, 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
-#![forbid(unsafe_code)]
 
 pub mod buffer;
+pub mod calls;
+pub mod cli;
 mod clients;
 pub mod command;
+pub mod compare;
 pub mod connection;
+pub mod crew;
 mod glob;
 mod info;
 pub mod memory;
+pub mod metrics;
 pub mod numbers;
 pub mod patience;
 pub mod reply;
 pub mod resp;
+mod seldom;
 mod sending;
 pub mod server;
 pub mod settings;

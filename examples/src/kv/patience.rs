@@ -121,6 +121,12 @@ impl Times {
         }
     }
 
+    /// How long a part of a request has waited for the rest.
+    pub(super) fn partial_age(&self, now: Moment) -> Option<Duration> {
+        let since = self.partial?;
+        Some(Duration::from_millis(u64::from(now.since(since))))
+    }
+
     /// The limit that was passed, if one was.
     pub(super) fn overdue(&self, now: Moment, patience: &Patience) -> Option<Overdue> {
         let passed = |limit: Limit, since: Moment| {

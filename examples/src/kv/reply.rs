@@ -30,6 +30,9 @@ pub trait Sink {
     /// Forgets all but the first `len` bytes; `len` is at most the present length.
     fn truncate(&mut self, len: usize);
 
+    /// What was appended so far, if it lies in one piece.
+    fn one_piece(&self) -> Option<&[u8]>;
+
     /// What was appended so far, in order.
     fn pieces(&self) -> impl Iterator<Item = &[u8]>;
 }
@@ -191,6 +194,11 @@ impl<'r, K: Sink> Reply<'r, K> {
         self.sink.put(b":")?;
         self.sink.put(digits)?;
         self.sink.put(b"\r\n")
+    }
+
+    /// A reply that is written already.
+    pub fn raw(&mut self, reply: &[u8]) -> Written {
+        self.sink.put(reply)
     }
 
     /// A kind, a number and a line end, in one append.

@@ -14,6 +14,8 @@
 //! too long when it *is* longer than 64 KiB, not when it happens to have arrived that way.
 #![forbid(unsafe_code)]
 
+mod inline;
+
 use super::memory::{List, Scratch};
 use super::numbers::integer;
 use super::reply::OutOfMemory;
@@ -120,10 +122,23 @@ pub struct Span {
     end: u32,
 }
 
+impl Span {
+    /// Of a frame, which is shorter than 4 GiB.
+    #[inline]
+    const fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+}
+
 /// Where [`parse`] leaves the arguments: one value serves the requests of a batch.
 #[derive(Debug)]
 pub struct Args<C: Scratch> {
-    spans: C::List<Span>,
+    /// The arguments, if there are no more than these.
+    few: [Span; COMMON_ARGS],
+    /// Else all of them.
+    many: C::List<Span>,
+    /// How many there are.
+    count: usize,
     /// The arguments of an inline request, unquoted.
     line: C::List<u8>,
     /// Whether `spans` point into `line` and not into the input.
@@ -131,10 +146,11 @@ pub struct Args<C: Scratch> {
 }
 
 impl<C: Scratch> Args<C> {
-    /// Empty lists in `scratch`.
+    /// Empty lists in `scratch`, which take no room there as long as requests are short.
     #[inline]
     pub fn new(scratch: C) -> Self {
-        Self { spans: scratch.list(COMMON_ARGS), line: scratch.list(0), inline: false }
+        let few = [Span::default(); COMMON_ARGS];
+        Self { few, many: scratch.list(0), count: 0, line: scratch.list(0), inline: false }
     }
 
     /// The request that was parsed last, whose bytes are `input`.
@@ -142,19 +158,37 @@ impl<C: Scratch> Args<C> {
     #[must_use]
     pub fn command<'a>(&'a self, input: &'a [u8]) -> Command<'a> {
         let bytes = if self.inline { self.line.as_slice() } else { input };
-        Command { bytes, spans: self.spans.as_slice() }
+        let spans = match self.few.get(..self.count) {
+            Some(few) => few,
+            None => self.many.as_slice(),
+        };
+        Command { bytes, spans }
     }
 
     #[inline]
     fn clear(&mut self, inline: bool) {
-        self.spans.clear();
-        self.line.clear();
+        self.count = 0;
         self.inline = inline;
     }
 
     #[inline]
     fn push(&mut self, start: usize, end: usize) -> Result<(), ProtocolError> {
-        Ok(self.spans.push(Span { start: start as u32, end: end as u32 })?)
+        let span = Span::new(start, end);
+        match self.few.get_mut(self.count) {
+            Some(place) => *place = span,
+            None => self.push_one_of_many(span)?,
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn push_one_of_many(&mut self, span: Span) -> Result<(), ProtocolError> {
+        if self.count == COMMON_ARGS {
+            self.many.clear();
+            self.many.extend(&self.few)?;
+        }
+        Ok(self.many.push(span)?)
     }
 }
 
@@ -202,6 +236,16 @@ impl<'a> Command<'a> {
         self.get(index).unwrap_or_default()
     }
 
+    /// The name and what happens to follow it, 8 bytes in all, and the length of the name; `None` if
+    /// there are fewer.
+    #[inline]
+    #[must_use]
+    pub fn name_and_more(self) -> Option<([u8; 8], usize)> {
+        let Span { start, end } = *self.spans.first()?;
+        let bytes = self.bytes.get(start as usize..)?.first_chunk()?;
+        Some((*bytes, (end - start) as usize))
+    }
+
     /// All arguments from `first` on.
     pub fn iter_from(self, first: usize) -> impl Iterator<Item = &'a [u8]> {
         (first..self.len()).filter_map(move |index| self.get(index))
@@ -229,7 +273,7 @@ impl<'a> Command<'a> {
 /// assert_eq!(parse(input, &mut progress, 1 << 20, &mut args), Ok(Parsed::Frame(20)));
 /// assert_eq!(args.command(input).at(1), b"k");
 /// ```
-#[inline]
+#[inline(always)]
 pub fn parse<C: Scratch>(
     input: &[u8],
     progress: &mut Progress,
@@ -237,6 +281,67 @@ pub fn parse<C: Scratch>(
     args: &mut Args<C>,
 ) -> Result<Parsed, ProtocolError> {
     debug_assert!(max_frame < u32::MAX as usize);
+    if progress.at == 0 {
+        if let Some(len) = parse_short(input, max_frame, args) {
+            return Ok(Parsed::Frame(len));
+        }
+    }
+    parse_any(input, progress, max_frame, args)
+}
+
+/// The common request in one pass and without a state: an array of a few strings, none of them longer
+/// than 999 bytes, that has come whole. Of anything else the long way decides what it is.
+#[inline(always)]
+fn parse_short<C: Scratch>(input: &[u8], max_frame: usize, args: &mut Args<C>) -> Option<usize> {
+    let [b'*', count, b'\r', _, ..] = input else { return None };
+    let count = usize::from(count.wrapping_sub(b'0'));
+    if count == 0 {
+        return None;
+    }
+    let mut at = 4;
+    for place in args.few.get_mut(..count)? {
+        let (len, header) = short_header(input.get(at..at + 6)?.first_chunk()?)?;
+        let start = at + header;
+        *place = Span::new(start, start + len);
+        at = start + len + 2;
+    }
+    args.count = count;
+    args.inline = false;
+    (at <= input.len() && at <= max_frame).then_some(at)
+}
+
+/// `$7\r\n`, `$16\r\n` or `$512\r\n`: the length, and how many bytes the header has.
+#[inline(always)]
+fn short_header(header: &[u8; 6]) -> Option<(usize, usize)> {
+    // `0` to `9` become 0 to 9, and the end of the line becomes this.
+    const END: u32 = (b'\r' ^ b'0') as u32;
+    let [dollar, digits @ .., _, _] = *header;
+    let [first, second, third] = digits.map(|digit| u32::from(digit ^ b'0'));
+    if dollar != b'$' || first > 9 {
+        return None;
+    }
+    if second == END {
+        return Some((first as usize, 4));
+    }
+    if second > 9 || first == 0 {
+        return None;
+    }
+    let len = first * 10 + second;
+    if third == END {
+        return Some((len as usize, 5));
+    }
+    let whole = third <= 9 && header[4] == b'\r';
+    whole.then_some(((len * 10 + third) as usize, 6))
+}
+
+#[cold]
+#[inline(never)]
+fn parse_any<C: Scratch>(
+    input: &[u8],
+    progress: &mut Progress,
+    max_frame: usize,
+    args: &mut Args<C>,
+) -> Result<Parsed, ProtocolError> {
     let parsed = match input.first() {
         None => return Ok(Parsed::Partial),
         Some(b'*') => parse_array(input, progress, max_frame, args)?,
@@ -416,112 +521,9 @@ fn parse_inline<C: Scratch>(input: &[u8], args: &mut Args<C>) -> Result<Parsed, 
     }
     let line = &input[..newline];
     args.clear(true);
-    split_words(line.strip_suffix(b"\r").unwrap_or(line), args)?;
+    args.line.clear();
+    inline::split_words(line.strip_suffix(b"\r").unwrap_or(line), args)?;
     Ok(Parsed::Frame(newline + 1))
-}
-
-/// Splits a line into words as Redis does (`sdssplitargs`): blanks separate, quotes keep blanks.
-fn split_words<C: Scratch>(mut rest: &[u8], args: &mut Args<C>) -> Result<(), ProtocolError> {
-    loop {
-        let blanks = rest.iter().take_while(|&&byte| is_blank(byte)).count();
-        rest = &rest[blanks..];
-        if rest.is_empty() || rest[0] == 0 {
-            return Ok(());
-        }
-        let start = args.line.as_slice().len();
-        rest = word(rest, &mut args.line)?;
-        args.push(start, args.line.as_slice().len())?;
-    }
-}
-
-/// C's `isspace`.
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t'..=b'\r')
-}
-
-/// Copies one word, unquoted, and gives what is behind it.
-fn word<'a>(mut rest: &'a [u8], out: &mut impl List<u8>) -> Result<&'a [u8], ProtocolError> {
-    while let Some((&byte, after)) = rest.split_first() {
-        match byte {
-            b' ' | b'\n' | b'\r' | b'\t' | 0 => break,
-            b'"' => return double_quoted(after, out),
-            b'\'' => return single_quoted(after, out),
-            other => out.push(other)?,
-        }
-        rest = after;
-    }
-    Ok(rest)
-}
-
-/// The rest of `"..."`, with C's escapes.
-fn double_quoted<'a>(
-    mut rest: &'a [u8],
-    out: &mut impl List<u8>,
-) -> Result<&'a [u8], ProtocolError> {
-    loop {
-        rest = match rest {
-            [b'"', after @ ..] => return closed(after),
-            [b'\\', b'x', high, low, after @ ..] if hex(*high).is_some() && hex(*low).is_some() => {
-                out.push(hex(*high).unwrap_or(0) << 4 | hex(*low).unwrap_or(0))?;
-                after
-            }
-            [b'\\', escaped, after @ ..] => {
-                out.push(unescape(*escaped))?;
-                after
-            }
-            [byte, after @ ..] => {
-                out.push(*byte)?;
-                after
-            }
-            [] => return Err(ProtocolError::Quotes),
-        };
-    }
-}
-
-/// The rest of `'...'`, where only `\'` is special.
-fn single_quoted<'a>(
-    mut rest: &'a [u8],
-    out: &mut impl List<u8>,
-) -> Result<&'a [u8], ProtocolError> {
-    loop {
-        rest = match rest {
-            [b'\'', after @ ..] => return closed(after),
-            [b'\\', b'\'', after @ ..] => {
-                out.push(b'\'')?;
-                after
-            }
-            [byte, after @ ..] => {
-                out.push(*byte)?;
-                after
-            }
-            [] => return Err(ProtocolError::Quotes),
-        };
-    }
-}
-
-/// What follows a closing quote must be a blank or nothing.
-fn closed(rest: &[u8]) -> Result<&[u8], ProtocolError> {
-    match rest.first() {
-        Some(&byte) if !is_blank(byte) => Err(ProtocolError::Quotes),
-        _ => Ok(rest),
-    }
-}
-
-/// Value of a hexadecimal digit.
-fn hex(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).map(|value| value as u8)
-}
-
-/// What `\c` stands for.
-fn unescape(byte: u8) -> u8 {
-    match byte {
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        b'b' => 8,
-        b'a' => 7,
-        other => other,
-    }
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ fn an_announcement_reserves_nothing() {
     let (mut progress, mut args) = (Progress::default(), Args::new(SmallLists));
     let input = format!("*{MAX_ARGS}\r\n$1\r\nx\r\n");
     assert_eq!(parse(input.as_bytes(), &mut progress, 1 << 30, &mut args), Ok(Parsed::Partial));
-    assert!(!args.spans.spilled());
+    assert!(!args.many.spilled());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::patience::{self, LONGEST, Patience};
 use super::resp::MAX_LINE;
 use super::store::Eviction;
 use clap::{Parser, ValueEnum};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Memory strategies; see `memory.rs`.
@@ -16,6 +17,10 @@ pub enum Alloc {
     Pool,
     /// The standard library's boxes and vectors.
     Std,
+    /// mimalloc, in a build with the feature of that name.
+    Mimalloc,
+    /// jemalloc, in a build with the feature of that name.
+    Jemalloc,
 }
 
 /// A key-value server that any Redis client can use, on 127.0.0.1.
@@ -33,6 +38,16 @@ pub struct Settings {
     /// What the server's memory is made of.
     #[arg(long, value_enum, default_value_t = Alloc::Pool)]
     pub alloc: Alloc,
+
+    /// Event loops, a thread each. Keys are shared out among them, and so are the budgets; commands over
+    /// keys of several threads are one step on each of them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+
+    /// Counts calls of the system's allocator: INFO memory and the summary tell them. For tests: in steady
+    /// state there are none with --alloc pool.
+    #[arg(long)]
+    pub count_calls: bool,
 
     /// Connections served at once; more are told so and closed.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -76,6 +91,11 @@ pub struct Settings {
     /// Longest time in which a client reads nothing of the replies that wait for it; 0 for no limit.
     #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub max_unread_age: Time,
+
+    /// Shows figures by HTTP at this address: a live page at /, Prometheus' text at /metrics, JSON at
+    /// /figures.json. Give it an address of this machine alone: it asks nobody for a password.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// A limit of time. (A type of its own: clap takes an `Option` for an argument that may be missing.)
@@ -119,7 +139,7 @@ impl Settings {
 }
 
 /// `64k`, `16mb`, `1048576`.
-fn size(text: &str) -> Result<usize, String> {
+pub(super) fn size(text: &str) -> Result<usize, String> {
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix('b').unwrap_or(&lower);
     let (digits, shift) = match lower.chars().last() {

@@ -6,6 +6,12 @@
 //! it is still to come, so whoever stays during a whole scan is met.
 #![forbid(unsafe_code)]
 
+mod tidy;
+mod transfer;
+
+pub use tidy::Tidy;
+pub use transfer::Parcel;
+
 use super::memory::{Budget, Bytes, Data, Room};
 use super::reply::OutOfMemory;
 use super::values::{Collection, Kind, Value, WrongType};
@@ -72,6 +78,9 @@ impl Meta {
     /// Ends beyond this (in 146 million years) are cut to it.
     const LAST: i64 = (1 << 61) - 1;
 
+    /// Of what does not end, in any form.
+    const NONE: Self = Self(0);
+
     fn new(form: Form, end: Option<i64>) -> Self {
         let end = end.map_or(0, |end| end.clamp(1, Self::LAST).unsigned_abs());
         Self(end << 2 | form as u64)
@@ -116,6 +125,8 @@ pub struct Store<D: Data> {
     expired: u64,
     /// Entries that had to make room.
     evicted: u64,
+    /// How far its memory is tidied up.
+    tidy: Tidy,
 }
 
 impl<D: Data> Store<D> {
@@ -132,6 +143,7 @@ impl<D: Data> Store<D> {
             sweep: 0,
             expired: 0,
             evicted: 0,
+            tidy: Tidy::default(),
         }
     }
 
@@ -279,7 +291,17 @@ impl<D: Data> Store<D> {
     /// [`OutOfMemory`] over budget; the old value stays.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
-        self.put(key, value, Form::Any, Some(None))
+        let bytes = self.room.store_here(value, 0)?;
+        let Some(place) = self.find(key) else {
+            return self.insert(key, Value::Text(bytes), Meta::NONE);
+        };
+        let entry = &mut self.entries[place];
+        let old = mem::replace(&mut entry.value, Value::Text(bytes));
+        if entry.meta != Meta::NONE {
+            self.set_meta(place, Meta::NONE);
+        }
+        old.discard(&self.room);
+        Ok(())
     }
 
     /// Sets `key` to a copy of `value`. `end` is `None` to keep that of the old value, else when the
@@ -320,43 +342,9 @@ impl<D: Data> Store<D> {
         }
     }
 
-    /// Sets `to` to a copy of what `from` holds, with its form and its end; whether there is such a
-    /// key.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] over budget; nothing has changed.
-    pub fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
-        let Some(place) = self.find(from) else { return Ok(false) };
-        let Entry { value, meta, .. } = &self.entries[place];
-        let (copy, meta) = (value.duplicate(&self.room)?, *meta);
-        self.put_value(to, copy, meta.form(), Some(meta.end()))?;
-        Ok(true)
-    }
-
-    /// Moves what `from` holds to `to`, another key, with its form and its end; whether there is such
-    /// a key.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] if there is no room for the new name; nothing has changed.
-    pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
-        if self.find(from).is_none() {
-            return Ok(false);
-        }
-        if self.find(to).is_none() {
-            self.set(to, b"")?;
-        }
-        // Looked for again: keys that have ended may have been removed, and others moved.
-        let (Some(old), Some(new)) = (self.find(from), self.find(to)) else { return Ok(false) };
-        let (front, back) = self.entries.split_at_mut(old.max(new));
-        if let (Some(one), Some(other)) = (front.get_mut(old.min(new)), back.first_mut()) {
-            mem::swap(&mut one.value, &mut other.value);
-            mem::swap(&mut one.meta, &mut other.meta);
-        }
-        self.remove_at(old);
-        Ok(true)
-    }
-
     /// Adds a key that is not there.
+    #[cold]
+    #[inline(never)]
     fn insert(&mut self, key: &[u8], value: Value<D>, meta: Meta) -> Result<(), OutOfMemory> {
         match self.make_room().and_then(|()| self.room.store(key, entry_cost::<D>())) {
             Ok(stored) => {
@@ -430,13 +418,18 @@ impl<D: Data> Store<D> {
     /// Gives back what a rush has left of the tables.
     #[cold]
     fn shrink(&mut self) {
-        let entries = (self.entries.len() * 2).max(FEWEST);
+        self.shrink_to(self.entries.len() * 2);
+    }
+
+    /// Makes the tables so small, if they are larger.
+    fn shrink_to(&mut self, entries: usize) {
+        let entries = entries.max(FEWEST);
         if self.entries.capacity() > entries {
             self.entries.shrink_to(entries);
             self.used.shrink_to(entries);
             let (entries, room) = (&self.entries, &self.room);
             let rehash = |&place: &u32| room.hash(&entries[place as usize].key);
-            self.places.shrink_to(entries.len() * 2, rehash);
+            self.places.shrink_to(entries.len(), rehash);
         }
     }
 

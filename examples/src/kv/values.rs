@@ -15,12 +15,14 @@
 mod dict;
 mod hash;
 mod list;
+mod portable;
 mod set;
 mod sorted;
 
 pub use dict::Dict;
 pub use hash::Hash;
 pub use list::List;
+pub use portable::Portable;
 pub use set::Set;
 pub use sorted::{Score, Sorted};
 
@@ -223,16 +225,34 @@ impl<D: Data> Value<D> {
         }
     }
 
+    /// Moves its blocks to places with more neighbours, those of at most `most` elements; how many.
+    pub fn relocate(&mut self, most: usize) -> u64 {
+        match self {
+            Self::Text(bytes) => u64::from(D::relocate(bytes)),
+            Self::Many(many) => match &mut **many {
+                Many::List(list) if list.len() <= most => list.relocate(),
+                Many::Hash(hash) if hash.len() <= most => hash.relocate(),
+                Many::Set(set) if set.len() <= most => set.relocate(),
+                Many::Sorted(sorted) if sorted.len() <= most => sorted.relocate(),
+                _ => 0,
+            },
+        }
+    }
+
     /// Ends it, and takes its charges back. O(elements).
     #[inline]
     pub fn discard(self, room: &Room<D>) {
         match self {
             Self::Text(bytes) => room.discard(bytes, 0),
-            Self::Many(many) => {
-                room.refund(many_cost::<D>());
-                Box::into_inner(many).discard(room);
-            }
+            Self::Many(many) => Self::discard_many(many, room),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn discard_many(many: Box<Many<D>, D>, room: &Room<D>) {
+        room.refund(many_cost::<D>());
+        Box::into_inner(many).discard(room);
     }
 }
 

@@ -14,7 +14,7 @@ const PROGRAMS: u64 = 100;
 const REQUESTS: usize = 200;
 
 /// A real server on a free port, which ends with its owner.
-fn redis() -> Option<(Owned, u16)> {
+pub fn redis() -> Option<(Owned, u16)> {
     let server = installed("redis-server")?;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(server);
@@ -508,19 +508,46 @@ fn replies(port: u16, program: &[u8], pieces: usize) -> Vec<u8> {
     })
 }
 
+const STRATEGIES: &[&[&str]] = &[
+    &["--alloc", "pool"],
+    &["--alloc", "std"],
+    #[cfg(feature = "mimalloc")]
+    &["--alloc", "mimalloc"],
+    #[cfg(feature = "jemalloc")]
+    &["--alloc", "jemalloc"],
+];
+
+/// Keys of several threads: nearly every command is for another thread, or for several.
+const SEVERAL: &[&[&str]] = &[&["--threads", "4"], &["--threads", "3", "--alloc", "std"]];
+
 #[test]
 fn replies_are_those_of_redis() {
-    compare_programs(FORMS);
+    compare_programs(FORMS, STRATEGIES);
 }
 
 #[test]
 fn replies_about_collections_are_those_of_redis() {
-    compare_programs(COLLECTIONS);
+    compare_programs(COLLECTIONS, STRATEGIES);
 }
 
-fn compare_programs(forms: &[&str]) {
+/// The cursors of a scan over all keys tell of threads: Redis has one.
+fn without_scan(forms: &[&'static str]) -> Vec<&'static str> {
+    forms.iter().copied().filter(|form| !form.starts_with("SCAN ")).collect()
+}
+
+#[test]
+fn replies_of_several_threads_are_those_of_redis() {
+    compare_programs(&without_scan(FORMS), SEVERAL);
+}
+
+#[test]
+fn replies_of_several_threads_about_collections_are_those_of_redis() {
+    compare_programs(&without_scan(COLLECTIONS), SEVERAL);
+}
+
+fn compare_programs(forms: &[&str], servers: &[&[&str]]) {
     let Some((_redis, redis_port)) = redis() else { return };
-    let servers = ["pool", "std"].map(|alloc| Kv::start(&["--alloc", alloc]));
+    let servers: Vec<_> = servers.iter().map(|args| Kv::start(args)).collect();
     for seed in 0..PROGRAMS {
         let mut random = Random(seed);
         let mut program = b"FLUSHALL\r\n".to_vec();

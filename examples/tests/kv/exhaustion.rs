@@ -31,6 +31,7 @@ impl Memory for Tight {
     type Batch = ArenaBatch<Self::Source>;
     type Data = Global;
     type Table<T> = Slab<T>;
+    type Mail = Global;
 
     fn new(_limits: Limits) -> Result<Self, PageError> {
         let block = vec![MaybeUninit::uninit(); PAGES].leak();
@@ -55,6 +56,10 @@ impl Memory for Tight {
 
     fn table<T>(&self) -> Slab<T> {
         Slab::new()
+    }
+
+    fn mail() -> Global {
+        Global
     }
 }
 

@@ -4,6 +4,29 @@ use crate::support::{Client, Kv, array, bulk};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Tests that are to hold with one thread and with several.
+macro_rules! with_threads {
+    ($($name:ident)*) => {
+        mod one_thread {
+            $(#[test] fn $name() { super::$name(&[]); })*
+        }
+        mod four_threads {
+            $(#[test] fn $name() { super::$name(&["--threads", "4"]); })*
+        }
+    };
+}
+
+with_threads! {
+    one_byte_at_a_time
+    one_byte_and_then_nothing
+    a_long_frame_within_the_limit_of_time
+    idle_for_too_long
+    an_announcement_of_four_gibibytes
+    replies_that_are_never_read
+    resets_within_a_frame
+    killed_clients_leave_their_places
+}
+
 /// A client that goes on all the while, always with half a request under way and a value stored.
 struct Bystander {
     client: Client,
@@ -38,9 +61,8 @@ impl Bystander {
     }
 }
 
-#[test]
-fn one_byte_at_a_time() {
-    let kv = Kv::start(&["--max-partial-age", "1"]);
+fn one_byte_at_a_time(threads: &[&str]) {
+    let kv = Kv::start(&[threads, &["--max-partial-age", "1"]].concat());
     let mut bystander = Bystander::new(&kv);
     let mut slow: Vec<_> = (0..50).map(|_| kv.client()).collect();
     let mut bytes = array(&[b"SET", b"mine", &[b'x'; 1000]]).into_iter();
@@ -63,9 +85,8 @@ fn one_byte_at_a_time() {
     assert_eq!(kv.figure("pool_inbox_partials"), 1);
 }
 
-#[test]
-fn one_byte_and_then_nothing() {
-    let kv = Kv::start(&["--max-partial-age", "0.3"]);
+fn one_byte_and_then_nothing(threads: &[&str]) {
+    let kv = Kv::start(&[threads, &["--max-partial-age", "0.3"]].concat());
     let mut silent = kv.client();
     silent.send(b"*");
     silent.expect(
@@ -75,9 +96,8 @@ fn one_byte_and_then_nothing() {
     kv.wait_for("pool_inbox_used", |used| used == 0);
 }
 
-#[test]
-fn a_long_frame_within_the_limit_of_time() {
-    let kv = Kv::start(&["--max-partial-age", "20"]);
+fn a_long_frame_within_the_limit_of_time(threads: &[&str]) {
+    let kv = Kv::start(&[threads, &["--max-partial-age", "20"]].concat());
     let value: Vec<u8> = (0..3 << 20).map(|index| (index % 251) as u8).collect();
     let frame = array(&[b"SET", b"long", &value]);
     let mut client = kv.client();
@@ -90,9 +110,8 @@ fn a_long_frame_within_the_limit_of_time() {
     assert_eq!(kv.figure("pool_inbox_used"), 0);
 }
 
-#[test]
-fn idle_for_too_long() {
-    let kv = Kv::start(&["--max-idle", "0.5"]);
+fn idle_for_too_long(threads: &[&str]) {
+    let kv = Kv::start(&[threads, &["--max-idle", "0.5"]].concat());
     let (mut idle, mut busy) = (kv.client(), kv.client());
     idle.ask(b"PING\r\n", b"+PONG\r\n");
     let began = Instant::now();
@@ -103,15 +122,14 @@ fn idle_for_too_long() {
     idle.expect(b"-ERR closed: no request for longer than the server's idle limit\r\n");
     idle.expect_closed();
     busy.ask(b"PING\r\n", b"+PONG\r\n");
-    let kv = Kv::start(&[]);
+    let kv = Kv::start(&[threads, &[]].concat());
     let mut idle = kv.client();
     thread::sleep(Duration::from_millis(600));
     idle.ask(b"PING\r\n", b"+PONG\r\n");
 }
 
-#[test]
-fn an_announcement_of_four_gibibytes() {
-    let kv = Kv::start(&[]);
+fn an_announcement_of_four_gibibytes(threads: &[&str]) {
+    let kv = Kv::start(&[threads, &[]].concat());
     let mut bystander = Bystander::new(&kv);
     for _ in 0..50 {
         let mut client = kv.client();
@@ -133,9 +151,10 @@ fn never_reads(kv: &Kv) -> Client {
     client
 }
 
-#[test]
-fn replies_that_are_never_read() {
-    let kv = Kv::start(&["--max-backlog", "1m", "--max-unread-age", "1", "--buffers", "64m"]);
+fn replies_that_are_never_read(threads: &[&str]) {
+    let kv = Kv::start(
+        &[threads, &["--max-backlog", "1m", "--max-unread-age", "1", "--buffers", "64m"]].concat(),
+    );
     let mut bystander = Bystander::new(&kv);
     bystander.client.send(b"ne\r\n");
     bystander.client.expect(b"$8\r\ntreasure\r\n");
@@ -150,9 +169,8 @@ fn replies_that_are_never_read() {
     bystander.goes_on();
 }
 
-#[test]
-fn resets_within_a_frame() {
-    let kv = Kv::start(&[]);
+fn resets_within_a_frame(threads: &[&str]) {
+    let kv = Kv::start(&[threads, &[]].concat());
     let mut bystander = Bystander::new(&kv);
     for round in 0..100 {
         let mut client = kv.client();
@@ -203,9 +221,8 @@ fn more_partials_than_fit() {
     bystander.goes_on();
 }
 
-#[test]
-fn killed_clients_leave_their_places() {
-    let kv = Kv::start(&["--max-connections", "20"]);
+fn killed_clients_leave_their_places(threads: &[&str]) {
+    let kv = Kv::start(&[threads, &["--max-connections", "20"]].concat());
     let mut bystander = Bystander::new(&kv);
     for _ in 0..20 {
         let mut victims: Vec<_> = (0..10).map(|_| kv.client()).collect();

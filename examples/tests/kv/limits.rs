@@ -226,3 +226,16 @@ fn a_reply_beyond_the_budget_is_refused_and_nothing_else() {
     client.expect(b"+PONG\r\n-OOM no memory for the reply\r\n$1\r\nv\r\n");
     client.ask(b"GET big\r\n", &bulk(&half));
 }
+
+#[cfg(not(all(feature = "mimalloc", feature = "jemalloc")))]
+#[test]
+fn a_strategy_that_is_not_built_says_how() {
+    let absent =
+        [("mimalloc", cfg!(feature = "mimalloc")), ("jemalloc", cfg!(feature = "jemalloc"))];
+    for (name, _) in absent.into_iter().filter(|(_, built)| !built) {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kv"));
+        let output = crate::support::run(command.args(["--port", "0", "--alloc", name]));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(&format!("--features {name}")), "{said}");
+    }
+}

@@ -184,17 +184,28 @@ pub fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|at| at.is_file());
     if found.is_none() {
-        let required = ["CI", "POOLS_REQUIRE_CLIENTS"];
-        let required = required.iter().any(|name| std::env::var_os(name).is_some());
-        assert!(!required, "{program} is not installed (Debian: redis-tools, redis-server)");
+        assert!(
+            !required(),
+            "{program} is not installed (Debian: redis-tools, redis-server, chromium, nginx-light)"
+        );
         // Not `eprintln!`, which the test harness keeps to itself when a test passes.
         let _ = writeln!(io::stderr(), "SKIPPED: {program} is not installed");
     }
     found
 }
 
+/// Whether a missing client is a failure.
+pub fn required() -> bool {
+    ["CI", "POOLS_REQUIRE_CLIENTS"].iter().any(|name| std::env::var_os(name).is_some())
+}
+
 /// Runs a program to its end, or kills it.
 pub fn run(command: &mut Command) -> Output {
+    run_within(PATIENCE, command)
+}
+
+/// The same with a time of its own.
+pub fn run_within(patience: Duration, command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut child = Owned(child);
     let out = drain(child.0.stdout.take().unwrap());
@@ -204,7 +215,7 @@ pub fn run(command: &mut Command) -> Output {
         if let Some(status) = child.0.try_wait().unwrap() {
             break status;
         }
-        assert!(start.elapsed() < PATIENCE, "{command:?} has not ended");
+        assert!(start.elapsed() < patience, "{command:?} has not ended");
         thread::sleep(Duration::from_millis(5));
     };
     Output { status, stdout: out.join().unwrap(), stderr: err.join().unwrap() }

@@ -5,6 +5,7 @@ use super::{Call, Fault, Handled, is};
 use crate::kv::glob;
 use crate::kv::memory::Memory;
 use crate::kv::numbers::integer;
+use crate::kv::resp::Command;
 use crate::kv::store::{Form, now};
 use crate::kv::values::{Kind, Value};
 use std::fmt::Write;
@@ -121,11 +122,12 @@ pub(super) fn scan_options<'a, M: Memory>(
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
 pub(super) fn scan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let cursor = cursor(call.request.at(1))?;
+    let share = call.shared.share;
+    let cursor = share.local(cursor(call.request.at(1))?);
     let ScanOptions { pattern, count, kind } = scan_options(call, 2)?;
     let wanted = Wanted { now: now(), pattern, kind };
     let (found, next) = count_keys(call, &wanted, cursor, count);
-    begin_scan(call, next)?;
+    begin_scan(call, share.cursor(next))?;
     show_keys(call, &wanted, cursor, count, found)
 }
 
@@ -173,10 +175,12 @@ fn transfer<M: Memory>(call: &mut Call<'_, '_, M>, from: &[u8], to: &[u8]) -> Ha
     Ok(())
 }
 
-/// `COPY source destination [DB index] [REPLACE]`.
-pub(super) fn copy<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
-    let (from, to) = (request.at(1), request.at(2));
+/// Whether the options of a `COPY` say that it replaces; `None` if they are wrong.
+pub(in crate::kv) fn copy_replaces(request: Command<'_>) -> Option<bool> {
+    copy_options(request).ok()
+}
+
+fn copy_options(request: Command<'_>) -> Result<bool, Fault> {
     let (mut replace, mut at) = (false, 3);
     while let Some(word) = request.get(at) {
         at += 1;
@@ -193,6 +197,14 @@ pub(super) fn copy<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
             return Err(Fault::Syntax);
         }
     }
+    Ok(replace)
+}
+
+/// `COPY source destination [DB index] [REPLACE]`.
+pub(super) fn copy<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    let request = call.request;
+    let (from, to) = (request.at(1), request.at(2));
+    let replace = copy_options(request)?;
     if from == to {
         return Err(Fault::SameKey);
     }

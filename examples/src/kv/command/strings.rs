@@ -30,11 +30,13 @@ impl<M: Memory> Call<'_, '_, M> {
         self.shared.store.put(key, value, form, None).map_err(|_| Fault::Budget)
     }
 
+    #[inline(always)]
     fn set_plainly(&mut self, key: &[u8], value: &[u8]) -> Handled {
         self.shared.store.set(key, value).map_err(|_| Fault::Budget)
     }
 }
 
+#[inline(always)]
 pub(super) fn get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     call.show(call.request.at(1)).map(drop)
 }
@@ -83,6 +85,7 @@ fn options<'a, M: Memory>(
     Ok(options)
 }
 
+#[inline(always)]
 pub(super) fn set<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let (key, value) = (call.request.at(1), call.request.at(2));
     if call.request.len() == 3 {

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 use super::{Call, Handled, expiry, hashes, keys, lists, server, session, sets, sorted, strings};
+use crate::kv::crew::gather::Finish;
 use crate::kv::info;
 use crate::kv::memory::Memory;
+use crate::kv::resp::Command;
 
 /// What is known of a command, as `COMMAND INFO` tells it.
 #[derive(Debug)]
@@ -23,6 +25,13 @@ impl Spec {
     #[inline]
     pub(super) const fn grows(&self) -> bool {
         self.grows
+    }
+
+    /// Whether a request of the command has so many words.
+    #[inline]
+    pub(super) const fn fits(&self, words: usize) -> bool {
+        let least = self.arity.unsigned_abs() as usize;
+        words == least || words > least && self.arity < 0
     }
 }
 
@@ -61,7 +70,7 @@ macro_rules! commands {
             }),*];
 
         /// Calls the handler of a command.
-        #[inline]
+        #[inline(always)]
         pub(super) fn dispatch<M: Memory>(index: usize, call: &mut Call<'_, '_, M>) -> Handled {
             match IDS[index] { $(Id::$id => $handler(call)),* }
         }
@@ -186,25 +195,94 @@ static INDEX: [(u128, u8); SLOTS] = {
     index
 };
 
-/// A name of at most 16 letters as one number, in lower case. Setting that bit makes a letter of
-/// letters only, so no other name has the number of a command.
+/// The same for names of at most 8 letters, where they are in the slots of their hashes.
+static SHORT: [(u64, u8); SLOTS] = {
+    let mut short = [(0, 0); SLOTS];
+    let mut slot = 0;
+    while slot < SLOTS {
+        let (key, at) = INDEX[slot];
+        if key >> 64 == 0 && slot_of(key) == slot {
+            short[slot] = (key as u64, at);
+        }
+        slot += 1;
+    }
+    short
+};
+
+/// A name of at most 16 letters as one number, in lower case, the first letter lowest. Setting that bit
+/// makes a letter of letters only, so no other name has the number of a command.
 const fn key_of(name: &[u8]) -> u128 {
     let (mut key, mut at) = (0, 0);
     while at < name.len() {
-        key = key << 8 | (name[at] | 0x20) as u128;
+        key |= ((name[at] | 0x20) as u128) << (8 * at);
         at += 1;
     }
     key
 }
 
+/// [`key_of`] of a short name: the first `len` of 8 bytes.
+#[inline(always)]
+fn key_of_word(bytes: [u8; 8], len: usize) -> u64 {
+    let unused = 64 - 8 * len;
+    (u64::from_le_bytes(bytes) | 0x2020_2020_2020_2020) << unused >> unused
+}
+
+/// What a command is over, where several threads have keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::kv) enum Over {
+    /// The connection, or what is the same everywhere.
+    Nothing,
+    /// The keys among its words.
+    Keys,
+    /// All keys, or all connections.
+    Database(Finish),
+    /// The thread that its cursor tells.
+    Cursor,
+    /// Its first argument tells.
+    Subcommand,
+}
+
+/// What a request is over, where its keys are, and whether it has as many words as it must.
+pub(in crate::kv) fn over(request: Command<'_>) -> Option<(Over, (i8, i8, i8), bool)> {
+    let spec = &COMMANDS[find_named(request)?];
+    let over = match spec.name {
+        _ if spec.keys.0 > 0 => Over::Keys,
+        "dbsize" => Over::Database(Finish::Sum),
+        "flushdb" | "flushall" => Over::Database(Finish::Ok),
+        "keys" => Over::Database(Finish::Join),
+        "randomkey" => Over::Database(Finish::Draw),
+        "info" => Over::Database(Finish::Info),
+        "scan" => Over::Cursor,
+        "client" | "memory" => Over::Subcommand,
+        _ => Over::Nothing,
+    };
+    Some((over, spec.keys, spec.fits(request.len())))
+}
+
 /// Where to look first (Fibonacci hashing).
 const fn slot_of(key: u128) -> usize {
-    let folded = (key >> 64) as u64 ^ key as u64;
+    slot_of_word((key >> 64) as u64 ^ key as u64)
+}
+
+const fn slot_of_word(folded: u64) -> usize {
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.trailing_zeros())) as usize
 }
 
+/// The command that a request names: its place in [`COMMANDS`].
+#[inline(always)]
+pub(super) fn find_named(request: Command<'_>) -> Option<usize> {
+    if let Some((bytes, len @ 1..=8)) = request.name_and_more() {
+        let key = key_of_word(bytes, len);
+        let (other, index) = SHORT[slot_of_word(key)];
+        if other == key {
+            return Some(usize::from(index));
+        }
+    }
+    find(request.at(0))
+}
+
 /// The command of this name, in upper or lower case: its place in [`COMMANDS`].
-#[inline]
+#[cold]
 pub(super) fn find(name: &[u8]) -> Option<usize> {
     if name.len() > 16 {
         return None;
@@ -236,6 +314,13 @@ mod tests {
             assert!(
                 spec.name.len() <= 16 && spec.name.bytes().all(|byte| byte.is_ascii_lowercase())
             );
+        }
+        for len in 1..=16 {
+            let name = &b"PqRsTuVwXyZaBcDe"[..len];
+            if len <= 8 {
+                let bytes = *b"PqRsTuVwXyZaBcDe".first_chunk().unwrap();
+                assert_eq!(u128::from(key_of_word(bytes, len)), key_of(name));
+            }
         }
         for wrong in [
             "",

@@ -4,19 +4,17 @@
 
 use super::{Batch, List, Scratch};
 use crate::kv::reply::{OutOfMemory, Sink};
+use crate::kv::seldom::warn_seldom;
 use pool_arena::{AllocError, Arena, ArenaBuilder};
-use pool_core::PageSource;
+use pool_core::{PageBytes, PageSource, Pages};
 use std::mem;
 
 /// Bytes of the arena's first chunk: arguments and replies of a common batch, and their growth.
 const FIRST_CHUNK: usize = 16 << 10;
 
-/// Bytes of the first piece of replies: enough for one common request. Pieces are zeroed, so they are
-/// not longer than they need be, and so many are zeroed without a call.
-const PIECE: usize = 128;
-
-/// Bytes of the second piece; each further one is as long as all before it, up to [`LONGEST`].
-const SECOND: usize = 1536;
+/// Bytes of the first piece of replies, which is the same in every batch: it is zeroed once, and as long
+/// as replies are not longer the arena is not touched.
+const FIRST_PIECE: usize = 16 << 10;
 
 /// Bytes of the longest piece that is shared by replies; a longer string has a piece of its own.
 const LONGEST: usize = 64 << 10;
@@ -26,7 +24,7 @@ const FIRST_LIST: usize = 64;
 
 impl From<AllocError> for OutOfMemory {
     fn from(error: AllocError) -> Self {
-        tracing::warn!(%error, "no memory for a batch");
+        warn_seldom!(%error, "no memory for a batch");
         Self
     }
 }
@@ -35,22 +33,38 @@ impl From<AllocError> for OutOfMemory {
 #[derive(Debug)]
 pub struct ArenaBatch<S: PageSource> {
     arena: Arena<S>,
+    source: S,
+    first: Option<PageBytes<S>>,
 }
 
-impl<S: PageSource> ArenaBatch<S> {
+impl<S: PageSource + Clone> ArenaBatch<S> {
     /// A batch over `source`. Nothing is acquired before the first request.
     pub fn new(source: S) -> Self {
-        Self { arena: ArenaBuilder::new().first_chunk(FIRST_CHUNK).build_in(source) }
+        let arena = ArenaBuilder::new().first_chunk(FIRST_CHUNK).build_in(source.clone());
+        Self { arena, source, first: None }
+    }
+
+    /// Acquires what batches use again, if that can be had: else replies lie in the arena.
+    #[cold]
+    fn begin(&mut self) {
+        // An arena with a chunk is reset in a few instructions.
+        let _ = self.arena.try_alloc(0_u64);
+        self.arena.reset();
+        self.first = self.source.clone().pages(FIRST_PIECE).ok().map(Pages::into_bytes);
     }
 }
 
-impl<S: PageSource + 'static> Batch for ArenaBatch<S> {
+impl<S: PageSource + Clone + 'static> Batch for ArenaBatch<S> {
     type Scratch<'b> = &'b Arena<S>;
     type Replies<'b> = Rope<'b, S>;
 
     #[inline]
     fn open(&mut self) -> (&Arena<S>, Rope<'_, S>) {
-        (&self.arena, Rope::new(&self.arena))
+        if self.first.is_none() {
+            self.begin();
+        }
+        let piece = self.first.as_deref_mut().unwrap_or_default();
+        (&self.arena, Rope::new(&self.arena, piece))
     }
 
     #[inline]
@@ -91,7 +105,8 @@ impl<'b, T: Copy + Default, S: PageSource> ArenaList<'b, T, S> {
     /// An empty list with room for `common` items, if that can be had.
     #[inline]
     pub fn new(arena: &'b Arena<S>, common: usize) -> Self {
-        Self { arena, items: room(arena, common), len: 0 }
+        let items = if common == 0 { Default::default() } else { room(arena, common) };
+        Self { arena, items, len: 0 }
     }
 
     /// Makes room for `more` items.
@@ -165,10 +180,10 @@ pub struct Rope<'b, S: PageSource> {
 }
 
 impl<'b, S: PageSource> Rope<'b, S> {
-    /// An empty one.
+    /// An empty one, which begins in `piece`.
     #[inline]
-    pub fn new(arena: &'b Arena<S>) -> Self {
-        Self { full: ArenaList::new(arena, 0), full_len: 0, piece: room(arena, PIECE), filled: 0 }
+    pub fn new(arena: &'b Arena<S>, piece: &'b mut [u8]) -> Self {
+        Self { full: ArenaList::new(arena, 0), full_len: 0, piece, filled: 0 }
     }
 
     /// [`put`](Sink::put) where the piece has not enough room. A refusal loses nothing: at worst a
@@ -190,8 +205,7 @@ impl<'b, S: PageSource> Rope<'b, S> {
             self.full_len += bytes.len();
             return Ok(());
         }
-        let common = if self.full_len == 0 { PIECE } else { self.full_len.clamp(SECOND, LONGEST) };
-        let len = bytes.len().max(common);
+        let len = bytes.len().max(self.full_len.clamp(FIRST_PIECE, LONGEST));
         self.piece = arena.try_alloc_slice_fill_copy(len, 0)?;
         self.piece[..bytes.len()].copy_from_slice(bytes);
         self.filled = bytes.len();
@@ -232,6 +246,11 @@ impl<S: PageSource> Sink for Rope<'_, S> {
         }
     }
 
+    #[inline]
+    fn one_piece(&self) -> Option<&[u8]> {
+        (self.full_len == 0).then(|| &self.piece[..self.filled])
+    }
+
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let last = Some(&self.piece[..self.filled]).filter(|last| !last.is_empty());
         self.full.as_slice().iter().copied().chain(last)
@@ -269,8 +288,8 @@ mod tests {
     #[test]
     fn a_rope_is_cut_anywhere() {
         let mut batch = ArenaBatch::new(Heap::new());
-        let bytes = pattern(20_000);
-        for len in (0..=bytes.len()).step_by(617) {
+        let bytes = pattern(60_000);
+        for len in (0..=bytes.len()).step_by(1851) {
             let (_, mut rope) = batch.open();
             for piece in bytes.chunks(700) {
                 rope.put(piece).unwrap();

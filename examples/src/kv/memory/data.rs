@@ -1,14 +1,14 @@
 //! The memory of keys and values: an allocator, and the budget that everything in it is charged to.
 #![forbid(unsafe_code)]
 
+use super::blocks::{copy_in, free, relocate};
 use crate::kv::reply::OutOfMemory;
 use allocator_api2::alloc::{Allocator, Global};
 use allocator_api2::boxed::Box;
-use allocator_api2::vec::Vec;
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 use pool_core::PageSource;
-use pool_object::{LocalHeap, usable_size};
+use pool_object::{LocalHeap, SizeClass, SpanUse, usable_size};
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
@@ -22,8 +22,24 @@ pub trait Data: Allocator + Clone + 'static {
     /// Gives idle memory back, after much was freed.
     fn trim(&self);
 
+    /// Bytes of live blocks, and bytes held for them, if the allocator tells and can move blocks.
+    fn use_of_spans(&self) -> Option<(usize, usize)> {
+        None
+    }
+
+    /// Makes ready for [`relocate`](Self::relocate).
+    fn flush(&self) {}
+
+    /// Moves a block to a place with more neighbours, if there is one; whether it was moved.
+    fn relocate(_bytes: &mut Bytes<Self>) -> bool {
+        false
+    }
+
     /// Names and values for `INFO memory`.
     fn observe(&self, visit: &mut dyn FnMut(&str, u64));
+
+    /// How full each span is, those of one size of blocks together; an allocator may have none.
+    fn spans(&self, _visit: &mut dyn FnMut(SpanUse)) {}
 }
 
 impl Data for Global {
@@ -38,13 +54,38 @@ impl Data for Global {
     fn observe(&self, _visit: &mut dyn FnMut(&str, u64)) {}
 }
 
+/// Bytes of a block that is no small object.
+#[cold]
+fn large_block(len: usize) -> usize {
+    match Layout::array::<u8>(len) {
+        Ok(layout) if len > 0 => usable_size(layout),
+        _ => len,
+    }
+}
+
 impl<S: PageSource + 'static> Data for LocalHeap<S> {
     #[inline]
     fn block(len: usize) -> usize {
-        match Layout::array::<u8>(len) {
-            Ok(layout) if len > 0 => usable_size(layout),
-            _ => len,
+        // The size classes without their table: every reply to a write passes here twice.
+        let last = len.wrapping_sub(1);
+        if last < SizeClass::MAX_SIZE {
+            let step = 1 << ((last | 64).ilog2() - 3);
+            return (last | (step - 1)) + 1;
         }
+        large_block(len)
+    }
+
+    fn use_of_spans(&self) -> Option<(usize, usize)> {
+        let stats = self.stats();
+        Some((stats.live_bytes(), stats.held_bytes()))
+    }
+
+    fn flush(&self) {
+        (**self).flush();
+    }
+
+    fn relocate(bytes: &mut Bytes<Self>) -> bool {
+        relocate(bytes)
     }
 
     fn trim(&self) {
@@ -62,6 +103,10 @@ impl<S: PageSource + 'static> Data for LocalHeap<S> {
         visit("data_large_blocks", stats.large as u64);
         visit("data_large_bytes", stats.large_bytes as u64);
         visit("data_spans", stats.used_classes().map(|class| class.spans as u64).sum());
+    }
+
+    fn spans(&self, visit: &mut dyn FnMut(SpanUse)) {
+        (**self).spans().for_each(visit);
     }
 }
 
@@ -92,6 +137,8 @@ pub struct Room<D> {
     seed: u64,
     shared_seed: SharedSeed,
     drawn: Cell<u64>,
+    /// Whether something ended since [`take_ended`](Self::take_ended).
+    ended: Cell<bool>,
 }
 
 impl<D: Data> Room<D> {
@@ -107,6 +154,7 @@ impl<D: Data> Room<D> {
             seed: random(),
             shared_seed: SharedSeed::from_u64(random()),
             drawn: Cell::new(0),
+            ended: Cell::new(false),
         }
     }
 
@@ -152,6 +200,17 @@ impl<D: Data> Room<D> {
     pub fn refund(&self, bytes: usize) {
         debug_assert!(bytes <= self.used.get(), "more is refunded than was charged");
         self.used.set(self.used.get().saturating_sub(bytes));
+        self.ended.set(true);
+    }
+
+    /// Whether something ended since this was called last.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// As [`has_ended`](Self::has_ended), from now on.
+    pub fn take_ended(&self) -> bool {
+        self.ended.take()
     }
 
     /// Stores a copy of `bytes`, charged with `overhead` more: its part of a table.
@@ -160,24 +219,31 @@ impl<D: Data> Room<D> {
     /// [`OutOfMemory`] over budget, or if the allocator refuses; nothing has changed then.
     #[inline]
     pub fn store(&self, bytes: &[u8], overhead: usize) -> Result<Bytes<D>, OutOfMemory> {
+        self.store_here(bytes, overhead)
+    }
+
+    /// [`store`](Self::store) without a call, for the most frequent command.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub fn store_here(&self, bytes: &[u8], overhead: usize) -> Result<Bytes<D>, OutOfMemory> {
         let cost = D::block(bytes.len()).saturating_add(overhead);
         self.charge(cost)?;
-        let mut copy = Vec::new_in(self.alloc.clone());
-        if copy.try_reserve_exact(bytes.len()).is_err() {
-            self.refund(cost);
-            return Err(OutOfMemory);
+        match copy_in(bytes, self.alloc.clone()) {
+            Ok(copy) => Ok(copy),
+            Err(error) => {
+                self.refund(cost);
+                Err(error)
+            }
         }
-        // Not `extend_from_slice`, which goes byte by byte in this vector.
-        copy.resize(bytes.len(), 0);
-        copy.copy_from_slice(bytes);
-        Ok(copy.into_boxed_slice())
     }
 
     /// Ends what [`store`](Self::store) began, with the same `overhead`.
-    #[inline]
-    #[allow(clippy::needless_pass_by_value, reason = "it ends here")]
+    #[inline(always)]
     pub fn discard(&self, bytes: Bytes<D>, overhead: usize) {
         self.refund(D::block(bytes.len()) + overhead);
+        free(bytes);
     }
 
     /// Used and allowed.
@@ -219,6 +285,17 @@ mod tests {
         let kept = room.store(&[1; 1000], 0).unwrap();
         assert_eq!(room.budget().used, 1024);
         room.discard(kept, 0);
+    }
+
+    #[test]
+    fn blocks_are_as_long_as_the_heap_has_them() {
+        for len in (0..40_000).chain([100_000, 1 << 20, usize::MAX]) {
+            let usable = match Layout::array::<u8>(len) {
+                Ok(layout) if len > 0 => usable_size(layout),
+                _ => len,
+            };
+            assert_eq!(LocalHeap::<Heap>::block(len), usable, "{len}");
+        }
     }
 
     #[test]

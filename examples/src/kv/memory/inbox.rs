@@ -15,7 +15,7 @@ pub trait Figures {
 ///
 /// A connection's turn: [`read`](Self::read), then [`Received::pending`] and [`Received::consume`]
 /// request by request, then [`Received::keep`].
-pub trait Inbox {
+pub trait Inbox: Figures {
     /// What a connection keeps between two turns. As long as nothing is pending it has no buffer.
     type Partial;
     /// What was read and what had been kept, as long as it is looked at.

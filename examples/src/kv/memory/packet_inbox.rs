@@ -3,6 +3,7 @@
 
 use super::inbox::{Asked, Figures, Inbox, Received};
 use crate::kv::reply::OutOfMemory;
+use crate::kv::seldom::warn_seldom;
 use pool_core::{PageError, PageSource};
 use pool_ring::frame::{Decoded, Decoder, Hint, Kept};
 use pool_ring::{Batch, Conn, PacketRing, PacketStats, Policy, ReadError, Refused};
@@ -19,7 +20,7 @@ const SAFE: Duration = Duration::from_secs(1);
 
 impl From<Refused> for OutOfMemory {
     fn from(error: Refused) -> Self {
-        tracing::warn!(%error, "no room for a partial");
+        warn_seldom!(%error, "no room for a partial");
         Self
     }
 }
@@ -31,6 +32,8 @@ impl From<Refused> for OutOfMemory {
 pub struct PacketInbox<S: PageSource + Clone> {
     ring: PacketRing<S>,
     decoder: Announced,
+    /// The decoder's.
+    needed: Rc<Cell<usize>>,
 }
 
 impl<S: PageSource + Clone> PacketInbox<S> {
@@ -42,13 +45,14 @@ impl<S: PageSource + Clone> PacketInbox<S> {
     pub fn new(source: S, budget: usize) -> Result<Self, PageError> {
         let policy = Policy::EvictOldest { min_age: SAFE };
         let ring = PacketRing::builder().budget(budget).policy(policy).try_build_in(source)?;
-        Ok(Self { ring, decoder: Announced::default() })
+        let needed = Rc::<Cell<usize>>::default();
+        Ok(Self { ring, decoder: Announced { needed: needed.clone() }, needed })
     }
 }
 
 /// The ring's view of RESP. Requests are found by the worker's parser, which goes on where it stopped;
 /// the ring need only know how long the pending one is going to be.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 struct Announced {
     /// Bytes that the pending request has at least; 0 if that is not known. Shared with
     /// [`PacketReceived`], since the ring's batch borrows the decoder.
@@ -84,7 +88,7 @@ impl Decoder for Announced {
 /// What one read has brought, before what was kept.
 pub struct PacketReceived<'r, S: PageSource + Clone> {
     batch: Batch<'r, Announced, S>,
-    needed: Rc<Cell<usize>>,
+    needed: &'r Cell<usize>,
     is_short: bool,
 }
 
@@ -116,7 +120,7 @@ impl<S: PageSource + Clone> Inbox for PacketInbox<S> {
         needed: usize,
         from: &mut impl Read,
     ) -> io::Result<Option<PacketReceived<'r, S>>> {
-        let shared = self.decoder.needed.clone();
+        let shared = &*self.needed;
         shared.set(needed);
         let mut asked = Asked::new(from);
         match self.ring.read_from(conn, &mut self.decoder, &mut asked) {
@@ -130,7 +134,7 @@ impl<S: PageSource + Clone> Inbox for PacketInbox<S> {
     }
 
     fn resume<'r>(&'r mut self, conn: &'r mut Conn) -> io::Result<PacketReceived<'r, S>> {
-        let needed = self.decoder.needed.clone();
+        let needed = &*self.needed;
         let kept = self.ring.feed(conn, &mut self.decoder, &mut &[][..]);
         let batch = kept.map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
         Ok(PacketReceived { batch, needed, is_short: false })
@@ -152,7 +156,7 @@ fn explain(error: ReadError<io::Error>) -> io::Error {
         ReadError::Io(error) => error,
         ReadError::Ended { .. } => ErrorKind::UnexpectedEof.into(),
         lost => {
-            tracing::warn!(error = %lost, "a partial is lost");
+            warn_seldom!(error = %lost, "a partial is lost");
             ErrorKind::OutOfMemory.into()
         }
     }
@@ -192,26 +196,37 @@ impl<S: PageSource + Clone> Received for PacketReceived<'_, S> {
 
 impl<S: PageSource + Clone> Figures for PacketReceived<'_, S> {
     fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
-        let PacketStats { partials, bytes, used, peak, budget, reserved, .. } = self.batch.stats();
-        let PacketStats { joins, copied, evictions, rejected, .. } = self.batch.stats();
-        for (name, value) in [
-            ("inbox_partials", partials),
-            ("inbox_bytes", bytes),
-            ("inbox_used", used),
-            ("inbox_peak", peak),
-            ("inbox_budget", budget),
-            ("inbox_reserved", reserved),
-        ] {
-            visit(name, value as u64);
-        }
-        for (name, value) in [
-            ("inbox_joins", joins),
-            ("inbox_copied", copied),
-            ("inbox_evictions", evictions),
-            ("inbox_rejected", rejected),
-        ] {
-            visit(name, value);
-        }
+        tell(&self.batch.stats(), visit);
+    }
+}
+
+impl<S: PageSource + Clone> Figures for PacketInbox<S> {
+    fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        tell(&self.ring.stats(), visit);
+    }
+}
+
+/// The ring's figures.
+fn tell(stats: &PacketStats, visit: &mut dyn FnMut(&str, u64)) {
+    let &PacketStats { partials, bytes, used, peak, budget, reserved, .. } = stats;
+    let &PacketStats { joins, copied, evictions, rejected, .. } = stats;
+    for (name, value) in [
+        ("inbox_partials", partials),
+        ("inbox_bytes", bytes),
+        ("inbox_used", used),
+        ("inbox_peak", peak),
+        ("inbox_budget", budget),
+        ("inbox_reserved", reserved),
+    ] {
+        visit(name, value as u64);
+    }
+    for (name, value) in [
+        ("inbox_joins", joins),
+        ("inbox_copied", copied),
+        ("inbox_evictions", evictions),
+        ("inbox_rejected", rejected),
+    ] {
+        visit(name, value);
     }
 }
 

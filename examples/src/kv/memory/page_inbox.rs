@@ -142,7 +142,13 @@ impl<S: PageSource + Clone> Received for PageReceived<'_, S> {
 
 impl<S: PageSource + Clone> Figures for PageReceived<'_, S> {
     fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
-        let (live, bytes) = self.inbox.buffers.live();
+        self.inbox.observe(visit);
+    }
+}
+
+impl<S: PageSource + Clone> Figures for PageInbox<S> {
+    fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
+        let (live, bytes) = self.buffers.live();
         visit("inbox_buffers", live as u64);
         visit("inbox_bytes", bytes as u64);
     }

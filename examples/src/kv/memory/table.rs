@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::kv::reply::OutOfMemory;
+use crate::kv::seldom::warn_seldom;
 use pool_core::PageSource;
 use pool_object::{Key, SlotTable, TableError};
 use slab::Slab;
@@ -75,7 +76,7 @@ impl<T> Table<T> for Slab<T> {
 
 impl From<TableError> for OutOfMemory {
     fn from(error: TableError) -> Self {
-        tracing::warn!(%error, "no memory for a connection");
+        warn_seldom!(%error, "no memory for a connection");
         Self
     }
 }

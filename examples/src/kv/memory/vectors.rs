@@ -52,6 +52,11 @@ impl Sink for &mut Vec<u8> {
     }
 
     #[inline]
+    fn one_piece(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+
+    #[inline]
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.as_slice())
     }

@@ -33,6 +33,11 @@ impl<D: Data> Hash<D> {
         self.packed
     }
 
+    /// Says whether it is packed: of one that comes from elsewhere.
+    pub(super) const fn set_packed(&mut self, packed: bool) {
+        self.packed = packed;
+    }
+
     /// All fields.
     pub fn items(&self) -> &Items<D, Bytes<D>> {
         self.fields.items()
@@ -87,6 +92,11 @@ impl<D: Data> Hash<D> {
     pub fn cost(&self) -> usize {
         let values: usize = self.items().iter().map(|(_, value)| D::block(value.len())).sum();
         self.fields.cost() + values
+    }
+
+    /// Moves its blocks; how many.
+    pub fn relocate(&mut self) -> u64 {
+        self.fields.relocate(D::relocate)
     }
 
     /// A copy.

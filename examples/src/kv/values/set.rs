@@ -37,6 +37,11 @@ impl<D: Data> Set<D> {
         self.numbers
     }
 
+    /// Says whether it is of numbers: of one that comes from elsewhere.
+    pub(super) const fn set_of_numbers(&mut self, numbers: bool) {
+        self.numbers = numbers;
+    }
+
     /// All elements.
     pub fn items(&self) -> &Items<D, ()> {
         self.elements.items()
@@ -82,6 +87,11 @@ impl<D: Data> Set<D> {
     /// Bytes that it is charged with.
     pub fn cost(&self) -> usize {
         self.elements.cost()
+    }
+
+    /// Moves its blocks; how many.
+    pub fn relocate(&mut self) -> u64 {
+        self.elements.relocate(|()| false)
     }
 
     /// A copy.

@@ -51,6 +51,11 @@ impl<D: Data> Sorted<D> {
         self.packed
     }
 
+    /// Says whether it is packed: of one that comes from elsewhere.
+    pub(super) const fn set_packed(&mut self, packed: bool) {
+        self.packed = packed;
+    }
+
     /// The score of an element.
     pub fn score(&self, element: &[u8], room: &Room<D>) -> Option<Score> {
         let place = self.scores.find(element, room)?;
@@ -235,6 +240,11 @@ impl<D: Data> Sorted<D> {
     /// Bytes that it is charged with.
     pub fn cost(&self) -> usize {
         self.scores.cost() + self.len() * Self::share()
+    }
+
+    /// Moves its blocks; how many.
+    pub fn relocate(&mut self) -> u64 {
+        self.scores.relocate(|_| false)
     }
 
     /// A copy.

@@ -1,0 +1,101 @@
+//! The table on the terminal.
+#![forbid(unsafe_code)]
+
+use super::Measured;
+use super::load::Speed;
+use crate::kv::reply::Human;
+use std::fmt::{self, Write};
+
+/// Both tables as text.
+pub(super) fn table(measured: &[Measured], connections: u32, spike: usize) -> String {
+    let mut out = String::new();
+    // A string takes every write.
+    let _ = memory(&mut out, measured, connections, spike);
+    let _ = speed(&mut out, measured);
+    out
+}
+
+/// Bytes for people.
+pub(super) fn human(bytes: u64) -> String {
+    Human(usize::try_from(bytes).unwrap_or(usize::MAX)).to_string()
+}
+
+fn memory(out: &mut String, measured: &[Measured], connections: u32, spike: usize) -> fmt::Result {
+    let spike = human(spike as u64);
+    writeln!(
+        out,
+        "\nMemory: {connections} connections, then {spike} of values of which 1/16 are kept\n"
+    )?;
+    writeln!(
+        out,
+        "{:<18} {:>11} {:>11} {:>9} {:>9} {:>9} {:>9} {:>8}",
+        "", "each idle", "each served", "before", "after", "spike", "aftermath", "of kept"
+    )?;
+    for one in measured {
+        let Some(footprint) = &one.footprint else { continue };
+        let connected = &footprint.connected;
+        write!(
+            out,
+            "{:<18} {:>9} B {:>9} B {:>9} {:>9}",
+            one.name,
+            connected.each_idle(),
+            connected.each_served(),
+            human(connected.before),
+            human(connected.after),
+        )?;
+        match &footprint.spiked {
+            Some(spiked) => {
+                let ratio = spiked.after as f64 / spiked.kept as f64;
+                let (peak, after) = (human(spiked.peak), human(spiked.after));
+                writeln!(out, " {peak:>9} {after:>9} {ratio:>7.2}x")?;
+            }
+            None => writeln!(out, " {:>9} {:>9} {:>8}", "-", "-", "-")?,
+        }
+    }
+    Ok(())
+}
+
+fn speed(out: &mut String, measured: &[Measured]) -> fmt::Result {
+    writeln!(
+        out,
+        "\nSpeed: SET and GET in turn, 50 clients; processor, calls and faults a request\n"
+    )?;
+    writeln!(
+        out,
+        "{:<18} {:>8} {:>10} {:>9} {:>9} {:>9} {:>10} {:>7} {:>7}",
+        "",
+        "pipeline",
+        "requests/s",
+        "p50 us",
+        "p99 us",
+        "p99.9 us",
+        "server us",
+        "malloc",
+        "faults"
+    )?;
+    for one in measured {
+        for speed in &one.speeds {
+            writeln!(
+                out,
+                "{:<18} {:>8} {:>10.0} {:>9.0} {:>9.0} {:>9.0} {:>10.2} {:>7} {:>7.4}",
+                one.name,
+                speed.pipeline,
+                speed.a_second(),
+                speed.percentile(50.0),
+                speed.percentile(99.0),
+                speed.percentile(99.9),
+                speed.each(speed.processor.as_nanos() as f64 / 1000.0),
+                calls(speed),
+                speed.each(speed.faults as f64),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls of the system's allocator for each request, of those who count them.
+pub(super) fn calls(speed: &Speed) -> String {
+    speed
+        .allocator_calls
+        .map_or_else(|| "-".into(), |calls| format!("{:.2}", speed.each(calls as f64)))
+}

@@ -1,0 +1,219 @@
+//! Commands that must see keys of two threads at once: `RENAME`, `RENAMENX`, `COPY`, `MSETNX`.
+//!
+//! The thread that has read the command asks the owners to hold still, does it step by step, and releases
+//! them; one command at a time does that. So it is one step for everybody. It is also slow: a thread that
+//! holds still serves nobody.
+#![forbid(unsafe_code)]
+
+use super::post::{Letter, Post};
+use crate::kv::command::{copy_replaces, is};
+use crate::kv::memory::Data;
+use crate::kv::resp::Command;
+use crate::kv::store::{Form, Parcel, Store};
+use allocator_api2::alloc::Allocator;
+use std::sync::atomic::Ordering;
+
+/// Something to be done by the owner of a key.
+#[derive(Debug)]
+pub enum Step {
+    /// Is it there?
+    Has(Vec<u8>),
+    /// Set it to a string.
+    Set(Vec<u8>, Vec<u8>),
+    /// A copy of what it holds.
+    Copy(Vec<u8>),
+    /// Remove it.
+    Remove(Vec<u8>),
+    /// Set it to what another held.
+    Give(Vec<u8>, Parcel),
+}
+
+/// What came of a step.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Whether it was so, or could be done.
+    Is(bool),
+    /// What the key holds, if it is there.
+    Copied(Option<Parcel>),
+}
+
+/// Bytes that a key takes besides its own.
+const OVERHEAD: usize = 128;
+
+/// Does a step.
+pub fn act<D: Data>(store: &mut Store<D>, step: &Step) -> Outcome {
+    match step {
+        Step::Has(key) => Outcome::Is(store.end(key).is_some()),
+        Step::Set(key, value) => {
+            let room = store.ensure(key.len() + value.len() + OVERHEAD);
+            Outcome::Is(room && store.put(key, value, Form::Any, Some(None)).is_ok())
+        }
+        Step::Copy(key) => Outcome::Copied(store.export(key)),
+        Step::Remove(key) => Outcome::Is(store.remove(key)),
+        Step::Give(key, parcel) => Outcome::Is(store.import(key, parcel).is_ok()),
+    }
+}
+
+/// What is to be replied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// `+OK`.
+    Ok,
+    /// `:1` or `:0`.
+    Is(bool),
+    /// There is no such key.
+    NoSuchKey,
+    /// There is no room.
+    Budget,
+    /// The server ends, or an option is wrong: the handler here has the word.
+    Nothing,
+}
+
+/// Threads that hold still, and the one that tells them what to do.
+struct Held<'a, A: Allocator + Clone, D: Data> {
+    post: &'a mut Post<A>,
+    store: &'a mut Store<D>,
+    others: Vec<usize>,
+}
+
+impl<'a, A: Allocator + Clone, D: Data> Held<'a, A, D> {
+    /// Has the owners of these keys hold still; `None` if the server ends.
+    fn new(post: &'a mut Post<A>, store: &'a mut Store<D>, keys: &[&[u8]]) -> Option<Self> {
+        let mut others: Vec<_> = keys.iter().map(|key| post.sharding.of(key)).collect();
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|&other| other != post.share.me);
+        for &other in &others {
+            post.send(other, Letter::Hold(post.share.me));
+        }
+        for _ in &others {
+            post.wait(|letter| match letter {
+                Letter::Held => Ok(()),
+                other => Err(other),
+            })?;
+        }
+        Some(Self { post, store, others })
+    }
+
+    /// Has the owner of its key do a step; `None` if the server ends.
+    fn step(&mut self, key: &[u8], step: impl FnOnce(Vec<u8>) -> Step) -> Option<Outcome> {
+        let (owner, step) = (self.post.sharding.of(key), step(key.to_vec()));
+        if owner == self.post.share.me {
+            return Some(act(self.store, &step));
+        }
+        self.post.send(owner, Letter::Step(step));
+        self.post.wait(|letter| match letter {
+            Letter::Stepped(outcome) => Ok(outcome),
+            other => Err(other),
+        })
+    }
+
+    /// The same, of a step that says whether.
+    fn is(&mut self, key: &[u8], step: impl FnOnce(Vec<u8>) -> Step) -> Option<bool> {
+        Some(matches!(self.step(key, step)?, Outcome::Is(true)))
+    }
+
+    /// Copies what a key holds to another.
+    fn transfer(&mut self, from: &[u8], to: &[u8]) -> Option<bool> {
+        match self.step(from, Step::Copy)? {
+            Outcome::Copied(Some(parcel)) => self.is(to, |key| Step::Give(key, parcel)),
+            _ => Some(false),
+        }
+    }
+
+    fn rename(&mut self, from: &[u8], to: &[u8], only_new: bool) -> Option<Verdict> {
+        if !self.is(from, Step::Has)? {
+            return Some(Verdict::NoSuchKey);
+        }
+        if only_new && self.is(to, Step::Has)? {
+            return Some(Verdict::Is(false));
+        }
+        if !self.transfer(from, to)? {
+            return Some(Verdict::Budget);
+        }
+        self.is(from, Step::Remove)?;
+        Some(if only_new { Verdict::Is(true) } else { Verdict::Ok })
+    }
+
+    fn copy(&mut self, from: &[u8], to: &[u8], replace: bool) -> Option<Verdict> {
+        if !self.is(from, Step::Has)? || !replace && self.is(to, Step::Has)? {
+            return Some(Verdict::Is(false));
+        }
+        let copied = self.transfer(from, to)?;
+        Some(if copied { Verdict::Is(true) } else { Verdict::Budget })
+    }
+
+    fn msetnx(&mut self, request: Command<'_>) -> Option<Verdict> {
+        for at in (1..request.len()).step_by(2) {
+            if self.is(request.at(at), Step::Has)? {
+                return Some(Verdict::Is(false));
+            }
+        }
+        for at in (1..request.len()).step_by(2) {
+            let value = request.at(at + 1).to_vec();
+            if !self.is(request.at(at), |key| Step::Set(key, value))? {
+                return Some(Verdict::Budget);
+            }
+        }
+        Some(Verdict::Is(true))
+    }
+}
+
+impl<A: Allocator + Clone, D: Data> Drop for Held<'_, A, D> {
+    fn drop(&mut self) {
+        for &other in &self.others {
+            self.post.send(other, Letter::Release);
+        }
+        // Pairs with the exchange in `together`.
+        self.post.holding.store(false, Ordering::Release);
+    }
+}
+
+/// Executes a command over keys of several threads; `None` if another thread holds some at the moment, and
+/// this is to be tried again.
+pub fn together<A: Allocator + Clone, D: Data>(
+    request: Command<'_>,
+    post: &mut Post<A>,
+    store: &mut Store<D>,
+) -> Option<Verdict> {
+    let (name, from, to) = (request.at(0), request.at(1), request.at(2));
+    let replace = copy_replaces(request);
+    if is(name, "copy") && replace.is_none() {
+        return Some(Verdict::Nothing);
+    }
+    // Pairs with the store of whoever held before.
+    let free = post.holding.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+    if free.is_err() {
+        return None;
+    }
+    let pairs = is(name, "msetnx");
+    let keys: Vec<_> =
+        if pairs { request.iter_from(1).step_by(2).collect() } else { vec![from, to] };
+    let Some(mut held) = Held::new(post, store, &keys) else { return Some(Verdict::Nothing) };
+    let verdict = match name {
+        _ if pairs => held.msetnx(request),
+        name if is(name, "copy") => held.copy(from, to, replace.unwrap_or(false)),
+        name => held.rename(from, to, is(name, "renamenx")),
+    };
+    Some(verdict.unwrap_or(Verdict::Nothing))
+}
+
+/// Holds still for another thread until it says to go on.
+pub fn hold_still<A: Allocator + Clone, D: Data>(
+    post: &mut Post<A>,
+    store: &mut Store<D>,
+    by: usize,
+) {
+    post.send(by, Letter::Held);
+    loop {
+        let said = post.wait(|letter| match letter {
+            Letter::Step(step) => Ok(Some(step)),
+            Letter::Release => Ok(None),
+            other => Err(other),
+        });
+        match said {
+            Some(Some(step)) => post.send(by, Letter::Stepped(act(store, &step))),
+            _ => return,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Copies of bytes in blocks of an allocator. A storage file: what is copied becomes a slice here.
+
+use crate::kv::reply::OutOfMemory;
+use allocator_api2::alloc::Allocator;
+use allocator_api2::boxed::Box;
+use allocator_api2::vec::Vec;
+use pool_core::PageSource;
+use pool_object::LocalHeap;
+use std::alloc::Layout;
+use std::mem::{self, MaybeUninit};
+use std::ptr::NonNull;
+
+/// A copy of `bytes` in a block of its own, without zeroing it first.
+///
+/// # Errors
+/// [`OutOfMemory`] if the allocator refuses.
+#[inline(always)]
+pub fn copy_in<A: Allocator>(bytes: &[u8], alloc: A) -> Result<Box<[u8], A>, OutOfMemory> {
+    let place = Box::<[u8], A>::try_new_uninit_slice_in(bytes.len(), alloc);
+    let mut place = place.map_err(|_| OutOfMemory)?;
+    let from = bytes.as_ptr().cast::<MaybeUninit<u8>>();
+    // SAFETY: `from` is the beginning of `bytes.len()` initialised bytes, `place` has as many and is a
+    // block of its own, so they do not overlap.
+    unsafe { place.as_mut_ptr().copy_from_nonoverlapping(from, bytes.len()) };
+    // SAFETY: all its bytes have just been written.
+    Ok(unsafe { place.assume_init() })
+}
+
+/// Appends bytes to a vector. (Its `extend_from_slice` goes byte by byte.)
+///
+/// # Errors
+/// [`OutOfMemory`] if the allocator refuses; nothing is appended then.
+#[inline]
+pub fn append<A: Allocator>(out: &mut Vec<u8, A>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    out.try_reserve(bytes.len()).map_err(|_| OutOfMemory)?;
+    let room = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+    // SAFETY: there is room for so many bytes behind the vector's, which is borrowed exclusively: so it is
+    // not where `bytes` lie.
+    unsafe { room.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    // SAFETY: within the capacity that was reserved, and all bytes up to there are written.
+    unsafe { out.set_len(out.len() + bytes.len()) };
+    Ok(())
+}
+
+/// Frees a block: what dropping it does, without a call.
+#[inline(always)]
+pub fn free<A: Allocator>(bytes: Box<[u8], A>) {
+    let layout = Layout::for_value::<[u8]>(&bytes);
+    let (bytes, alloc) = Box::into_raw_with_allocator(bytes);
+    if let Some(block) = NonNull::new(bytes.cast::<u8>()) {
+        if layout.size() > 0 {
+            // SAFETY: the box has owned this block of `alloc`, allocated with the layout of its contents,
+            // and has given it up.
+            unsafe { alloc.deallocate(block, layout) };
+        }
+    }
+}
+
+/// Moves a block to a fuller span of its heap, if its own is emptier than others; whether it was moved.
+pub fn relocate<S: PageSource>(bytes: &mut Box<[u8], LocalHeap<S>>) -> bool {
+    let layout = Layout::for_value::<[u8]>(bytes);
+    if layout.size() == 0 {
+        return false;
+    }
+    let nothing = Vec::new_in(Box::allocator(bytes).clone()).into_boxed_slice();
+    let (slice, heap) = Box::into_raw_with_allocator(mem::replace(bytes, nothing));
+    // SAFETY: it was the pointer of a box.
+    let block = unsafe { NonNull::new_unchecked(slice) }.cast::<u8>();
+    // SAFETY: a live block of this heap and layout, whose box has given it up: nobody else knows it.
+    let moved = unsafe { heap.try_relocate(block, layout) };
+    let place = NonNull::slice_from_raw_parts(moved.unwrap_or(block), layout.size());
+    // SAFETY: the block, or the one that took over its contents: live, of this heap and layout.
+    *bytes = unsafe { Box::from_raw_in(place.as_ptr(), heap) };
+    moved.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pool_core::Heap;
+
+    #[test]
+    fn what_is_moved_stays_the_same() {
+        let heap = LocalHeap::new_in(Heap::new());
+        let pattern = |index: usize| vec![index as u8; 100 + index % 50];
+        let copy = |index: usize| copy_in(&pattern(index), heap.clone()).unwrap();
+        let mut kept: std::vec::Vec<_> = (0..20_000).map(|index| (index, copy(index))).collect();
+        kept.retain(|(index, _)| index % 16 == 3);
+        let before = heap.stats().held_bytes();
+        let mut moved = 0;
+        for _ in 0..4 {
+            heap.flush();
+            moved += kept.iter_mut().filter_map(|(_, bytes)| relocate(bytes).then_some(())).count();
+            heap.trim();
+        }
+        assert!(moved > 500 && heap.stats().held_bytes() < before / 4, "{moved}");
+        assert!(kept.iter().all(|(index, bytes)| bytes[..] == pattern(*index)));
+        for (_, bytes) in kept {
+            free(bytes);
+        }
+        let mut empty = copy_in(b"", heap.clone()).unwrap();
+        assert!(!relocate(&mut empty));
+        assert_eq!(heap.stats().live(), 0);
+    }
+}

@@ -1,0 +1,62 @@
+//! `kv compare`: a small run, its table, and its report in a browser.
+
+use crate::metrics::browse;
+use crate::support::{installed, run};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Runs it, and gives the table and the report's file.
+fn compare(name: &str, arguments: &[&str]) -> (String, PathBuf) {
+    let html = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
+    command.args(["compare", "--connections", "40", "--seconds", "0.1", "--spike", "1m"]);
+    let out = run(command.args(arguments).arg("--html").arg(&html));
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success(), "{error}");
+    (String::from_utf8(out.stdout).unwrap(), html)
+}
+
+/// The columns behind a name, of the first table or of the second.
+fn columns(table: &str, name: &str) -> Vec<Vec<String>> {
+    let lines = table.lines().filter_map(|line| line.strip_prefix(name));
+    lines.map(|rest| rest.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn strategies_are_compared() {
+    let (table, html) = compare("compare.html", &["--alloc", "pool,std"]);
+    for name in ["kv pool ", "kv std "] {
+        let rows = columns(&table, name);
+        assert_eq!(rows.len(), 3, "memory, and speed at two depths: {table}");
+        let idle: u64 = rows[0][0].parse().unwrap();
+        assert!(idle < 20_000, "{idle} bytes a connection: {table}");
+        let kept: f64 = rows[0].last().unwrap().trim_end_matches('x').parse().unwrap();
+        assert!(kept > 1.0, "less than what was kept: {table}");
+        for (row, pipeline) in rows[1..].iter().zip(["1", "16"]) {
+            assert_eq!(row[0], pipeline);
+            let figures: Vec<f64> = row[1..6].iter().map(|cell| cell.parse().unwrap()).collect();
+            assert!(figures.iter().all(|figure| *figure > 0.0), "{table}");
+            assert!(figures[1] <= figures[2] && figures[2] <= figures[3], "percentiles: {table}");
+        }
+    }
+    let page = fs::read_to_string(&html).unwrap();
+    assert_eq!(page.matches("<section>").count(), page.matches("</section>").count());
+    assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("http:"));
+    let Some(chromium) = installed("chromium") else { return };
+    let (document, console) = browse(&chromium, &format!("file://{}", html.display()));
+    assert_eq!(console, [""; 0], "the browser's console");
+    assert!(document.contains("kv pool: ") && document.contains("All figures"));
+}
+
+#[test]
+fn a_real_server_is_compared_too() {
+    if installed("redis-server").is_none() {
+        return;
+    }
+    let (table, _) = compare("compare-peers.html", &["--alloc", "pool", "--peers"]);
+    assert_eq!(columns(&table, "redis ").len(), 3, "{table}");
+    if installed("nginx").is_some() {
+        assert_eq!(columns(&table, "nginx ").len(), 1, "{table}");
+    }
+}

@@ -1,0 +1,228 @@
+//! Several threads: every client sees one database.
+
+use crate::support::{Client, Kv, array};
+use std::collections::BTreeSet;
+use std::thread;
+
+fn four() -> Kv {
+    Kv::start(&["--threads", "4"])
+}
+
+fn key(index: usize) -> Vec<u8> {
+    format!("key:{index}").into_bytes()
+}
+
+/// The lines of a reply that is an array of strings.
+fn strings(client: &mut Client) -> Vec<String> {
+    let count: usize = client.line()[1..].parse().unwrap();
+    (0..count)
+        .map(|_| {
+            client.line();
+            client.line()
+        })
+        .collect()
+}
+
+#[test]
+fn commands_over_many_keys() {
+    let kv = four();
+    let mut client = kv.client();
+    let pairs: Vec<Vec<u8>> =
+        (0..100).flat_map(|index| [key(index), format!("value:{index}").into_bytes()]).collect();
+    let words: Vec<&[u8]> = pairs.iter().map(Vec::as_slice).collect();
+    client.ask(&array(&[&[&b"MSET"[..]], &words[..]].concat()), b"+OK\r\n");
+    client.ask(b"DBSIZE\r\n", b":100\r\n");
+    let keys: Vec<&[u8]> = words.iter().copied().step_by(2).rev().collect();
+    client.send(&array(&[&[&b"MGET"[..], b"none"], &keys[..]].concat()));
+    assert_eq!((client.line(), client.line()), ("*101".into(), "$-1".into()));
+    for index in (0..100).rev() {
+        client.line();
+        assert_eq!(client.line(), format!("value:{index}"));
+    }
+    client.ask(&array(&[&[&b"EXISTS"[..]], &keys[..], &keys[..1]].concat()), b":101\r\n");
+    client.send(b"KEYS key:?\r\n");
+    assert_eq!(strings(&mut client).len(), 10);
+    client.send(b"RANDOMKEY\r\n");
+    client.line();
+    assert!(client.line().starts_with("key:"));
+    client.ask(&array(&[&[&b"DEL"[..], b"none"], &keys[..60]].concat()), b":60\r\n");
+    client.ask(b"DBSIZE\r\nFLUSHALL\r\nDBSIZE\r\nRANDOMKEY\r\n", b":40\r\n+OK\r\n:0\r\n$-1\r\n");
+}
+
+#[test]
+fn a_scan_meets_every_key_once() {
+    let kv = four();
+    let mut client = kv.client();
+    for index in 0..500 {
+        client.ask(&array(&[b"SET", &key(index), b"v"]), b"+OK\r\n");
+    }
+    let (mut cursor, mut seen) = ("0".to_owned(), BTreeSet::new());
+    loop {
+        client.send(format!("SCAN {cursor} COUNT 7\r\n").as_bytes());
+        assert_eq!(client.line(), "*2");
+        client.line();
+        cursor = client.line();
+        for key in strings(&mut client) {
+            assert!(seen.insert(key));
+        }
+        if cursor == "0" {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 500);
+}
+
+/// What one connection pipelines is answered in its order, wherever the keys are.
+#[test]
+fn replies_keep_their_order() {
+    let kv = four();
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let kv = &kv;
+            scope.spawn(move || {
+                let mut client = kv.client();
+                for round in 0..50 {
+                    let (mut requests, mut replies) = (Vec::new(), Vec::new());
+                    for index in 0..100 {
+                        let key = format!("{number}:{}", index % 37);
+                        let value = format!("{round}:{index}");
+                        requests.extend(array(&[b"SET", key.as_bytes(), value.as_bytes()]));
+                        requests.extend(format!("GET {key}\r\nPING\r\n").as_bytes());
+                        replies.extend(
+                            format!("+OK\r\n${}\r\n{value}\r\n+PONG\r\n", value.len()).bytes(),
+                        );
+                    }
+                    client.ask(&requests, &replies);
+                }
+            });
+        }
+    });
+}
+
+/// `RENAME` between threads is one step for everybody: a value that many rename is never lost, and never
+/// there twice.
+#[test]
+fn a_value_that_is_renamed_stays_one() {
+    let kv = four();
+    kv.client().ask(b"RPUSH name:0 a b c\r\n", b":3\r\n");
+    thread::scope(|scope| {
+        for number in 0..6 {
+            let kv = &kv;
+            scope.spawn(move || {
+                let mut client = kv.client();
+                for round in 0..200 {
+                    let (from, to) = ((round + number) % 8, (round * 3 + 1) % 8);
+                    client.send(format!("RENAMENX name:{from} name:{to}\r\n").as_bytes());
+                    let line = client.line();
+                    assert!([":0", ":1", "-ERR no such key"].contains(&line.as_str()), "{line}");
+                    client.send(
+                        b"EXISTS name:0 name:1 name:2 name:3 name:4 name:5 name:6 name:7\r\n",
+                    );
+                    client.line();
+                }
+            });
+        }
+    });
+    let mut client = kv.client();
+    client.ask(b"DBSIZE\r\n", b":1\r\n");
+    client.send(b"KEYS *\r\n");
+    let name = strings(&mut client).remove(0);
+    client.send(format!("LRANGE {name} 0 -1\r\n").as_bytes());
+    assert_eq!(strings(&mut client), ["a", "b", "c"]);
+}
+
+/// Of those who set many keys if none is there, one wins, and all values are its own.
+#[test]
+fn one_of_many_sets_all() {
+    let kv = four();
+    for round in 0..30 {
+        let wins: usize = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|number| {
+                    let kv = &kv;
+                    scope.spawn(move || {
+                        let value = format!("{number}");
+                        let keys: Vec<_> = (0..6).map(|index| format!("{round}:{index}")).collect();
+                        let pairs = keys.iter().flat_map(|key| [key.as_bytes(), value.as_bytes()]);
+                        let words: Vec<&[u8]> = [&b"MSETNX"[..]].into_iter().chain(pairs).collect();
+                        let mut client = kv.client();
+                        client.send(&array(&words));
+                        usize::from(client.line() == ":1")
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(wins, 1);
+        let mut client = kv.client();
+        let keys: Vec<_> = (0..6).map(|index| format!("{round}:{index}")).collect();
+        client.send(format!("MGET {}\r\n", keys.join(" ")).as_bytes());
+        let values: BTreeSet<_> = strings(&mut client).into_iter().collect();
+        assert_eq!(values.len(), 1, "{values:?}");
+    }
+}
+
+#[test]
+fn who_leaves_in_between_harms_nobody() {
+    let kv = four();
+    let mut steady = kv.client();
+    let many: Vec<Vec<u8>> = (0..200).map(key).collect();
+    let words: Vec<&[u8]> = many.iter().map(Vec::as_slice).collect();
+    let request = array(&[&[&b"MGET"[..]], &words[..]].concat()).repeat(20);
+    for round in 0..100 {
+        let mut leaving = kv.client();
+        leaving.send(&request);
+        if round % 2 == 0 {
+            // Closing with unread replies resets.
+            leaving.send(b"DBSIZE\r\nRENAME none other\r\n*3\r\n$3\r\nSE");
+        }
+        drop(leaving);
+        steady.ask(&array(&[b"SET", &key(round), b"v"]), b"+OK\r\n");
+        steady.ask(format!("GET key:{round}\r\n").as_bytes(), b"$1\r\nv\r\n");
+    }
+    kv.wait_for("connected_clients", |clients| clients == 2);
+    steady.ask(b"DBSIZE\r\n", b":100\r\n");
+}
+
+#[test]
+fn clients_of_all_threads_are_listed_and_killed() {
+    let kv = four();
+    let mut clients: Vec<_> = (0..20).map(|_| kv.client()).collect();
+    let mut ids = BTreeSet::new();
+    for client in &mut clients {
+        client.send(b"CLIENT ID\r\n");
+        assert!(ids.insert(client.line()));
+    }
+    let mut boss = kv.client();
+    boss.send(b"CLIENT LIST\r\n");
+    let len: usize = boss.line()[1..].parse().unwrap();
+    let mut text = String::new();
+    while text.len() < len {
+        text += &boss.text_line();
+        text += "\n";
+    }
+    boss.line();
+    assert_eq!(text.lines().count(), 21, "{text}");
+    for id in &ids {
+        boss.ask(format!("CLIENT KILL ID {}\r\n", &id[1..]).as_bytes(), b":1\r\n");
+    }
+    clients.iter_mut().for_each(Client::expect_closed);
+    boss.ask(b"CLIENT KILL 1.2.3.4:5\r\n", b"-ERR No such client\r\n");
+    assert_eq!(kv.figure("connected_clients"), 2);
+}
+
+#[test]
+fn figures_are_of_all_threads() {
+    let kv = four();
+    let mut client = kv.client();
+    for index in 0..1000 {
+        client.ask(&array(&[b"SET", &key(index), &[b'v'; 500]]), b"+OK\r\n");
+    }
+    let used = kv.figure("used_memory");
+    assert!((550_000..700_000).contains(&used), "{used}");
+    assert!(kv.figure("total_commands_processed") >= 1000);
+    assert!(kv.figure("pool_data_live_bytes") > 500_000);
+    assert!(kv.client().info().contains("db0:keys=1000,expires=0"));
+    client.ask(b"FLUSHALL\r\n", b"+OK\r\n");
+    assert_eq!(kv.figure("used_memory"), 0);
+}
