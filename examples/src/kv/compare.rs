@@ -11,6 +11,8 @@ mod html;
 mod load;
 mod memory;
 mod peers;
+#[cfg(feature = "peers")]
+pub mod plain_server;
 mod process;
 mod report;
 

@@ -56,6 +56,8 @@ fn a_real_server_is_compared_too() {
     }
     let (table, _) = compare("compare-peers.html", &["--alloc", "pool", "--peers"]);
     assert_eq!(columns(&table, "redis ").len(), 3, "{table}");
+    let with_peers = if cfg!(feature = "peers") { 3 } else { 0 };
+    assert_eq!(columns(&table, "tokio + BytesMut ").len(), with_peers, "{table}");
     if installed("nginx").is_some() {
         assert_eq!(columns(&table, "nginx ").len(), 1, "{table}");
     }
