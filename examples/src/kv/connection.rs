@@ -15,7 +15,7 @@ use super::resp::{self, Args, Parsed, Progress};
 use super::seldom::warn_seldom;
 use super::sending::{behind, queue, write_now};
 use super::settings::Settings;
-use super::stats::Stats;
+use super::stats::{Pools, Stats};
 use super::store::Store;
 use mio::net::TcpStream;
 use pool_core::PageError;
@@ -181,6 +181,15 @@ impl<M: Memory> Worker<M> {
         scratch.observe(visit);
         self.batch.close();
         self.shared.observe(visit);
+    }
+
+    /// The counters, with what the pools did.
+    pub fn last_stats(&mut self) -> Stats {
+        let mut pools = Pools::default();
+        self.observe(&mut |name, value| pools.note(name, value));
+        pools.data_peak = self.shared.store.budget().peak as u64;
+        pools.moved = self.shared.store.moved();
+        Stats { pools, ..self.shared.stats }
     }
 
     /// The time of this round.

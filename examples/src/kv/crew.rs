@@ -88,7 +88,7 @@ impl Sharding {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write(key);
         // Below `of`, and each as often as the others.
-        ((hasher.finish() >> 32) * self.of as u64 >> 32) as usize
+        (((hasher.finish() >> 32) * self.of as u64) >> 32) as usize
     }
 }
 

@@ -1,6 +1,7 @@
 //! `INFO`: what the server tells of itself.
 #![forbid(unsafe_code)]
 
+use super::calls;
 use super::command::{Call, Handled};
 use super::memory::Memory;
 use super::reply::Human;
@@ -46,10 +47,11 @@ fn server<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result
     write!(
         out,
         "redis_version:7.0.0\r\nserver_name:kv\r\nkv_version:{}\r\nmultiplexing_api:mio\r\n\
-         process_id:{}\r\ntcp_port:{}\r\nuptime_in_seconds:{}\r\n",
+         process_id:{}\r\ntcp_port:{}\r\nthreads:{}\r\nuptime_in_seconds:{}\r\n",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
         call.shared.settings.port,
+        call.shared.settings.threads,
         call.shared.stats.started.elapsed().as_secs(),
     )
 }
@@ -73,6 +75,10 @@ fn memory<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result
     }
     let policy = call.shared.settings.eviction.policy();
     write!(out, "maxmemory_policy:{policy}\r\nmem_allocator:{}\r\n", M::NAME)?;
+    if let Some(calls) = calls::counted() {
+        write!(out, "system_allocator_calls:{calls}\r\n")?;
+    }
+    write!(out, "active_defrag_hits:{}\r\n", call.shared.store.moved())?;
     let mut written = Ok(());
     call.observe(&mut |name, value| {
         written = written.and(write!(out, "pool_{name}:{value}\r\n"));

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use examples::kv::calls::{self, Counted};
 use examples::kv::cli::{Cli, Task};
 use examples::kv::compare;
 #[cfg(feature = "jemalloc")]
@@ -20,9 +21,15 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: Counted = Counted;
+
 fn main() -> ExitCode {
     let Cli { task, settings } = Cli::parse();
     log_to_stderr();
+    if settings.count_calls {
+        calls::count();
+    }
     if let Some(task) = task {
         return end(perform(&task).map_err(|error| error.to_string()));
     }
@@ -89,7 +96,10 @@ fn serve<M: Memory>(settings: &Settings) -> io::Result<()> {
     ctrlc::set_handler(move || stopper.stop()).map_err(io::Error::other)?;
     say(&banner::<M>(settings, server.address(), exporter.as_ref()));
     let stats = server.run()?;
-    say(&format!("kv: stopped after {stats}\n"));
+    say(&format!("kv: stopped after {stats}\n{}", stats.pools));
+    if let Some(calls) = calls::counted() {
+        say(&format!("  system    {calls} calls of the system's allocator\n"));
+    }
     Ok(())
 }
 
@@ -118,6 +128,7 @@ fn banner<M: Memory>(
         "kv {version} listening on {address}\n\
          \x20 try      redis-cli -p {port}     (then: SET greeting hello, GET greeting, INFO memory)\n\
          \x20 memory   {strategy} (--alloc), up to {budget} of data, {frame} a request, {backlog} unread replies\n\
+         \x20 threads  {threads} event loop{plural} (--threads)\n\
          {metrics}\x20 stop     Ctrl-C\n",
         version = env!("CARGO_PKG_VERSION"),
         strategy = M::NAME,
@@ -125,6 +136,8 @@ fn banner<M: Memory>(
         frame = Human(settings.max_frame),
         backlog = Human(settings.max_backlog),
         metrics = metrics.unwrap_or_default(),
+        threads = settings.threads,
+        plural = if settings.threads == 1 { "" } else { "s" },
     )
 }
 

@@ -246,7 +246,7 @@ impl Memory for Pool {
     /// The ring keeps its own budget, and acquires the addresses of all of it: so it is not charged
     /// to another.
     fn inbox(&self) -> Result<Self::Inbox, PageError> {
-        PacketInbox::new(self.stacks.pages.clone(), self.stacks.limits.partials)
+        PacketInbox::new(self.stacks.ring.clone(), self.stacks.limits.partials)
     }
 
     fn batch(&self) -> Self::Batch {

@@ -31,6 +31,7 @@
 //! ```
 
 pub mod buffer;
+pub mod calls;
 pub mod cli;
 mod clients;
 pub mod command;

@@ -46,6 +46,10 @@ const EXPIRE_AGAIN: Duration = Duration::from_millis(100);
 const EXPIRE_AT_ONCE: usize = 200;
 const EXPIRE_ROUNDS: usize = 50;
 
+/// Entries whose memory is tidied up in one round, without and with something else to do.
+const TIDY_IDLE: usize = 1000;
+const TIDY_BUSY: usize = 50;
+
 /// A server that is bound and not yet running: the event loop of its first thread, and what the others
 /// begin with.
 pub struct Server<M: Memory> {
@@ -68,6 +72,8 @@ pub struct Server<M: Memory> {
     accept_later: bool,
     /// When keys were last looked at for their end.
     expired: Instant,
+    /// When it was last asked whether memory is to be tidied up.
+    looked_at_spans: Instant,
     /// How often connections are looked at for their limits of time, if there are any. Kept, because
     /// every round asks.
     look_again: Option<Duration>,
@@ -172,6 +178,7 @@ impl<M: Memory> Server<M> {
             again: Vec::new(),
             accept_later: false,
             expired: Instant::now(),
+            looked_at_spans: Instant::now(),
             look_again,
             looked: Duration::ZERO,
             overdue: Vec::new(),
@@ -256,6 +263,7 @@ impl<M: Memory> Server<M> {
                 self.accept_all();
             }
             self.expire(now);
+            self.tidy(now, events.is_empty());
             self.close_overdue(since);
             if self.publisher.as_ref().is_some_and(|publisher| publisher.is_due(since)) {
                 self.publish(since);
@@ -264,7 +272,7 @@ impl<M: Memory> Server<M> {
                 post.flush();
             }
         }
-        Ok(self.worker.shared.stats)
+        Ok(self.worker.last_stats())
     }
 
     /// How long to wait for events.
@@ -274,7 +282,11 @@ impl<M: Memory> Server<M> {
             return Some(Duration::ZERO);
         }
         let accept = self.accept_later.then_some(ACCEPT_AGAIN);
-        let expire = (self.worker.shared.store.mortal() > 0).then_some(EXPIRE_AGAIN);
+        let store = &self.worker.shared.store;
+        if store.is_tidying() {
+            return Some(Duration::ZERO);
+        }
+        let expire = (store.mortal() > 0 || store.is_untidy()).then_some(EXPIRE_AGAIN);
         let look = self.look_again.filter(|_| self.connections.count() > 0 || self.most > 0);
         let publish = self.publisher.as_ref().map(|publisher| publisher.wait(self.since()));
         accept.into_iter().chain(expire).chain(look).chain(publish).min()
@@ -356,6 +368,17 @@ impl<M: Memory> Server<M> {
         }
     }
 
+    /// Moves blocks of data together, if they are far apart: more at once while nobody asks for anything.
+    fn tidy(&mut self, now: Instant, idle: bool) {
+        let store = &mut self.worker.shared.store;
+        if store.is_tidying() {
+            store.tidy(if idle { TIDY_IDLE } else { TIDY_BUSY });
+        } else if store.is_untidy() && now - self.looked_at_spans >= EXPIRE_AGAIN {
+            self.looked_at_spans = now;
+            store.tidy(0);
+        }
+    }
+
     /// Gives a turn to each connection that has an event; whether the listener has one.
     fn dispatch(&mut self, events: &Events) -> bool {
         let mut accept = false;
@@ -371,7 +394,7 @@ impl<M: Memory> Server<M> {
 
     /// Does what other threads ask for, and hands out what they have replied.
     fn read_mail(&mut self) {
-        while let Some(letter) = self.worker.shared.post.as_mut().and_then(|post| post.next()) {
+        while let Some(letter) = self.worker.shared.post.as_mut().and_then(|post| post.receive()) {
             match letter {
                 Letter::Bundle(bundle) => self.read_bundle(&bundle),
                 Letter::Hold(by) => self.worker.hold_still(by),

@@ -44,6 +44,11 @@ pub struct Settings {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
 
+    /// Counts calls of the system's allocator: INFO memory and the summary tell them. For tests: in steady
+    /// state there are none with --alloc pool.
+    #[arg(long)]
+    pub count_calls: bool,
+
     /// Connections served at once; more are told so and closed.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,

@@ -6,9 +6,15 @@
 //! it is still to come, so whoever stays during a whole scan is met.
 #![forbid(unsafe_code)]
 
+mod tidy;
+mod transfer;
+
+pub use tidy::Tidy;
+pub use transfer::Parcel;
+
 use super::memory::{Budget, Bytes, Data, Room};
 use super::reply::OutOfMemory;
-use super::values::{Collection, Kind, Portable, Value, WrongType};
+use super::values::{Collection, Kind, Value, WrongType};
 use allocator_api2::vec::Vec;
 use hashbrown::HashTable;
 use std::mem;
@@ -93,13 +99,6 @@ impl Meta {
     }
 }
 
-/// What a key held, on its way to another thread's store.
-#[derive(Debug)]
-pub struct Parcel {
-    value: Portable,
-    meta: Meta,
-}
-
 struct Entry<D: Data> {
     key: Bytes<D>,
     value: Value<D>,
@@ -126,6 +125,8 @@ pub struct Store<D: Data> {
     expired: u64,
     /// Entries that had to make room.
     evicted: u64,
+    /// How far its memory is tidied up.
+    tidy: Tidy,
 }
 
 impl<D: Data> Store<D> {
@@ -142,6 +143,7 @@ impl<D: Data> Store<D> {
             sweep: 0,
             expired: 0,
             evicted: 0,
+            tidy: Tidy::default(),
         }
     }
 
@@ -340,58 +342,6 @@ impl<D: Data> Store<D> {
         }
     }
 
-    /// Sets `to` to a copy of what `from` holds, with its form and its end; whether there is such a
-    /// key.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] over budget; nothing has changed.
-    pub fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
-        let Some(place) = self.find(from) else { return Ok(false) };
-        let Entry { value, meta, .. } = &self.entries[place];
-        let (copy, meta) = (value.duplicate(&self.room)?, *meta);
-        self.put_value(to, copy, meta.form(), Some(meta.end()))?;
-        Ok(true)
-    }
-
-    /// Moves what `from` holds to `to`, another key, with its form and its end; whether there is such
-    /// a key.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] if there is no room for the new name; nothing has changed.
-    pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
-        if self.find(from).is_none() {
-            return Ok(false);
-        }
-        if self.find(to).is_none() {
-            self.set(to, b"")?;
-        }
-        // Looked for again: keys that have ended may have been removed, and others moved.
-        let (Some(old), Some(new)) = (self.find(from), self.find(to)) else { return Ok(false) };
-        let (front, back) = self.entries.split_at_mut(old.max(new));
-        if let (Some(one), Some(other)) = (front.get_mut(old.min(new)), back.first_mut()) {
-            mem::swap(&mut one.value, &mut other.value);
-            mem::swap(&mut one.meta, &mut other.meta);
-        }
-        self.remove_at(old);
-        Ok(true)
-    }
-
-    /// A copy of what `key` holds, for another thread's store, with its form and its end.
-    pub fn export(&mut self, key: &[u8]) -> Option<Parcel> {
-        let place = self.find(key)?;
-        let Entry { value, meta, .. } = &self.entries[place];
-        Some(Parcel { value: value.export(), meta: *meta })
-    }
-
-    /// Sets `key` to what another thread's store held.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] over budget; nothing has changed.
-    pub fn import(&mut self, key: &[u8], parcel: &Parcel) -> Result<(), OutOfMemory> {
-        let (value, meta) = (Value::import(&parcel.value, &self.room)?, parcel.meta);
-        self.put_value(key, value, meta.form(), Some(meta.end()))
-    }
-
     /// Adds a key that is not there.
     #[cold]
     #[inline(never)]
@@ -468,13 +418,18 @@ impl<D: Data> Store<D> {
     /// Gives back what a rush has left of the tables.
     #[cold]
     fn shrink(&mut self) {
-        let entries = (self.entries.len() * 2).max(FEWEST);
+        self.shrink_to(self.entries.len() * 2);
+    }
+
+    /// Makes the tables so small, if they are larger.
+    fn shrink_to(&mut self, entries: usize) {
+        let entries = entries.max(FEWEST);
         if self.entries.capacity() > entries {
             self.entries.shrink_to(entries);
             self.used.shrink_to(entries);
             let (entries, room) = (&self.entries, &self.room);
             let rehash = |&place: &u32| room.hash(&entries[place as usize].key);
-            self.places.shrink_to(entries.len() * 2, rehash);
+            self.places.shrink_to(entries.len(), rehash);
         }
     }
 

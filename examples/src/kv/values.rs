@@ -225,6 +225,20 @@ impl<D: Data> Value<D> {
         }
     }
 
+    /// Moves its blocks to places with more neighbours, those of at most `most` elements; how many.
+    pub fn relocate(&mut self, most: usize) -> u64 {
+        match self {
+            Self::Text(bytes) => u64::from(D::relocate(bytes)),
+            Self::Many(many) => match &mut **many {
+                Many::List(list) if list.len() <= most => list.relocate(),
+                Many::Hash(hash) if hash.len() <= most => hash.relocate(),
+                Many::Set(set) if set.len() <= most => set.relocate(),
+                Many::Sorted(sorted) if sorted.len() <= most => sorted.relocate(),
+                _ => 0,
+            },
+        }
+    }
+
     /// Ends it, and takes its charges back. O(elements).
     #[inline]
     pub fn discard(self, room: &Room<D>) {

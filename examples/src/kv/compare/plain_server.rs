@@ -18,8 +18,11 @@ type Store = Rc<RefCell<HashMap<Bytes, Bytes>>>;
 ///
 /// # Errors
 /// If the port is taken, or the system refuses what a runtime needs.
-#[tokio::main(flavor = "current_thread")]
-pub async fn run(port: u16) -> std::io::Result<()> {
+pub fn run(port: u16) -> std::io::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve(port))
+}
+
+async fn serve(port: u16) -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let store = Store::default();
     let serve = async move {

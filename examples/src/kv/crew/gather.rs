@@ -168,7 +168,7 @@ const OF_ALL: [&str; 7] = [
     "uptime_in_seconds",
     "maxclients",
     "threads",
-    "system_calls_counted",
+    "system_allocator_calls",
     "redis_version",
 ];
 

@@ -165,7 +165,7 @@ impl<A: Allocator + Clone> Post<A> {
     }
 
     /// The next letter, if there is one.
-    pub fn next(&mut self) -> Option<Letter<A>> {
+    pub fn receive(&mut self) -> Option<Letter<A>> {
         self.deferred.pop_front().or_else(|| self.mailbox.try_recv().ok())
     }
 

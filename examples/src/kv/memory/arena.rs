@@ -6,7 +6,7 @@ use super::{Batch, List, Scratch};
 use crate::kv::reply::{OutOfMemory, Sink};
 use crate::kv::seldom::warn_seldom;
 use pool_arena::{AllocError, Arena, ArenaBuilder};
-use pool_core::{PageBytes, PageSource};
+use pool_core::{PageBytes, PageSource, Pages};
 use std::mem;
 
 /// Bytes of the arena's first chunk: arguments and replies of a common batch, and their growth.
@@ -50,7 +50,7 @@ impl<S: PageSource + Clone> ArenaBatch<S> {
         // An arena with a chunk is reset in a few instructions.
         let _ = self.arena.try_alloc(0_u64);
         self.arena.reset();
-        self.first = self.source.clone().pages(FIRST_PIECE).ok().map(|run| run.into_bytes());
+        self.first = self.source.clone().pages(FIRST_PIECE).ok().map(Pages::into_bytes);
     }
 }
 

@@ -3,8 +3,11 @@
 use crate::kv::reply::OutOfMemory;
 use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
+use allocator_api2::vec::Vec;
+use pool_core::PageSource;
+use pool_object::LocalHeap;
 use std::alloc::Layout;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ptr::NonNull;
 
 /// A copy of `bytes` in a block of its own, without zeroing it first.
@@ -34,5 +37,53 @@ pub fn free<A: Allocator>(bytes: Box<[u8], A>) {
             // and has given it up.
             unsafe { alloc.deallocate(block, layout) };
         }
+    }
+}
+
+/// Moves a block to a fuller span of its heap, if its own is emptier than others; whether it was moved.
+pub fn relocate<S: PageSource>(bytes: &mut Box<[u8], LocalHeap<S>>) -> bool {
+    let layout = Layout::for_value::<[u8]>(bytes);
+    if layout.size() == 0 {
+        return false;
+    }
+    let nothing = Vec::new_in(Box::allocator(bytes).clone()).into_boxed_slice();
+    let (slice, heap) = Box::into_raw_with_allocator(mem::replace(bytes, nothing));
+    // SAFETY: it was the pointer of a box.
+    let block = unsafe { NonNull::new_unchecked(slice) }.cast::<u8>();
+    // SAFETY: a live block of this heap and layout, whose box has given it up: nobody else knows it.
+    let moved = unsafe { heap.try_relocate(block, layout) };
+    let place = NonNull::slice_from_raw_parts(moved.unwrap_or(block), layout.size());
+    // SAFETY: the block, or the one that took over its contents: live, of this heap and layout.
+    *bytes = unsafe { Box::from_raw_in(place.as_ptr(), heap) };
+    moved.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pool_core::Heap;
+
+    #[test]
+    fn what_is_moved_stays_the_same() {
+        let heap = LocalHeap::new_in(Heap::new());
+        let pattern = |index: usize| vec![index as u8; 100 + index % 50];
+        let copy = |index: usize| copy_in(&pattern(index), heap.clone()).unwrap();
+        let mut kept: std::vec::Vec<_> = (0..20_000).map(|index| (index, copy(index))).collect();
+        kept.retain(|(index, _)| index % 16 == 3);
+        let before = heap.stats().held_bytes();
+        let mut moved = 0;
+        for _ in 0..4 {
+            heap.flush();
+            moved += kept.iter_mut().filter_map(|(_, bytes)| relocate(bytes).then_some(())).count();
+            heap.trim();
+        }
+        assert!(moved > 500 && heap.stats().held_bytes() < before / 4, "{moved}");
+        assert!(kept.iter().all(|(index, bytes)| bytes[..] == pattern(*index)));
+        for (_, bytes) in kept {
+            free(bytes);
+        }
+        let mut empty = copy_in(b"", heap.clone()).unwrap();
+        assert!(!relocate(&mut empty));
+        assert_eq!(heap.stats().live(), 0);
     }
 }

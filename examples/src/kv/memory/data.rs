@@ -1,7 +1,7 @@
 //! The memory of keys and values: an allocator, and the budget that everything in it is charged to.
 #![forbid(unsafe_code)]
 
-use super::blocks::{copy_in, free};
+use super::blocks::{copy_in, free, relocate};
 use crate::kv::reply::OutOfMemory;
 use allocator_api2::alloc::{Allocator, Global};
 use allocator_api2::boxed::Box;
@@ -21,6 +21,19 @@ pub trait Data: Allocator + Clone + 'static {
 
     /// Gives idle memory back, after much was freed.
     fn trim(&self);
+
+    /// Bytes of live blocks, and bytes held for them, if the allocator tells and can move blocks.
+    fn use_of_spans(&self) -> Option<(usize, usize)> {
+        None
+    }
+
+    /// Makes ready for [`relocate`](Self::relocate).
+    fn flush(&self) {}
+
+    /// Moves a block to a place with more neighbours, if there is one; whether it was moved.
+    fn relocate(_bytes: &mut Bytes<Self>) -> bool {
+        false
+    }
 
     /// Names and values for `INFO memory`.
     fn observe(&self, visit: &mut dyn FnMut(&str, u64));
@@ -60,6 +73,19 @@ impl<S: PageSource + 'static> Data for LocalHeap<S> {
             return (last | (step - 1)) + 1;
         }
         large_block(len)
+    }
+
+    fn use_of_spans(&self) -> Option<(usize, usize)> {
+        let stats = self.stats();
+        Some((stats.live_bytes(), stats.held_bytes()))
+    }
+
+    fn flush(&self) {
+        (**self).flush();
+    }
+
+    fn relocate(bytes: &mut Bytes<Self>) -> bool {
+        relocate(bytes)
     }
 
     fn trim(&self) {
@@ -111,6 +137,8 @@ pub struct Room<D> {
     seed: u64,
     shared_seed: SharedSeed,
     drawn: Cell<u64>,
+    /// Whether something ended since [`take_ended`](Self::take_ended).
+    ended: Cell<bool>,
 }
 
 impl<D: Data> Room<D> {
@@ -126,6 +154,7 @@ impl<D: Data> Room<D> {
             seed: random(),
             shared_seed: SharedSeed::from_u64(random()),
             drawn: Cell::new(0),
+            ended: Cell::new(false),
         }
     }
 
@@ -171,6 +200,17 @@ impl<D: Data> Room<D> {
     pub fn refund(&self, bytes: usize) {
         debug_assert!(bytes <= self.used.get(), "more is refunded than was charged");
         self.used.set(self.used.get().saturating_sub(bytes));
+        self.ended.set(true);
+    }
+
+    /// Whether something ended since this was called last.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// As [`has_ended`](Self::has_ended), from now on.
+    pub fn take_ended(&self) -> bool {
+        self.ended.take()
     }
 
     /// Stores a copy of `bytes`, charged with `overhead` more: its part of a table.

@@ -118,7 +118,7 @@ unsafe impl<A: Allocator + Clone> PageSource for BlockPages<A> {
         let request = request.round_to(GRANULE)?;
         let Request { len, align, zeroed, .. } = request;
         let too_large = PageError::TooLarge { asked: len, align, limit: GRANULE };
-        let layout = Layout::from_size_align(len, GRANULE).map_err(|_| too_large.clone())?;
+        let layout = Layout::from_size_align(len, GRANULE).map_err(|_| too_large)?;
         if align > GRANULE {
             return Err(too_large);
         }

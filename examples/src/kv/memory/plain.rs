@@ -312,7 +312,7 @@ mod tests {
         bytes.fill(1);
         assert_eq!(bytes.len(), 64 << 10);
         drop(bytes);
-        assert!((&pages).acquire(pool_core::Request::new(1 << 60)).is_err());
+        assert!(pages.acquire(pool_core::Request::new(1 << 60)).is_err());
     }
 
     pub(super) fn empty<T>() -> Places<T, Global> {

@@ -25,8 +25,9 @@ pub type PageStack = Rc<Limit<CountedPages>>;
 /// One cache for all: what a rush of connections has left serves data next, and the other way round.
 #[derive(Debug)]
 pub struct Stacks {
-    /// Without a budget.
-    pub(super) pages: CountedPages,
+    /// Addresses of the ring of partials, counted apart: it acquires those of its whole budget, and memory
+    /// is taken by the few that are used.
+    pub(super) ring: CountedPages,
     /// What serves all: the arena, the table of connections.
     pub(super) buffers: PageStack,
     /// What single clients make grow by not reading: never all of it, so that the others are served.
@@ -51,6 +52,7 @@ impl Stacks {
     pub fn new(limits: Limits) -> Self {
         let cache = Arc::new(Mmap::builder().name("kv").build().cached());
         let _decay = cache.decay_in_background().ok();
+        let ring = Rc::new(cache.clone().counted());
         let pages = Rc::new(cache.counted());
         let buffers = Budget::named("buffers", limits.buffers);
         let backlog = buffers.child("unread replies", limits.buffers / 4 * 3);
@@ -63,7 +65,7 @@ impl Stacks {
             backlog: within(backlog),
             data: within(data),
             partials: within(partials),
-            pages,
+            ring,
             limits,
             _decay,
         }

@@ -170,6 +170,15 @@ impl<V, D: Data> Dict<V, D> {
         self.items.iter().map(|(name, _)| D::block(name.len()) + Self::share()).sum()
     }
 
+    /// Moves the names, and has `each` do so with what belongs to them; how many blocks.
+    pub fn relocate(&mut self, mut each: impl FnMut(&mut V) -> bool) -> u64 {
+        let moved = self
+            .items
+            .iter_mut()
+            .map(|(name, value)| u64::from(D::relocate(name)) + u64::from(each(value)));
+        moved.sum()
+    }
+
     /// Ends it, and hands each value out.
     pub fn discard(self, room: &Room<D>, mut each: impl FnMut(V)) {
         for (name, value) in self.items {

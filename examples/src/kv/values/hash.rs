@@ -94,6 +94,11 @@ impl<D: Data> Hash<D> {
         self.fields.cost() + values
     }
 
+    /// Moves its blocks; how many.
+    pub fn relocate(&mut self) -> u64 {
+        self.fields.relocate(D::relocate)
+    }
+
     /// A copy.
     ///
     /// # Errors

@@ -178,6 +178,11 @@ impl<D: Data> List<D> {
         self.range(0, self.len).map(|bytes| D::block(bytes.len()) + Self::share()).sum()
     }
 
+    /// Moves its elements; how many. See [`Data::relocate`].
+    pub fn relocate(&mut self) -> u64 {
+        self.slots.iter_mut().flatten().map(|element| u64::from(D::relocate(element))).sum()
+    }
+
     /// A copy.
     ///
     /// # Errors

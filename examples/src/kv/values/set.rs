@@ -89,6 +89,11 @@ impl<D: Data> Set<D> {
         self.elements.cost()
     }
 
+    /// Moves its blocks; how many.
+    pub fn relocate(&mut self) -> u64 {
+        self.elements.relocate(|()| false)
+    }
+
     /// A copy.
     ///
     /// # Errors

@@ -242,6 +242,11 @@ impl<D: Data> Sorted<D> {
         self.scores.cost() + self.len() * Self::share()
     }
 
+    /// Moves its blocks; how many.
+    pub fn relocate(&mut self) -> u64 {
+        self.scores.relocate(|_| false)
+    }
+
     /// A copy.
     ///
     /// # Errors
