@@ -35,7 +35,7 @@ fn installed(program: &str, how: &str) -> Option<PathBuf> {
 
 fn server(name: &str, program: PathBuf, arguments: &[&str], protocol: Protocol) -> Server {
     let arguments = arguments.iter().map(ToString::to_string).collect();
-    Server { name: name.to_owned(), program, arguments, protocol, file: None }
+    Server { name: name.to_owned(), program, arguments, protocol, counts: false, file: None }
 }
 
 fn redis() -> Option<Server> {
