@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# pool-core, pool-arena and pool-object compile with each set of features, and without the operating system.
+# The libraries and kv compile with each set of features, and without the operating system.
 source "$(dirname "$0")/lib.sh"
 sets=(
     "" alloc testing poison
@@ -24,4 +24,9 @@ for set in "" alloc std mirror bytes tokio std,mirror,bytes,tokio; do
     echo "pool-ring with features [$set]"
     RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
         cargo check --quiet -p pool-ring --no-default-features --features "$set"
+done
+for set in mimalloc jemalloc; do
+    echo "kv with features [$set]"
+    RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
+        cargo check --quiet -p examples --features "$set"
 done

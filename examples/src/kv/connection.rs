@@ -6,9 +6,9 @@ use super::clients::Clients;
 use super::command::{Call, Flow, Shared};
 use super::crew::Share;
 use super::crew::forward::{Course, Desk, WaitingOf, park, run};
-use super::crew::post::{Item, Post, append};
+use super::crew::post::{Item, Post};
 use super::crew::together::hold_still;
-use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch};
+use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch, append};
 use super::patience::{Moment, Overdue, Patience, Times};
 use super::reply::{OutOfMemory, Protocol, Reply, Sink};
 use super::resp::{self, Args, Parsed, Progress};
@@ -383,7 +383,10 @@ fn serve<M: Memory>(
     shared: &mut Shared<M>,
 ) -> Result<(), Broken> {
     while link.state == State::Open {
-        let full = serve_batch(link, &mut received, batch, now, shared);
+        let full = match shared.post {
+            None => serve_batch::<M, false>(link, &mut received, batch, now, shared),
+            Some(_) => serve_batch::<M, true>(link, &mut received, batch, now, shared),
+        };
         batch.close();
         if !full? {
             break;
@@ -394,8 +397,9 @@ fn serve<M: Memory>(
 }
 
 /// Executes whole requests until there are no more, or their replies are enough for a write;
-/// whether it was the latter.
-fn serve_batch<M: Memory>(
+/// whether it was the latter. `SEVERAL`: there are other threads, to which some requests go; it is code of
+/// its own, so that one thread alone does not pay for that.
+fn serve_batch<M: Memory, const SEVERAL: bool>(
     link: &mut Link<M>,
     received: &mut ReceivedOf<'_, M>,
     batch: &mut M::Batch,
@@ -408,7 +412,7 @@ fn serve_batch<M: Memory>(
     // Whole requests are consumed together: `done` bytes of `all`.
     let (all, mut done, mut begun) = (received.pending(), 0, false);
     // Replies behind so many bytes wait for those of other threads.
-    let mut direct = if link.waiting.is_some() { 0 } else { usize::MAX };
+    let mut direct = if SEVERAL && link.waiting.is_some() { 0 } else { usize::MAX };
     while link.state == State::Open && replies.len() < FLUSH {
         let pending = &all[done..];
         if pending.is_empty() {
@@ -417,7 +421,7 @@ fn serve_batch<M: Memory>(
         match resp::parse(pending, &mut link.progress, max_frame, &mut args) {
             Ok(Parsed::Frame(len)) => {
                 let request = args.command(pending);
-                if shared.post.is_some() {
+                if SEVERAL {
                     let mut desk = Desk {
                         waiting: &mut link.waiting,
                         client: link.id,
@@ -469,7 +473,7 @@ fn serve_batch<M: Memory>(
             }
         }
     }
-    if let Some(waiting) = &mut link.waiting {
+    if let (true, Some(waiting)) = (SEVERAL, &mut link.waiting) {
         park(waiting, &mut replies, direct)?;
     }
     if done > 0 {

@@ -8,6 +8,8 @@
 //! | connections | until closed | [`Table`] | a `Slab` | a `SlotTable` |
 //! | replies that a slow reader leaves | until it reads | none: [`Buffers`](super::buffer::Buffers) over [`Memory::Source`] | runs of pages | the same |
 //!
+//! [`Plain`] is `std` with another allocator beneath all of it: mimalloc or jemalloc, features of these names.
+//!
 //! [`Memory`] puts a strategy together from one of each. The handlers see `impl Sink`, `impl
 //! Scratch` and `&[u8]`, never a strategy. Everything that can refuse returns [`OutOfMemory`], so a
 //! budget anywhere beneath ends as a reply to one client.
@@ -25,6 +27,7 @@ mod table;
 mod vectors;
 
 pub use arena::{ArenaBatch, ArenaList, Rope};
+pub use blocks::append;
 pub use data::{Budget, Bytes, Data, Room};
 pub use foreign::BlockPages;
 #[cfg(feature = "jemalloc")]

@@ -8,7 +8,7 @@ use super::route::{Route, route};
 use super::together::{Verdict, together};
 use super::waiting::Waiting;
 use crate::kv::command::{Call, Flow, RepliesOf, Shared, fault_of};
-use crate::kv::memory::{Figures, Memory, ScratchOf};
+use crate::kv::memory::{Figures, Memory, ScratchOf, append};
 use crate::kv::reply::{OutOfMemory, Protocol, Reply, Sink};
 use crate::kv::resp::{self, Args, Command, Parsed, Progress};
 use crate::kv::sending::behind;
@@ -16,7 +16,7 @@ use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 
 /// Replies that a connection waits for at most, before it is no longer read.
-const MOST: usize = 1024;
+const MOST: usize = 64;
 
 /// What is waited for on behalf of a connection.
 pub type WaitingOf<M> = Box<Waiting<<M as Memory>::Data>, <M as Memory>::Data>;
@@ -59,6 +59,7 @@ impl<M: Memory> Desk<'_, '_, M> {
     ///
     /// # Errors
     /// [`OutOfMemory`]: the connection cannot go on.
+    #[inline(never)]
     pub fn forward(&mut self, request: Command<'_>) -> Result<Course, OutOfMemory> {
         let Some(mut post) = self.shared.post.take() else { return Ok(Course::Here) };
         let course = self.forward_by(&mut post, request);
@@ -156,7 +157,7 @@ impl<M: Memory> Desk<'_, '_, M> {
         }
         let mut own = Vec::new_in(post.mail.clone());
         for piece in behind(self.replies.pieces(), before) {
-            super::post::append(&mut own, piece)?;
+            append(&mut own, piece)?;
         }
         self.replies.truncate(before);
         let drawn = self.shared.store.room().random(usize::MAX) as u64;

@@ -3,6 +3,7 @@
 
 use super::together::{Outcome, Step};
 use super::{Sharding, Share};
+use crate::kv::memory::append;
 use crate::kv::reply::{OutOfMemory, Protocol, digits};
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
@@ -183,19 +184,6 @@ impl<A: Allocator + Clone> Post<A> {
         }
         None
     }
-}
-
-/// Appends bytes.
-///
-/// # Errors
-/// [`OutOfMemory`]; nothing is appended then.
-pub fn append<A: Allocator>(out: &mut Vec<u8, A>, bytes: &[u8]) -> Result<(), OutOfMemory> {
-    out.try_reserve(bytes.len()).map_err(|_| OutOfMemory)?;
-    // Not `extend_from_slice`, which goes byte by byte in this vector.
-    let len = out.len();
-    out.resize(len + bytes.len(), 0);
-    out[len..].copy_from_slice(bytes);
-    Ok(())
 }
 
 /// Appends `*3\r\n` or `$3\r\n`.

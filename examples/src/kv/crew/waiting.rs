@@ -2,8 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::gather::{Finish, gather};
-use super::post::append;
-use crate::kv::memory::Data;
+use crate::kv::memory::{Data, append};
 use crate::kv::reply::{OutOfMemory, Protocol, Reply, Sink};
 use allocator_api2::vec::Vec;
 use std::mem;

@@ -26,6 +26,22 @@ pub fn copy_in<A: Allocator>(bytes: &[u8], alloc: A) -> Result<Box<[u8], A>, Out
     Ok(unsafe { place.assume_init() })
 }
 
+/// Appends bytes to a vector. (Its `extend_from_slice` goes byte by byte.)
+///
+/// # Errors
+/// [`OutOfMemory`] if the allocator refuses; nothing is appended then.
+#[inline]
+pub fn append<A: Allocator>(out: &mut Vec<u8, A>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    out.try_reserve(bytes.len()).map_err(|_| OutOfMemory)?;
+    let room = out.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+    // SAFETY: there is room for so many bytes behind the vector's, which is borrowed exclusively: so it is
+    // not where `bytes` lie.
+    unsafe { room.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    // SAFETY: within the capacity that was reserved, and all bytes up to there are written.
+    unsafe { out.set_len(out.len() + bytes.len()) };
+    Ok(())
+}
+
 /// Frees a block: what dropping it does, without a call.
 #[inline(always)]
 pub fn free<A: Allocator>(bytes: Box<[u8], A>) {

@@ -1,0 +1,88 @@
+"""User instructions a request of `kv`, by callgrind: not a check, a measure.
+
+    cargo build --release -p examples && python3 .ci/kv_instructions.py [set,get,mix,del,error] [pool,std]
+
+The same requests are sent n times and 2n times; the difference, divided, is a request's own. Each batch is
+answered before the next is sent, so a pipeline of 1 includes a turn of the event loop.
+"""
+
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+KV = pathlib.Path(__file__).resolve().parent.parent / "target/release/kv"
+KEYS = [b"key:%012d" % index for index in range(1000)]
+VALUE = b"v" * 64
+# Kind of requests, requests a batch, batches.
+RUNS = [("set", 16, 200), ("get", 16, 200), ("mix", 16, 200), ("set", 1, 1500), ("get", 1, 1500),
+        ("del", 16, 100), ("error", 16, 100)]
+
+
+def array(*words):
+    bulks = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+    return b"*%d\r\n" % len(words) + bulks
+
+
+def request(kind, number):
+    """A request, and its reply."""
+    key = KEYS[number % len(KEYS)]
+    if kind == "set" or kind == "mix" and number % 2 == 0:
+        return array(b"SET", key, VALUE), b"+OK\r\n"
+    if kind in ("get", "mix"):
+        return array(b"GET", key), b"$64\r\n" + VALUE + b"\r\n"
+    if kind == "del":
+        return array(b"DEL", *(b"none%d" % index for index in range(20))), b":0\r\n"
+    error = b"-ERR unknown command 'FOO', with args beginning with: 'bar' 'baz' \r\n"
+    return array(b"FOO", b"bar", b"baz"), error
+
+
+def ask(client, requests):
+    client.sendall(b"".join(sent for sent, _ in requests))
+    expected = b"".join(reply for _, reply in requests)
+    got = b""
+    while len(got) < len(expected):
+        got += client.recv(1 << 20)
+    assert got == expected, (got, expected)
+
+
+def instructions(strategy, kind, pipeline, batches):
+    """Of a whole run of the server."""
+    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    command = [*valgrind, str(KV), "--port", "0", "--alloc", strategy]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    banner = ""
+    while "Ctrl-C" not in banner:
+        banner += server.stdout.readline()
+    port = int(re.search(r"127\.0\.0\.1:(\d+)", banner).group(1))
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in range(len(KEYS)):
+            ask(client, [request("set", number)])
+        for batch in range(batches):
+            first = batch * pipeline
+            ask(client, [request(kind, number) for number in range(first, first + pipeline)])
+    time.sleep(0.2)
+    server.send_signal(signal.SIGINT)
+    return int(re.search(r"Collected : (\d+)", server.communicate()[1]).group(1))
+
+
+def main():
+    kinds = sys.argv[1].split(",") if len(sys.argv) > 1 else {run[0] for run in RUNS}
+    strategies = sys.argv[2].split(",") if len(sys.argv) > 2 else ["std", "pool"]
+    for kind, pipeline, batches in RUNS:
+        if kind not in kinds:
+            continue
+        figures = []
+        for strategy in strategies:
+            once = instructions(strategy, kind, pipeline, batches)
+            twice = instructions(strategy, kind, pipeline, 2 * batches)
+            figures.append((twice - once) / (batches * pipeline))
+        shown = "  ".join(f"{name} {value:8.1f}" for name, value in zip(strategies, figures))
+        print(f"{kind:5} x{pipeline:2}  {shown}  {100 * (figures[-1] / figures[0] - 1):+.1f} %", flush=True)
+
+
+main()
