@@ -13,8 +13,12 @@ command -v nginx >/dev/null || wanted+=(nginx-light)
 python3 -c "import venv, ensurepip" 2>/dev/null || wanted+=(python3-venv)
 if ((${#wanted[@]})); then
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${wanted[@]}"; } >/dev/null 2>&1 </dev/null \
-        || note "apt-get could not install: ${wanted[*]}; tests that drive these programs skip"
+    apt-get update -qq >/dev/null 2>&1 </dev/null || note "apt-get has no fresh lists"
+    # One by one, so that one that cannot be had does not keep the others out.
+    for package in "${wanted[@]}"; do
+        apt-get install -y -qq --no-install-recommends "$package" >/dev/null 2>&1 </dev/null \
+            || note "apt-get could not install $package: tests that drive it skip"
+    done
 fi
 
 # redis-py in an environment of its own, where the tests look for it.

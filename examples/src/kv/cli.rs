@@ -23,6 +23,13 @@ pub struct Cli {
 pub enum Task {
     /// Drives this server with each memory strategy, and shows what they cost.
     Compare(Options),
+    /// A server with tokio and BytesMut, for `compare --peers`.
+    #[cfg(feature = "peers")]
+    #[command(hide = true)]
+    PlainServer {
+        /// Where it listens.
+        port: u16,
+    },
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ mod html;
 mod load;
 mod memory;
 mod peers;
+#[cfg(feature = "peers")]
+pub mod plain_server;
 mod process;
 mod report;
 
@@ -152,11 +154,11 @@ fn speeds(measured: &mut [(&Server, Measured)], seconds: f64, bar: &ProgressBar)
     let round = Duration::from_secs_f64(seconds.clamp(0.01, 600.0)) / ROUNDS;
     let speaking = measured.iter_mut().filter(|(server, _)| server.speaks_resp());
     let mut running: Vec<_> = speaking
-        .filter_map(|(server, measured)| Some((server.start(100).ok()?, measured)))
+        .filter_map(|(server, measured)| Some((server.start(100).ok()?, *server, measured)))
         .collect();
     for pipeline in PIPELINES {
         for _ in 0..ROUNDS {
-            for (running, measured) in &mut running {
+            for (running, _, measured) in &mut running {
                 bar.set_message(format!("{}: pipeline {pipeline}", measured.name));
                 match load::round(running, pipeline, round) {
                     Ok(speed) => merge(&mut measured.speeds, speed),
@@ -165,7 +167,19 @@ fn speeds(measured: &mut [(&Server, Measured)], seconds: f64, bar: &ProgressBar)
                 bar.inc(1);
             }
         }
+        for (_, server, measured) in &mut running {
+            let speed = measured.speeds.iter_mut().find(|speed| speed.pipeline == pipeline);
+            if let Some(speed) = speed {
+                speed.calls = calls(server, pipeline);
+            }
+        }
     }
+}
+
+/// Calls of the system's allocator for each request, in a process that counts them and is not timed.
+fn calls(server: &Server, pipeline: usize) -> Option<f64> {
+    let counting = server.counting()?.start(100).ok()?;
+    load::round(&counting, pipeline, Duration::from_millis(200)).ok()?.calls
 }
 
 fn merge(speeds: &mut Vec<Speed>, more: Speed) {

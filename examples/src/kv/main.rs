@@ -30,8 +30,8 @@ fn main() -> ExitCode {
     if settings.count_calls {
         calls::count();
     }
-    if let Some(Task::Compare(options)) = task {
-        return end(compare::run(&options).map_err(|error| error.to_string()));
+    if let Some(task) = task {
+        return end(perform(&task).map_err(|error| error.to_string()));
     }
     let outcome = match settings.alloc {
         Alloc::Pool => serve::<Pool>(&settings),
@@ -46,6 +46,15 @@ fn main() -> ExitCode {
         Alloc::Jemalloc => Err(not_built("jemalloc")),
     };
     end(outcome.map_err(|error| explain(&error, settings.port)))
+}
+
+/// Something else than to serve.
+fn perform(task: &Task) -> io::Result<()> {
+    match task {
+        Task::Compare(options) => compare::run(options),
+        #[cfg(feature = "peers")]
+        Task::PlainServer { port } => compare::plain_server::run(*port),
+    }
 }
 
 fn end(outcome: Result<(), String>) -> ExitCode {

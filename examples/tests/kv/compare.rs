@@ -37,6 +37,9 @@ fn strategies_are_compared() {
             assert_eq!(row[0], pipeline);
             let figures: Vec<f64> = row[1..6].iter().map(|cell| cell.parse().unwrap()).collect();
             assert!(figures.iter().all(|figure| *figure > 0.0), "{table}");
+            // In the steady state the pools ask nobody; what is left is the look at the counter.
+            let calls: f64 = row[6].parse().unwrap();
+            assert!(if name == "kv pool " { calls < 0.1 } else { calls > 0.5 }, "{table}");
             assert!(figures[1] <= figures[2] && figures[2] <= figures[3], "percentiles: {table}");
         }
     }
@@ -56,6 +59,8 @@ fn a_real_server_is_compared_too() {
     }
     let (table, _) = compare("compare-peers.html", &["--alloc", "pool", "--peers"]);
     assert_eq!(columns(&table, "redis ").len(), 3, "{table}");
+    let with_peers = if cfg!(feature = "peers") { 3 } else { 0 };
+    assert_eq!(columns(&table, "tokio + BytesMut ").len(), with_peers, "{table}");
     if installed("nginx").is_some() {
         assert_eq!(columns(&table, "nginx ").len(), 1, "{table}");
     }

@@ -115,10 +115,7 @@ fn speed(out: &mut String, measured: &[Measured]) -> fmt::Result {
             let title = name(&format!("Latency, p{percent}"));
             plot(out, &title, "From sending a batch to its last reply.", &bars(&late))?;
         }
-        let malloc = |speed: &Speed| {
-            let each = speed.each(speed.allocator_calls? as f64);
-            Some((each, calls(speed)))
-        };
+        let malloc = |speed: &Speed| Some((speed.calls?, calls(speed)));
         plot(out, &name("Calls of the system's allocator a request"), half, &bars(&malloc))?;
         let faults = |speed: &Speed| {
             let each = speed.each(speed.faults as f64);

@@ -32,7 +32,8 @@ pub(super) struct Speed {
     /// The server's time on a processor.
     pub(super) processor: Duration,
     pub(super) faults: u64,
-    pub(super) allocator_calls: Option<u64>,
+    /// Calls of the system's allocator for each request, of a server that counts them.
+    pub(super) calls: Option<f64>,
 }
 
 impl Speed {
@@ -43,7 +44,7 @@ impl Speed {
         let _ = self.latency.add(&more.latency);
         self.processor += more.processor;
         self.faults += more.faults;
-        self.allocator_calls = self.allocator_calls.zip(more.allocator_calls).map(|(a, b)| a + b);
+        self.calls = more.calls.or(self.calls);
     }
 
     pub(super) fn a_second(&self) -> f64 {
@@ -174,7 +175,7 @@ fn speed(
         latency,
         processor: after.processor - before.processor,
         faults: after.faults - before.faults,
-        allocator_calls: calls.map(|(before, after)| after - before),
+        calls: calls.map(|(before, after)| (after - before) as f64 / requests.max(1) as f64),
     }
 }
 
@@ -261,12 +262,13 @@ mod tests {
         let usage = |ms, faults| Usage {
             processor: Duration::from_millis(ms),
             faults,
-            allocator_calls: Some(0),
+            allocator_calls: Some(faults * 100),
         };
         let second = Duration::from_secs(1);
         let mut one = speed(1, 100, second, latency.clone(), [usage(5, 7), usage(15, 8)]);
         one.add(&speed(1, 300, second, latency, [usage(0, 0), usage(30, 3)]));
         assert_eq!((one.a_second() as u64, one.faults, one.latency.len()), (200, 4, 2));
+        assert_eq!(one.calls, Some(1.0), "those of the last");
         assert_eq!(one.each(one.processor.as_micros() as f64) as u64, 100);
         assert_eq!(one.percentile(50.0).round() as u64, 2);
     }

@@ -35,7 +35,7 @@ fn installed(program: &str, how: &str) -> Option<PathBuf> {
 
 fn server(name: &str, program: PathBuf, arguments: &[&str], protocol: Protocol) -> Server {
     let arguments = arguments.iter().map(ToString::to_string).collect();
-    Server { name: name.to_owned(), program, arguments, protocol, file: None }
+    Server { name: name.to_owned(), program, arguments, protocol, counts: false, file: None }
 }
 
 fn redis() -> Option<Server> {
@@ -61,12 +61,12 @@ fn nginx() -> Option<Server> {
     Some(Server { file, ..server("nginx", program, &arguments, Protocol::Http) })
 }
 
-/// `src/bin/tokio-bytesmut.rs`, which lies beside this program if it was built.
+/// `plain_server.rs`, which is this program with another task.
 fn tokio() -> Option<Server> {
-    let beside = std::env::current_exe().ok()?.with_file_name("tokio-bytesmut");
-    if !beside.is_file() {
+    if !cfg!(feature = "peers") {
         eprintln!("tokio + BytesMut is left out: build with --features peers");
         return None;
     }
-    Some(server("tokio + BytesMut", beside, &["{port}"], Protocol::Resp))
+    let program = std::env::current_exe().ok()?;
+    Some(server("tokio + BytesMut", program, &["plain-server", "{port}"], Protocol::Resp))
 }

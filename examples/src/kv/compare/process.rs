@@ -68,6 +68,8 @@ pub(super) struct Server {
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<String>,
     pub(super) protocol: Protocol,
+    /// Whether it can count calls of the system's allocator.
+    pub(super) counts: bool,
     /// A file in `{dir}`, with the same placeholders.
     pub(super) file: Option<(&'static str, &'static str)>,
 }
@@ -81,8 +83,16 @@ impl Server {
             program: std::env::current_exe().unwrap_or_else(|_| "kv".into()),
             arguments: arguments.map(str::to_owned).to_vec(),
             protocol: Protocol::Resp,
+            counts: true,
             file: None,
         }
+    }
+
+    /// The same, with calls of the system's allocator counted, if it can. Counting has a cost of its own.
+    pub(super) fn counting(&self) -> Option<Self> {
+        let mut counting = self.clone();
+        counting.arguments.push("--count-calls".to_owned());
+        Some(counting).filter(|_| self.counts)
     }
 
     pub(super) fn name(&self) -> &str {

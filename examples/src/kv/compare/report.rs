@@ -95,7 +95,5 @@ fn speed(out: &mut String, measured: &[Measured]) -> fmt::Result {
 
 /// Calls of the system's allocator for each request, of those who count them.
 pub(super) fn calls(speed: &Speed) -> String {
-    speed
-        .allocator_calls
-        .map_or_else(|| "-".into(), |calls| format!("{:.2}", speed.each(calls as f64)))
+    speed.calls.map_or_else(|| "-".into(), |calls| format!("{calls:.3}"))
 }

@@ -14,11 +14,16 @@ use tokio::task::LocalSet;
 
 type Store = Rc<RefCell<HashMap<Bytes, Bytes>>>;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> std::io::Result<()> {
-    let port = std::env::args().nth(1).and_then(|port| port.parse().ok()).unwrap_or(0);
+/// Serves on 127.0.0.1 until the process ends.
+///
+/// # Errors
+/// If the port is taken, or the system refuses what a runtime needs.
+pub fn run(port: u16) -> std::io::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve(port))
+}
+
+async fn serve(port: u16) -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    println!("listening on {}", listener.local_addr()?);
     let store = Store::default();
     let serve = async move {
         loop {
