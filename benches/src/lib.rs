@@ -16,9 +16,14 @@ pub mod heap;
 pub mod measure;
 pub mod objects;
 pub mod opaque;
+pub mod progress;
+pub mod queue;
 pub mod record;
 pub mod region;
+pub mod render;
+pub mod segments;
 pub mod slots;
+pub mod stream;
 pub mod table;
 pub mod workloads;
 

@@ -3,6 +3,7 @@
 use benches::engines::heaps::absent;
 use benches::record::Record;
 use benches::table::{Table, Wanted};
+use benches::case::Told;
 use benches::{Case, callgrind, cases, find};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -30,8 +31,11 @@ enum Task {
         #[arg(long)]
         no_count: bool,
         /// Print a record as JSON instead of the table
-        #[arg(long)]
+        #[arg(long, conflicts_with = "csv")]
         json: bool,
+        /// Print comma-separated values instead of the table
+        #[arg(long)]
+        csv: bool,
     },
     /// Every workload on every engine once, short, with its answers asserted
     Smoke {
@@ -51,8 +55,15 @@ enum Task {
         /// The record
         record: PathBuf,
     },
-    /// Prints the bytes that an engine holds at the end of a workload
+    /// Says what a case says besides counts and times of rounds, as JSON
     Held {
+        /// The engine's name
+        engine: String,
+        /// The workload's name
+        workload: String,
+    },
+    /// Says how a case's memory grows and shrinks, as JSON
+    Memory {
         /// The engine's name
         engine: String,
         /// The workload's name
@@ -81,7 +92,17 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<(), String> {
     match task {
-        Task::Table { filter, rounds, no_count, json } => table(filter, rounds, !no_count, json),
+        Task::Table { filter, rounds, no_count, json, csv } => {
+            let table = measured(filter, rounds, !no_count)?;
+            if json {
+                println!("{}", Record::new(table.clone()).to_json()?);
+            } else if csv {
+                print!("{}", table.to_csv());
+            } else {
+                println!("{}", table.render());
+            }
+            judge(&table)
+        }
         Task::Smoke { against } => smoke(against),
         Task::Compare { old, new } => {
             verdict(&Record::read(&old)?.regressions(&Record::read(&new)?))
@@ -92,14 +113,12 @@ fn run(task: Task) -> Result<(), String> {
             Ok(())
         }
         Task::Run { engine, workload, n } => {
+            callgrind::now_counting();
             named(&engine, &workload)?.prepare()(n);
             Ok(())
         }
-        Task::Held { engine, workload } => {
-            let held = named(&engine, &workload)?.held();
-            println!("{}", held.ok_or_else(|| format!("{workload} does not tell bytes"))?);
-            Ok(())
-        }
+        Task::Held { engine, workload } => tell(&named(&engine, &workload)?.told()),
+        Task::Memory { engine, workload } => tell(&named(&engine, &workload)?.memory()),
     }
 }
 
@@ -111,7 +130,13 @@ fn named(engine: &str, workload: &str) -> Result<Case, String> {
     })
 }
 
-fn table(filter: String, rounds: usize, mut count: bool, json: bool) -> Result<(), String> {
+fn tell(told: &Told) -> Result<(), String> {
+    println!("{}", serde_json::to_string(told).map_err(|error| error.to_string())?);
+    Ok(())
+}
+
+/// Measures with the tools that there are, and names the others.
+fn measured(filter: String, rounds: usize, mut count: bool) -> Result<Table, String> {
     if let (true, Err(missing)) = (count, callgrind::available()) {
         eprintln!("{missing}");
         count = false;
@@ -119,12 +144,10 @@ fn table(filter: String, rounds: usize, mut count: bool, json: bool) -> Result<(
     for missing in absent(&filter) {
         eprintln!("{missing}");
     }
-    let table = Table::measure(&Wanted { filter, rounds, count })?;
-    if json {
-        println!("{}", Record::new(table.clone()).to_json()?);
-    } else {
-        println!("{}", table.render());
-    }
+    Table::measure(&Wanted { filter, rounds, count })
+}
+
+fn judge(table: &Table) -> Result<(), String> {
     match table.missed().count() {
         0 => Ok(()),
         missed => Err(format!("binding gates that are missed: {missed}")),

@@ -1,6 +1,8 @@
 //! Records: a table with the machine that it was measured on, as dated JSON.
 
 use crate::callgrind;
+use crate::case::Case;
+use crate::progress::Progress;
 use crate::table::{Row, Table};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -99,15 +101,18 @@ impl Record {
     /// # Errors
     /// If callgrind fails.
     pub fn regressions_now(&self) -> Result<Vec<String>, String> {
-        let mut worse = Vec::new();
-        for (row, before) in self.counted() {
-            let Some(case) = crate::find(&row.workload, &row.engine) else { continue };
-            let after = callgrind::instructions(&case)?;
-            if grown(before, after) {
-                worse.push(line(row, before, after));
-            }
-        }
-        Ok(worse)
+        let cases = crate::cases();
+        let case = |row: &Row| {
+            let same = |case: &&Case| case.workload == row.workload && case.engine == row.engine;
+            cases.iter().find(same)
+        };
+        let known: Vec<_> =
+            self.counted().filter_map(|(row, before)| Some((case(row)?, row, before))).collect();
+        let of: Vec<_> = known.iter().map(|(case, ..)| *case).collect();
+        let after = callgrind::instructions(&of, &Progress::new(of.len()))?;
+        let both = known.iter().zip(after);
+        let worse = both.filter(|((_, _, before), after)| grown(*before, *after));
+        Ok(worse.map(|((_, row, before), after)| line(row, *before, after)).collect())
     }
 }
 
@@ -122,20 +127,15 @@ fn line(row: &Row, before: f64, after: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Times;
 
     fn record(instructions: f64) -> Record {
         let text = |text: &str| text.to_owned();
         let row = Row {
-            family: text("f"),
             workload: text("w"),
             engine: text("e"),
             ours: true,
             instructions: Some(instructions),
-            nanoseconds: None,
-            ratio: None,
-            bytes: None,
-            times: Times::default(),
+            ..Row::default()
         };
         Record::new(Table { rows: vec![row], gates: Vec::new() })
     }
