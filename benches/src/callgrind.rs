@@ -33,29 +33,32 @@ pub fn available() -> Result<(), String> {
     }
 }
 
-/// What callgrind has to know of a case.
-#[derive(Clone, Copy, Debug)]
-struct Counted {
-    engine: &'static str,
-    workload: &'static str,
-    sample: u64,
-    within: Option<&'static str>,
+/// Two runs of this program, the second of which does more.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What the program is told at first.
+    pub less: Vec<String>,
+    /// And then.
+    pub more: Vec<String>,
+    /// By how many operations they differ.
+    pub operations: u64,
+    /// Of which function alone instructions are counted, by a part of its name.
+    pub within: Option<&'static str>,
 }
 
-/// Instructions an operation of each case, the loop included. What others do at the same time does not
-/// change them, so all processors count.
+/// Instructions an operation of each. What others do at the same time does not change them, so all
+/// processors count.
 ///
 /// # Errors
 /// If valgrind cannot be run or says something unexpected.
-pub fn instructions(cases: &[&Case], progress: &Progress) -> Result<Vec<f64>, String> {
-    let cases: Vec<_> = cases.iter().map(|case| Counted::of(case)).collect();
+pub fn instructions(jobs: &[Job], progress: &Progress) -> Result<Vec<f64>, String> {
     let next = AtomicUsize::new(0);
-    let counts = Mutex::new(vec![Ok(0.0); cases.len()]);
+    let counts = Mutex::new(vec![Ok(0.0); jobs.len()]);
     let count = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(case) = cases.get(at) else { return };
-            let result = case.instructions();
+            let Some(job) = jobs.get(at) else { return };
+            let result = job.instructions();
             counts.lock().unwrap_or_else(PoisonError::into_inner)[at] = result;
             progress.step();
         }
@@ -68,25 +71,32 @@ pub fn instructions(cases: &[&Case], progress: &Progress) -> Result<Vec<f64>, St
     counts.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
 }
 
-impl Counted {
-    fn of(case: &Case) -> Self {
-        let Case { engine, workload, sample, within, .. } = *case;
-        Self { engine, workload, sample, within }
+impl Job {
+    /// A case, the loop included.
+    #[must_use]
+    pub fn of(case: &Case) -> Self {
+        let run = |n: u64| ["run", case.engine, case.workload, &n.to_string()].map(str::to_owned);
+        Self {
+            less: run(case.sample).to_vec(),
+            more: run(2 * case.sample).to_vec(),
+            operations: case.sample,
+            within: case.within,
+        }
     }
 
     fn instructions(&self) -> Result<f64, String> {
-        let (once, twice) = (self.total(self.sample)?, self.total(self.sample * 2)?);
-        Ok((twice as f64 - once as f64) / self.sample as f64)
+        let (less, more) = (self.total(&self.less)?, self.total(&self.more)?);
+        Ok((more as f64 - less as f64) / self.operations as f64)
     }
 
-    fn total(&self, n: u64) -> Result<u64, String> {
+    fn total(&self, arguments: &[String]) -> Result<u64, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let within = self.within.map(|function| format!("--toggle-collect=*{function}*"));
         let output = Command::new("valgrind")
             .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
             .args(within)
             .arg(program)
-            .args(["run", self.engine, self.workload, &n.to_string()])
+            .args(arguments)
             .output()
             .map_err(|error| format!("valgrind: {error}"))?;
         let text = String::from_utf8_lossy(&output.stderr);
@@ -94,7 +104,7 @@ impl Counted {
             text.lines().find_map(|line| line.split("Collected :").nth(1)?.trim().parse().ok());
         match collected {
             Some(collected) if output.status.success() => Ok(collected),
-            _ => Err(format!("{} on {}: {}\n{text}", self.workload, self.engine, output.status)),
+            _ => Err(format!("{}: {}\n{text}", arguments.join(" "), output.status)),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The scoreboard's program: `cargo run --release -p benches -- table`.
 
+use benches::case::Told;
 use benches::engines::heaps::absent;
 use benches::record::Record;
+use benches::render::markdown;
+use benches::scale::Curve;
 use benches::table::{Table, Wanted};
-use benches::case::Told;
-use benches::{Case, callgrind, cases, find};
+use benches::{Case, callgrind, cases, docs, find, plot, scale};
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measures the pool crates against what their users would pick instead.
@@ -50,6 +54,47 @@ enum Task {
         /// The later record
         new: PathBuf,
     },
+    /// Measures how cost grows with work; fails if an engine of ours is not O(1)
+    Scale {
+        /// Only what grows, or engines, whose name contains this
+        #[arg(default_value = "")]
+        filter: String,
+        /// No sizes that need more than about so many MiB of memory
+        #[arg(long, default_value_t = 12 << 10)]
+        most: u64,
+        /// Print the points as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything, for good: table and growth into benches/record, then documents and figures of it
+    Record {
+        /// Rounds in which all engines of a workload take turns
+        #[arg(long, default_value_t = 61)]
+        rounds: usize,
+        /// No sizes that need more than about so many MiB of memory
+        #[arg(long, default_value_t = 12 << 10)]
+        most: u64,
+        /// Where it is written; by default by its date
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+    /// Writes a record as a page that needs nothing else, and figures as SVG
+    Plot {
+        /// The record; by default the latest
+        record: Option<PathBuf>,
+        /// The page
+        #[arg(long, default_value = "target/scoreboard.html")]
+        html: PathBuf,
+        /// Where the figures go; by default there are none
+        #[arg(long)]
+        figures: Option<PathBuf>,
+    },
+    /// Writes the latest record's tables into the documents, between their marks
+    Docs {
+        /// Change nothing, fail if something would change
+        #[arg(long)]
+        check: bool,
+    },
     /// Prints a record's table
     Show {
         /// The record
@@ -68,6 +113,18 @@ enum Task {
         engine: String,
         /// The workload's name
         workload: String,
+    },
+    /// Measures one point of `scale`
+    Point {
+        /// What grows
+        name: String,
+        /// The engine's name
+        engine: String,
+        /// How large
+        size: u64,
+        /// In so many rounds
+        #[arg(long)]
+        rounds: Option<usize>,
     },
     /// Runs one case, as under callgrind
     Run {
@@ -107,9 +164,26 @@ fn run(task: Task) -> Result<(), String> {
         Task::Compare { old, new } => {
             verdict(&Record::read(&old)?.regressions(&Record::read(&new)?))
         }
+        Task::Scale { filter, most, json } => grown(&filter, most, json),
+        Task::Record { rounds, most, to } => record(rounds, most, to),
+        Task::Plot { record, html, figures } => {
+            let record = Record::read(&record.map_or_else(Record::latest, Ok)?)?;
+            draw(&record, &html, figures.as_deref())
+        }
+        Task::Docs { check } => docs::write(&Record::read(&Record::latest()?)?, check),
         Task::Show { record } => {
-            let Record { date, machine, kernel, rustc, commit, table } = Record::read(&record)?;
-            println!("{date}, {machine}, {kernel}, {rustc}, commit {commit}\n{}", table.render());
+            let record = Record::read(&record)?;
+            println!("{}\n{}", record.facts(), record.table.render());
+            println!("\n{}", markdown(&Curve::cells(&record.scale)));
+            Ok(())
+        }
+        Task::Point { name, engine, size, rounds } => {
+            if let Some(rounds) = rounds {
+                scale::set_rounds(rounds);
+            }
+            let sample = scale::point(&name, &engine, size);
+            let sample = sample.ok_or_else(|| format!("there is no {name} of {engine}"))?;
+            println!("{}", json(&sample)?);
             Ok(())
         }
         Task::Run { engine, workload, n } => {
@@ -131,8 +205,52 @@ fn named(engine: &str, workload: &str) -> Result<Case, String> {
 }
 
 fn tell(told: &Told) -> Result<(), String> {
-    println!("{}", serde_json::to_string(told).map_err(|error| error.to_string())?);
+    println!("{}", json(told)?);
     Ok(())
+}
+
+fn json(value: &impl Serialize) -> Result<String, String> {
+    serde_json::to_string(value).map_err(|error| error.to_string())
+}
+
+fn grown(filter: &str, most: u64, as_json: bool) -> Result<(), String> {
+    let missing = callgrind::available().err();
+    missing.iter().for_each(|missing| eprintln!("{missing}"));
+    let curves = scale::measure(filter, most << 20, missing.is_none())?;
+    if as_json {
+        println!("{}", json(&curves)?);
+    } else {
+        println!("{}", markdown(&Curve::cells(&curves)));
+    }
+    let grow: Vec<_> = curves.iter().filter(|curve| curve.grows()).collect();
+    let names = grow.iter().map(|curve| format!("{} of {}", curve.name, curve.engine));
+    let names = names.collect::<Vec<_>>().join(", ");
+    if grow.is_empty() { Ok(()) } else { Err(format!("these grow with their work: {names}")) }
+}
+
+fn draw(record: &Record, html: &Path, figures: Option<&Path>) -> Result<(), String> {
+    plot::page(record, html)?;
+    println!("{}", html.display());
+    for figure in figures.map_or_else(|| Ok(Vec::new()), |to| plot::figures(record, to))? {
+        println!("{figure}.svg");
+    }
+    Ok(())
+}
+
+/// Where pictures for documents are.
+const FIGURES: &str = "docs/figures";
+
+fn record(rounds: usize, most: u64, to: Option<PathBuf>) -> Result<(), String> {
+    callgrind::available()?;
+    let table = measured(String::new(), rounds, true)?;
+    let scale = scale::measure("", most << 20, true)?;
+    let record = Record { scale, ..Record::new(table) };
+    let to = to.unwrap_or_else(|| record.place());
+    fs::write(&to, record.to_json()? + "\n").map_err(|error| error.to_string())?;
+    println!("{}", to.display());
+    docs::write(&record, false)?;
+    draw(&record, Path::new("target/scoreboard.html"), Some(Path::new(FIGURES)))?;
+    judge(&record.table)
 }
 
 /// Measures with the tools that there are, and names the others.

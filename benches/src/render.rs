@@ -103,56 +103,82 @@ pub fn base(rows: &[Row]) -> Option<&str> {
 type Column = (&'static str, fn(&Row) -> bool, fn(&Row, &[Row]) -> String);
 
 const COLUMNS: [Column; 9] = [
-    ("engine", |_| true, |row, _| {
-        if row.ours { format!("**{}**", row.engine) } else { row.engine.clone() }
-    }),
-    ("Ir", |_| true, |row, _| {
-        let digits = if row.instructions.is_some_and(|ir| ir < 1.0) { 3 } else { 1 };
-        row.instructions.map_or_else(dash, |ir| format!("{ir:.digits$}"))
-    }),
+    (
+        "engine",
+        |_| true,
+        |row, _| {
+            if row.ours { format!("**{}**", row.engine) } else { row.engine.clone() }
+        },
+    ),
+    (
+        "Ir",
+        |_| true,
+        |row, _| {
+            let digits = if row.instructions.is_some_and(|ir| ir < 1.0) { 3 } else { 1 };
+            row.instructions.map_or_else(dash, |ir| format!("{ir:.digits$}"))
+        },
+    ),
     ("time", |_| true, |row, _| row.ratio.map_or_else(dash, |ratio| digits(ratio.median))),
-    ("quarters", |_| true, |row, _| {
-        row.ratio.map_or_else(dash, |r| format!("{}–{}", digits(r.q1), digits(r.q3)))
-    }),
+    (
+        "quarters",
+        |_| true,
+        |row, _| row.ratio.map_or_else(dash, |r| format!("{}–{}", digits(r.q1), digits(r.q3))),
+    ),
     ("~ns", |_| true, |row, _| row.nanoseconds.map_or_else(dash, |ns| digits(ns.median))),
-    ("Ir × floor", |row| row.over_floor.is_some(), |row, rows| {
-        let floor = rows.iter().find(|row| row.floor).and_then(|row| row.instructions);
-        let ratio = row.instructions.zip(floor).map(|(own, floor)| own / floor);
-        ratio.map_or_else(dash, digits)
-    }),
-    ("time × floor", |row| row.over_floor.is_some(), |row, _| {
-        row.over_floor.map_or_else(dash, |ratio| digits(ratio.median))
-    }),
-    ("bytes", |row| row.bytes.is_some(), |row, _| {
-        row.bytes.map_or_else(dash, |bytes| bytes.to_string())
-    }),
-    ("single: median, p99, p99.9 (ns)", |row| row.tail.is_some(), |row, _| {
-        row.tail.map_or_else(dash, |t| format!("{}, {}, {}", t.median, t.p99, t.p999))
-    }),
+    (
+        "Ir × floor",
+        |row| row.over_floor.is_some(),
+        |row, rows| {
+            let floor = rows.iter().find(|row| row.floor).and_then(|row| row.instructions);
+            let ratio = row.instructions.zip(floor).map(|(own, floor)| own / floor);
+            ratio.map_or_else(dash, digits)
+        },
+    ),
+    (
+        "time × floor",
+        |row| row.over_floor.is_some(),
+        |row, _| row.over_floor.map_or_else(dash, |ratio| digits(ratio.median)),
+    ),
+    (
+        "bytes",
+        |row| row.bytes.is_some(),
+        |row, _| row.bytes.map_or_else(dash, |bytes| bytes.to_string()),
+    ),
+    (
+        "single: median, p99, p99.9 (ns)",
+        |row| row.tail.is_some(),
+        |row, _| row.tail.map_or_else(dash, |t| format!("{}, {}, {}", t.median, t.p99, t.p999)),
+    ),
 ];
 
 fn dash() -> String {
     NONE.to_owned()
 }
 
-/// The rows of a workload as a table.
+/// The rows of a workload as a table: its head, then a line for each row.
+#[must_use]
+pub fn cells(rows: &[Row]) -> Vec<Vec<String>> {
+    let columns: Vec<_> = COLUMNS.iter().filter(|column| rows.iter().any(column.1)).collect();
+    let head = columns.iter().map(|column| column.0.to_owned()).collect();
+    let line = |row| columns.iter().map(|column| column.2(row, rows)).collect();
+    std::iter::once(head).chain(rows.iter().map(line)).collect()
+}
+
+/// The same in Markdown.
 #[must_use]
 pub fn rows_in_markdown(rows: &[Row]) -> String {
-    let columns: Vec<_> = COLUMNS.iter().filter(|column| rows.iter().any(column.1)).collect();
-    let mut text = String::new();
-    for column in &columns {
-        let _ = write!(text, "| {} ", column.0);
-    }
-    let rules = columns.iter().skip(1).map(|_| "--:|").collect::<String>();
-    let _ = write!(text, "|\n|---|{rules}");
-    for row in rows {
-        text.push('\n');
-        for column in &columns {
-            let _ = write!(text, "| {} ", column.2(row, rows));
-        }
-        text.push('|');
-    }
-    text
+    markdown(&cells(rows))
+}
+
+/// Lines of cells, of which the first is the head, as a table in Markdown: the first column to the left, others
+/// to the right.
+#[must_use]
+pub fn markdown(cells: &[Vec<String>]) -> String {
+    let lines = cells.iter().map(|line| format!("| {} |", line.join(" | ")));
+    let mut lines: Vec<_> = lines.collect();
+    let columns = cells.first().map_or(1, Vec::len);
+    lines.insert(1.min(lines.len()), format!("|---|{}", "--:|".repeat(columns - 1)));
+    lines.join("\n")
 }
 
 /// Three significant digits or so.

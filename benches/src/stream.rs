@@ -133,24 +133,30 @@ pub trait Slice {
     fn bytes(&self) -> &[u8];
     /// Takes `n` bytes out.
     fn take(&mut self, n: usize);
-    /// Bytes that it can hold.
+    /// Bytes that it can hold, at least until something is taken out.
     fn room(&self) -> usize;
 }
 
 /// A buffer for each connection, each of which is one slice.
-pub struct Slices<B>(Vec<B>);
+pub struct Slices<B> {
+    buffers: Vec<B>,
+    /// Bytes of all when they were new. None grows later on.
+    room: usize,
+}
 
-impl<B> Slices<B> {
+impl<B: Slice> Slices<B> {
     /// As many as `setup` asks for.
     pub fn new(setup: Setup, buffer: impl Fn(usize) -> B) -> Self {
-        Self((0..connections(setup)).map(|_| buffer(setup.chunk)).collect())
+        let buffers: Vec<_> = (0..connections(setup)).map(|_| buffer(setup.chunk)).collect();
+        let room = buffers.iter().map(Slice::room).sum();
+        Self { buffers, room }
     }
 }
 
 impl<F: Framing, B: Slice> Connections<F> for Slices<B> {
     #[inline(always)]
     fn receive(&mut self, conn: usize, stream: &[u8], piece: Range<usize>, digest: &mut Digest) {
-        let buffer = &mut self.0[conn];
+        let buffer = &mut self.buffers[conn];
         buffer.push(&stream[piece]);
         let bytes = buffer.bytes();
         let mut rest = bytes;
@@ -163,7 +169,8 @@ impl<F: Framing, B: Slice> Connections<F> for Slices<B> {
     }
 
     fn pinned(&self) -> u64 {
-        self.0.iter().map(|buffer| buffer.room() as u64).sum()
+        assert!(self.buffers.iter().map(Slice::room).sum::<usize>() <= self.room, "one has grown");
+        self.room as u64
     }
 }
 

@@ -123,7 +123,7 @@ fn counts(
     progress: &mut Progress,
 ) -> Result<Vec<Option<f64>>, String> {
     let counted = |case: &Case| wanted.count && case.counted;
-    let some: Vec<_> = cases.iter().filter(|case| counted(case)).collect();
+    let some: Vec<_> = cases.iter().filter(|case| counted(case)).map(callgrind::Job::of).collect();
     progress.now(&format!("instructions of {} cases", some.len()));
     let mut counts = callgrind::instructions(&some, progress)?.into_iter();
     Ok(cases.iter().map(|case| counted(case).then(|| counts.next()).flatten()).collect())

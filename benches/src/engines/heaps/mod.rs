@@ -30,7 +30,8 @@ pub use self::snmalloc::Snmalloc;
 pub use self::stoolap::Stoolap;
 
 /// Engines that are built with a feature only, and its name.
-pub const OPTIONAL: [(&str, &str, bool); 3] = [
+pub const OPTIONAL: [(&str, &str, bool); 4] = [
+    ("nginx", "nginx", cfg!(feature = "nginx")),
     ("jemalloc", "jemalloc", cfg!(feature = "jemalloc")),
     ("snmalloc", "snmalloc", cfg!(feature = "snmalloc")),
     ("stoolap-jemalloc", "stoolap", cfg!(feature = "stoolap")),

@@ -58,7 +58,6 @@ impl Slice for bytes::BytesMut {
     }
 
     fn room(&self) -> usize {
-        // Without what was taken out, which is at hand again when the rest is moved.
         self.capacity()
     }
 }

@@ -97,12 +97,8 @@ impl Engine for RingBufDecoder {
 }
 
 #[inline(always)]
-fn receive<D>(
-    ring: &mut pool_ring::RingBuf,
-    decoder: &mut D,
-    mut bytes: &[u8],
-    digest: &mut Digest,
-) where
+fn receive<D>(ring: &mut pool_ring::RingBuf, decoder: &mut D, mut bytes: &[u8], digest: &mut Digest)
+where
     D: for<'a> Decoder<Frame<'a> = &'a [u8], Error: std::fmt::Debug>,
 {
     ring.read_from(&mut bytes).expect("there is room");

@@ -113,7 +113,9 @@ fn copy<'a>(
 fn fill(place: &mut [Uninit], bytes: &[u8]) {
     assert_eq!(place.len(), bytes.len());
     // SAFETY: as many bytes, and a place that is borrowed exclusively is not among others' bytes.
-    unsafe { place.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    unsafe {
+        place.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+    };
 }
 
 impl Receiver for In {

@@ -28,16 +28,12 @@ impl Slots for Places {
 
     #[inline(always)]
     fn insert(&mut self, value: Value) -> u32 {
-        match self.free.pop() {
-            Some(key) => {
-                self.values[key as usize] = value;
-                key
-            }
-            None => {
-                self.values.push(value);
-                self.values.len() as u32 - 1
-            }
-        }
+        let key = self.free.pop().unwrap_or_else(|| {
+            self.values.push([0; 16]);
+            self.values.len() as u32 - 1
+        });
+        self.values[key as usize] = value;
+        key
     }
 
     #[inline(always)]

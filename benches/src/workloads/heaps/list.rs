@@ -3,7 +3,7 @@
 //!
 //! Two words of a node are written. Each list of `list-drop` has a heap of its own. *Answers*: the sum of the nodes' numbers.
 
-use crate::case::Case;
+use crate::case::{Case, Point};
 use crate::engine::Engine;
 use crate::engines::heaps::{GlibcHeap, MimallocHeap, SharedAlloc, SmallAlloc, of_heaps};
 use crate::heap::{Heap, Heaps, room};
@@ -57,6 +57,31 @@ fn freed<E: Heaps>() -> Case {
     })
     .sample(SAMPLE)
     .at_least(NODES as u64)
+    .remembering(over_time::<E>)
+}
+
+/// Looks at the memory while a list grows, and as many while it shrinks.
+const LOOKS: usize = 20;
+
+/// By how much the resident memory has grown while a list grows, is freed, and some time after.
+fn over_time<E: Heaps>() -> Vec<Point> {
+    let resident = || pool_core::process::resident_bytes().expect("the system tells") as u64;
+    resident();
+    let before = resident();
+    let heap = E::build(room(NODES * LAYOUT.size()));
+    let mut lists = Vec::with_capacity(LOOKS);
+    let mut points = vec![(0, 0)];
+    let mut look = || points.push((points.len() as u64, resident().saturating_sub(before)));
+    for _ in 0..LOOKS {
+        lists.push(build(&heap, NODES / LOOKS));
+        look();
+    }
+    while let Some(list) = lists.pop() {
+        free(&heap, list);
+        look();
+    }
+    (0..LOOKS / 2).for_each(|_| look());
+    points
 }
 
 fn dropped<E: Heaps>() -> Case {

@@ -1,13 +1,13 @@
 //! Streams of frames, and how they come to connections: in pieces of 1 to 4,096 bytes, drawn before.
 //!
-//! All connections receive the same stream, 256 KiB of whole frames, over and over, each from where it
+//! All connections receive the same stream, about 256 KiB of whole frames, over and over, each from where it
 //! is; no piece goes beyond the stream's end. So what they have received at any time is known without counting along.
 
 use crate::stream::{Connections, Digest, Framing, HEADER, Lengths, Lines};
 use crate::workloads::Random;
 use std::time::{Duration, Instant};
 
-/// Bytes of a stream, at most.
+/// Bytes of a stream, about.
 const STREAM: usize = 256 << 10;
 /// The longest piece.
 pub const PIECE: usize = 4096;
@@ -18,26 +18,38 @@ const AHEAD: usize = 8;
 
 /// A stream of frames of one kind.
 pub trait Frames: Framing {
-    /// Adds a frame, drawn at random.
-    fn add(stream: &mut Vec<u8>, random: &mut Random);
+    /// The least that a frame has, and the most.
+    const LENGTHS: (usize, usize);
+    /// Adds a frame of so many bytes.
+    fn add(stream: &mut Vec<u8>, len: usize, random: &mut Random);
 }
 
 impl Frames for Lengths {
-    /// 16 to 1,500 bytes behind their length.
-    fn add(stream: &mut Vec<u8>, random: &mut Random) {
-        let len = 16 + random.below(1485);
+    const LENGTHS: (usize, usize) = (16, 1500);
+
+    fn add(stream: &mut Vec<u8>, len: usize, random: &mut Random) {
         stream.extend_from_slice(&(len as u32).to_be_bytes());
         stream.extend((0..len).map(|_| random.below(256) as u8));
     }
 }
 
 impl Frames for Lines {
-    /// 8 to 120 bytes and the end of the line.
-    fn add(stream: &mut Vec<u8>, random: &mut Random) {
-        let len = 8 + random.below(113);
+    const LENGTHS: (usize, usize) = (8, 120);
+
+    fn add(stream: &mut Vec<u8>, len: usize, random: &mut Random) {
         stream.extend_from_slice(random.text(len).as_bytes());
         stream.extend_from_slice(b"\r\n");
     }
+}
+
+/// Lengths from the least to the most, each as often as any other, in an order that is drawn: what depends on their
+/// mean should not depend on luck. Together they are about a stream.
+fn lengths((least, most): (usize, usize), random: &mut Random) -> Vec<usize> {
+    let count = STREAM / ((least + most) / 2);
+    let mut lengths: Vec<_> =
+        (0..count).map(|number| least + number * (most - least) / (count - 1)).collect();
+    random.shuffle(&mut lengths);
+    lengths
 }
 
 /// In which pieces, and in which order, connections receive.
@@ -76,8 +88,8 @@ impl Feed {
     pub fn new<F: Frames>(connections: usize, turns: Turns) -> Self {
         let mut random = Random::new();
         let mut stream = Vec::new();
-        while stream.len() + 2048 < STREAM {
-            F::add(&mut stream, &mut random);
+        for len in lengths(F::LENGTHS, &mut random) {
+            F::add(&mut stream, len, &mut random);
         }
         let mut ends = vec![(0, Digest::default())];
         while let Some((frame, len)) = F::first(&stream[ends[ends.len() - 1].0..]) {

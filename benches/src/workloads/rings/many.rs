@@ -2,13 +2,14 @@
 //! `-random` in an order that nobody can foresee. `requests-10k`: each piece is one frame, so
 //! nobody has a part of one when his turn ends.
 //!
-//! The table's column *bytes* is, of `frames-10k`, by how much the resident memory of a new process has grown
-//! after ten turns each, when most connections have a part of a frame; of `requests-10k`, what
-//! belongs to connections that have all received whole frames. *Answers*: as `frames`.
+//! The table's column *bytes* is what belongs to connections and can be used by nobody else: of `frames-10k`
+//! after ten turns each, when almost all of them have a part of a frame; of `requests-10k` when all
+//! have received whole frames. *Answers*: as `frames`.
 
 use super::feed::{Feed, Turns};
 use super::frames::BUFFER;
-use crate::case::Case;
+use crate::callgrind;
+use crate::case::{Case, Point};
 use crate::engines::rings::{
     BytesMut, BytesMutSmall, Copied, Deque, Drained, LengthCodec, Nothing, PacketRing,
     PacketRingSoon, RingBuf, Ringbuf, Rtrb, SliceRing,
@@ -66,7 +67,8 @@ fn some<E: Buffers<Lengths>>(name: &'static str, turns: Turns) -> Case {
     if E::NAME.starts_with('(') {
         return case;
     }
-    case.holding(if turns == Turns::Whole { pinned::<E> } else { resident::<E> })
+    let case = case.holding(move || pinned::<E>(turns));
+    if turns == Turns::Robin { case.remembering(day::<E>) } else { case }
 }
 
 fn case<E: Buffers<Lengths>>(name: &'static str, connections: usize, turns: Turns) -> Case {
@@ -79,24 +81,44 @@ fn case<E: Buffers<Lengths>>(name: &'static str, connections: usize, turns: Turn
     .sample(20_000)
 }
 
-/// Bytes by which the resident memory grows.
-fn resident<E: Buffers<Lengths>>() -> u64 {
-    let resident = || pool_core::process::resident_bytes().expect("the system tells") as u64;
-    let mut feed = hide(Feed::new::<Lengths>(SOME, Turns::Robin));
-    resident();
-    let before = resident();
-    let mut store = E::build(buffers(SOME, BUFFER));
-    feed.turns(&mut store, 10 * SOME);
-    let after = resident();
-    feed.check();
-    after - before
-}
-
-/// Bytes that belong to idle connections.
-fn pinned<E: Buffers<Lengths>>() -> u64 {
+/// Bytes that belong to connections.
+fn pinned<E: Buffers<Lengths>>(turns: Turns) -> u64 {
     let mut store = E::build(buffers(SOME, BUFFER));
     let mut feed = Feed::new::<Lengths>(SOME, Turns::Robin);
     feed.turns(&mut store, 10 * SOME);
-    feed.settle(&mut store);
+    if turns == Turns::Whole {
+        feed.settle(&mut store);
+    }
+    feed.check();
     store.pinned()
+}
+
+/// Samples of a rush, and of each of the two quiet times.
+const SAMPLES: usize = 20;
+
+/// By how much the resident memory has grown: while all connections are served for the first time and for a
+/// second time, when all of them have whole frames only, and when they are gone.
+fn day<E: Buffers<Lengths>>() -> Vec<Point> {
+    let resident = || pool_core::process::resident_bytes().expect("the system tells") as u64;
+    // Buffers are not touched before they are used.
+    callgrind::now_counting();
+    let mut feed = hide(Feed::new::<Lengths>(SOME, Turns::Robin));
+    resident();
+    let before = resident();
+    let mut points = Vec::new();
+    let mut sample = || points.push((points.len() as u64, resident().saturating_sub(before)));
+    let mut store = E::build(buffers(SOME, BUFFER));
+    for _ in 0..SAMPLES {
+        feed.turns(&mut store, 2 * SOME / SAMPLES);
+        sample();
+    }
+    feed.settle(&mut store);
+    (0..SAMPLES / 2).for_each(|_| sample());
+    for _ in 0..SAMPLES {
+        feed.turns(&mut store, 2 * SOME / SAMPLES);
+        sample();
+    }
+    drop(store);
+    (0..SAMPLES / 2).for_each(|_| sample());
+    points
 }

@@ -45,8 +45,7 @@ impl PartialEq for Part {
 impl Eq for Part {}
 
 impl<const COPY: bool> Stream for Heap<COPY> {
-    const NAME: &'static str =
-        if COPY { "heap of Bytes, copied" } else { "heap of Bytes, given" };
+    const NAME: &'static str = if COPY { "heap of Bytes, copied" } else { "heap of Bytes, given" };
 
     fn new() -> Self {
         Self { heap: BinaryHeap::new(), front: 0 }

@@ -14,11 +14,7 @@ impl Stream for Smoltcp {
     const NAME: &'static str = "smoltcp";
 
     fn new() -> Self {
-        Self {
-            assembler: Assembler::new(),
-            ring: RingBuffer::new(vec![0; WINDOW]),
-            front: 0,
-        }
+        Self { assembler: Assembler::new(), ring: RingBuffer::new(vec![0; WINDOW]), front: 0 }
     }
 
     #[inline(always)]
