@@ -72,8 +72,10 @@ fn replaced<E: Heaps>(size: u64) -> Sample {
         let block = heap.allocate(layout(size));
         // SAFETY: at least 8 bytes, aligned to 8, and ours.
         unsafe { block.cast::<usize>().write(number) };
-        // SAFETY: the last byte of the block.
-        unsafe { block.add(size - 1).write(1) };
+        // SAFETY: within the block, which has `size` bytes.
+        let last = unsafe { block.add(size - 1) };
+        // SAFETY: the block is ours.
+        unsafe { last.write(1) };
         escape(block.as_ptr());
         (block, size)
     };

@@ -27,6 +27,9 @@ pub struct Ring<const SOON: bool = false> {
 }
 
 /// A ring of this budget.
+///
+/// # Panics
+/// If there is no memory.
 #[must_use]
 pub fn ring(budget: usize, policy: Policy) -> pool_ring::PacketRing {
     let builder = pool_ring::PacketRing::builder().budget(budget).policy(policy);

@@ -114,7 +114,7 @@ fn fill(place: &mut [Uninit], bytes: &[u8]) {
     assert_eq!(place.len(), bytes.len());
     // SAFETY: as many bytes, and a place that is borrowed exclusively is not among others' bytes.
     unsafe {
-        place.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        place.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
     };
 }
 

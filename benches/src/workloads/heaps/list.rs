@@ -107,6 +107,7 @@ fn dropped<E: Heaps>() -> Case {
 /// What is measured of `list-drop`, by its name: a heap goes, with the list in it. Who drops a heap does not
 /// go through it; its first node is looked at alone.
 #[inline(never)]
+#[allow(clippy::needless_pass_by_value, reason = "it is dropped here")]
 fn let_go<E: Heaps>(heap: E::Store, list: Option<NonNull<Node>>) -> u64 {
     if E::NAME == GlibcHeap::NAME {
         return free(&heap, list);

@@ -84,6 +84,9 @@ pub struct Feed {
 
 impl Feed {
     /// For so many connections.
+    ///
+    /// # Panics
+    /// If frames are not cut as they were put together.
     #[must_use]
     pub fn new<F: Frames>(connections: usize, turns: Turns) -> Self {
         let mut random = Random::new();

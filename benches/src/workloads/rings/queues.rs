@@ -35,20 +35,23 @@ fn case<Q: Queue>(name: &'static str, len: usize) -> Case {
     Case::plain(POOL_RING, name, Q::NAME, Q::OURS, prepare).uncounted().at_least(1 << 13)
 }
 
+/// How many messages are to come, and where to tell that the thread is ready, by a sum of 0, then their sum; and when.
+type Order = (u64, SyncSender<(u64, Instant)>);
+
 /// The thread that calls sends; one that waits for orders receives.
 struct Pair<S> {
     sender: S,
     message: Vec<u8>,
     sent: u64,
-    /// How many messages are to come, and where to tell of their sum. Gone when the thread is to end.
-    orders: Option<SyncSender<(u64, SyncSender<(u64, Instant)>)>>,
+    /// Gone when the thread is to end.
+    orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Pair<()> {
     fn new<Q: Queue>(len: usize) -> Pair<Q::Sender> {
         let (sender, mut receiver) = Q::halves(BYTES);
-        let (orders, ordered) = sync_channel::<(u64, SyncSender<(u64, Instant)>)>(1);
+        let (orders, ordered) = sync_channel::<Order>(1);
         let thread = thread::spawn(move || {
             for (n, answer) in ordered {
                 answer.send((0, Instant::now())).expect("somebody waits");
