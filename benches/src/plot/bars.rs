@@ -26,8 +26,8 @@ impl Bar {
 }
 
 /// Pixels for labels, and for the numbers behind bars.
-const LABELS: i32 = 250;
-const NUMBERS: i32 = 70;
+const LABELS: i32 = 210;
+const NUMBERS: i32 = 62;
 const BLACK: RGBColor = RGBColor(0x20, 0x20, 0x20);
 /// From the shortest bar to the longest, on a linear scale.
 const LINEAR: f64 = 12.0;

@@ -4,11 +4,11 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Pixels of a picture's width: a phone's page shows it without scrolling.
-pub const WIDTH: i32 = 720;
+/// Pixels of a picture's width: about that of a phone, where its text must be read.
+pub const WIDTH: i32 = 480;
 /// Pixels between two lines.
 pub const LINE: i32 = 22;
-const FONT: (&str, i32) = ("sans-serif", 14);
+const FONT: (&str, i32) = ("sans-serif", 15);
 
 /// Whose something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

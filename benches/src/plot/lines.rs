@@ -98,7 +98,7 @@ pub fn lines(axes: Axes<'_>, lines: &[Line]) -> Result<String, String> {
     let bottom = LINE + 10 + PLOT;
     let x = |value: f64| LEFT + (across.share(value) * f64::from(WIDTH - LEFT - RIGHT)) as i32;
     let y = |value: f64| bottom - (up.share(value) * f64::from(PLOT)) as i32;
-    let height = bottom + (lines.len().div_ceil(2) as i32 + 2) * LINE + 14;
+    let height = bottom + (lines.len() as i32 + 2) * LINE + 14;
     picture(height, |canvas| {
         canvas.text(axes.title, (8, LINE / 2 + 2), Side::Right)?;
         for mark in up.marks() {
@@ -120,10 +120,9 @@ pub fn lines(axes: Axes<'_>, lines: &[Line]) -> Result<String, String> {
                 places.iter().try_for_each(|place| canvas.dot(*place, color))?;
             }
             canvas.line(places, color, if line.ours { 3 } else { 2 })?;
-            let column = LEFT + (number as i32 % 2) * (WIDTH - LEFT) / 2;
-            let legend = bottom + 14 + (2 + number as i32 / 2) * LINE;
-            canvas.line(vec![(column, legend), (column + 24, legend)], color, 4)?;
-            canvas.text(&line.label, (column + 30, legend), Side::Right)?;
+            let legend = bottom + 14 + (2 + number as i32) * LINE;
+            canvas.line(vec![(LEFT, legend), (LEFT + 24, legend)], color, 4)?;
+            canvas.text(&line.label, (LEFT + 30, legend), Side::Right)?;
         }
         Ok(())
     })

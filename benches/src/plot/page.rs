@@ -10,9 +10,9 @@ use crate::table::{Row, Table};
 use std::fmt::Write;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:0 1rem;color:#202020}\
-    svg,.wide{max-width:100%}svg{height:auto}.wide{overflow-x:auto}\
+    svg,.wide{max-width:100%}svg{height:auto;width:40rem}.wide{overflow-x:auto}\
     table{border-collapse:collapse;font-size:14px}td,th{padding:.15rem .6rem;text-align:right;white-space:nowrap}\
-    td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f4f4f4}\
+    td:first-child,th:first-child{text-align:left;white-space:normal;min-width:8rem}tr:nth-child(even){background:#f4f4f4}\
     .missed{background:#fbd5cd!important}summary{cursor:pointer;font-weight:600;padding:.3rem 0}";
 
 /// What a crate is about, in the order of the page.
@@ -90,7 +90,9 @@ fn summary(table: &Table, family: &str) -> Vec<Bar> {
             let best = of.filter_map(|row| Some((row.instructions?, &row.engine)));
             let best = best.min_by(|a, b| a.0.total_cmp(&b.0));
             bars.extend(best.map(|(ir, engine)| {
-                Bar::exact(&format!("{}: {engine}", rows[0].workload), kind, ir)
+                let ours = kind == Whose::Ours;
+                let of = if ours { format!("{}: ", rows[0].workload) } else { String::new() };
+                Bar::exact(&format!("{of}{engine}"), kind, ir)
             }));
         }
     }
