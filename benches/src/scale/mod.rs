@@ -141,7 +141,7 @@ impl Growth {
     fn weight(&self) -> u64 {
         match self.name {
             "connections" => 10 << 10,
-            "threads" => 2 << 20,
+            "threads" | "threads and runs" => 2 << 20,
             _ => 1,
         }
     }

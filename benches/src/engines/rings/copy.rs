@@ -11,7 +11,7 @@ pub struct Nothing;
 /// The least that a read costs: each byte is copied once, to a place that stays in the caches.
 pub struct Copied;
 
-/// For each connection, where its next frame begins.
+/// For each connection, where its next frame begins; `usize::MAX` before its first piece, which begins there.
 pub struct Oracle<const COPY: bool> {
     next: Vec<usize>,
     scratch: Vec<u8>,
@@ -19,7 +19,7 @@ pub struct Oracle<const COPY: bool> {
 
 impl<const COPY: bool> Oracle<COPY> {
     fn new(setup: Setup) -> Self {
-        Self { next: vec![0; connections(setup)], scratch: vec![0; setup.chunk] }
+        Self { next: vec![usize::MAX; connections(setup)], scratch: vec![0; setup.chunk] }
     }
 }
 
@@ -50,6 +50,9 @@ impl<F: Framing, const COPY: bool> Connections<F> for Oracle<COPY> {
             escape(self.scratch.as_mut_ptr());
         }
         let next = &mut self.next[conn];
+        if *next == usize::MAX {
+            *next = piece.start;
+        }
         while let Some((frame, len)) = F::first(&stream[*next..piece.end]) {
             digest.frame(frame);
             *next += len;

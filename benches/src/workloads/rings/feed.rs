@@ -1,7 +1,7 @@
 //! Streams of frames, and how they come to connections: in pieces of 1 to 4,096 bytes, drawn before.
 //!
 //! All connections receive the same stream, about 256 KiB of whole frames, over and over, each from where it
-//! is; no piece goes beyond the stream's end. So what they have received at any time is known without counting along.
+//! is; they begin at frames that are drawn, so that at any time they are all over it. No piece goes beyond the stream's end. So what they have received at any time is known without counting along.
 
 use crate::stream::{Connections, Digest, Framing, HEADER, Lengths, Lines};
 use crate::workloads::Random;
@@ -72,6 +72,8 @@ pub struct Feed {
     turns: Turns,
     /// For each connection, how far its stream has come.
     positions: Vec<u32>,
+    /// What the stream has up to where they were at first.
+    before: Digest,
     /// Those of the next turns, drawn before, so that they can be announced.
     ahead: [u32; AHEAD],
     random: Random,
@@ -102,12 +104,15 @@ impl Feed {
         }
         assert_eq!(ends[ends.len() - 1].0, stream.len());
         let cuts = (0..CUTS).map(|_| 1 + random.below(PIECE) as u16).collect();
+        let frame = |conn| if conn == 0 { 0 } else { random.below(ends.len() - 1) };
+        let positions = (0..connections).map(frame).map(|frame| ends[frame].0 as u32).collect();
         let mut feed = Self {
             stream,
             ends,
             cuts,
             turns,
-            positions: vec![0; connections],
+            positions,
+            before: Digest::default(),
             ahead: [0; AHEAD],
             random,
             turn: 0,
@@ -115,6 +120,7 @@ impl Feed {
             done: Digest::default(),
             calls: 0,
         };
+        feed.before = feed.come();
         for turn in 0..AHEAD {
             feed.ahead[turn] = feed.draw(turn);
         }
@@ -197,13 +203,18 @@ impl Feed {
     /// # Panics
     /// If it was something else.
     pub fn check(&self) {
+        let expected = self.come().since(self.before);
+        assert_eq!(self.done, expected, "these are not the stream's frames");
+    }
+
+    /// What the stream has, up to where each connection is, and once for each time that one has come to its end.
+    fn come(&self) -> Digest {
         let whole = self.ends[self.ends.len() - 1].1.times(self.laps);
         let parts = self.positions.iter().map(|&at| {
             let behind = self.ends.partition_point(|(end, _)| *end <= at as usize);
             self.ends[behind - 1].1
         });
-        let expected = parts.fold(whole, Digest::and);
-        assert_eq!(self.done, expected, "these are not the stream's frames");
+        parts.fold(whole, Digest::and)
     }
 
     /// Goes on until no connection has a part of a frame.
