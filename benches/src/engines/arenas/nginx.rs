@@ -27,9 +27,10 @@ impl Engine for Nginx {
     type Store = Setup;
 
     fn build(setup: Setup) -> Setup {
+        let page = &raw mut ngx_pagesize;
         // SAFETY: engines are built before any of their pools is there, all with the same number, so it does not
         // matter who reads it when.
-        unsafe { (&raw mut ngx_pagesize).write_volatile(4096) };
+        unsafe { page.write_volatile(4096) };
         setup
     }
 }
