@@ -24,4 +24,8 @@ asan --test contract -- --skip below
 cargo +nightly test -p pool-arena --features poison --target "$host" --lib --tests
 # And blocks that were given back.
 cargo +nightly test -p pool-object --features poison --target "$host" --lib \
-    --test small --test boxes --test random --test poison --test shared --test shared_model
+    --test small --test boxes --test random --test poison --test shared --test shared_model \
+    --test shared_random --test boxed_slices --test collections --test defrag --test zeroed
+# Descriptors, mirrored pages, and buffers that the kernel writes.
+cargo +nightly test -p pool-ring --target "$host" --test hostile --test ring_buf --test io_uring \
+    --test mirror -- --skip a_full_table

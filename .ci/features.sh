@@ -20,7 +20,7 @@ for set in "" alloc std allocator-api2 allocator-api2-04 checked trace poison me
     RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
         cargo check --quiet -p pool-object --no-default-features --features "$set"
 done
-for set in "" alloc std mirror bytes tokio std,mirror,bytes,tokio; do
+for set in "" alloc std fd mirror bytes tokio io-uring std,fd,mirror,bytes,tokio,io-uring; do
     echo "pool-ring with features [$set]"
     RUSTFLAGS="-D warnings" CARGO_TARGET_DIR=$target/features \
         cargo check --quiet -p pool-ring --no-default-features --features "$set"

@@ -19,4 +19,4 @@ tsan --test global -- --skip fork
 # of which the sanitizer does not know that they make memory new.
 tsan --test contract -- --skip below --skip mirrors
 on pool-arena --test sync_arena
-on pool-object --test shared --test shared_model --test shared_pool --test bounded_pool
+on pool-object --test shared --test shared_model --test collections --test shared_pool --test bounded_pool --test pools_random

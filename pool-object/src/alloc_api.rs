@@ -1,4 +1,6 @@
 //! The `Allocator` traits of `allocator-api2`, for handles on the allocators. A storage file.
+//!
+//! Boxes of slices come back by way of a reference: docs/UNSAFE.md says what the memory models think of it.
 
 use crate::block_alloc::BlockAlloc;
 use crate::handle::LocalHeap;

@@ -1,8 +1,12 @@
 //! `PoolBox`: a value in a block of its own. A storage file.
 
+mod slice;
+
 use crate::block_alloc::BlockAlloc;
 use crate::error::{AllocError, refuse};
 use core::alloc::Layout;
+use core::borrow::Borrow;
+use core::cmp::Ordering;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
@@ -33,9 +37,23 @@ use core::{fmt, hash};
 /// ```
 ///
 /// or owns a handle, [`LocalHeap`](crate::LocalHeap). One that holds `&SmallAlloc` is two pointers long
-/// and stays on its thread. Slices and trait objects: `allocator_api2::boxed::Box<_, &SmallAlloc>`.
-pub struct PoolBox<T, A: BlockAlloc> {
-    /// A block of `alloc` for the layout of `T`, with the provenance it was handed out with;
+/// and stays on its thread.
+///
+/// Slices and strings are boxed with one allocation and one copy:
+///
+/// ```
+/// use pool_object::{PoolBox, SmallAlloc};
+/// let heap = SmallAlloc::new();
+/// let key = PoolBox::copy_from_slice_in(b"user:1001", &heap);
+/// let name = PoolBox::copy_from_str_in("Ada", &heap);
+/// let squares = PoolBox::from_iter_in((1..5).map(|n| n * n), &heap);
+/// assert_eq!((&*key, &*name, &*squares), (&b"user:1001"[..], "Ada", &[1, 4, 9, 16][..]));
+/// ```
+///
+/// Trait objects: take the box apart, let the pointer coerce, and put it together again; or
+/// `allocator_api2::boxed::Box<_, &SmallAlloc>`.
+pub struct PoolBox<T: ?Sized, A: BlockAlloc> {
+    /// A block of `alloc` for the layout of the value, with the provenance it was handed out with;
     /// initialised, and nobody else's.
     value: NonNull<T>,
     alloc: ManuallyDrop<A>,
@@ -43,9 +61,9 @@ pub struct PoolBox<T, A: BlockAlloc> {
 }
 
 // SAFETY: it owns the value, as a `Box` does, and the handle; nothing else is reached through it.
-unsafe impl<T: Send, A: BlockAlloc + Send> Send for PoolBox<T, A> {}
+unsafe impl<T: ?Sized + Send, A: BlockAlloc + Send> Send for PoolBox<T, A> {}
 // SAFETY: `&PoolBox` gives `&T`, and to `clone` the handle.
-unsafe impl<T: Sync, A: BlockAlloc + Sync> Sync for PoolBox<T, A> {}
+unsafe impl<T: ?Sized + Sync, A: BlockAlloc + Sync> Sync for PoolBox<T, A> {}
 
 /// A value that no block could be had for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,7 +137,9 @@ impl<T, A: BlockAlloc> PoolBox<T, A> {
         unsafe { alloc.deallocate(place.cast(), Layout::new::<T>()) };
         value
     }
+}
 
+impl<T: ?Sized, A: BlockAlloc> PoolBox<T, A> {
     /// Gives up the ownership: the value is never dropped, and its block never given back by itself.
     /// An owned handle is forgotten with it, so that its heap stays.
     #[inline]
@@ -147,39 +167,58 @@ impl<T, A: BlockAlloc> PoolBox<T, A> {
     /// A box of a value that was taken apart, or put into a block by hand.
     ///
     /// # Safety
-    /// `value` is a block of `alloc` for a `T`, as [`BlockAlloc::deallocate`] asks for it,
-    /// initialised, and the caller gives it up.
+    /// `value` is a block of `alloc` for the layout of that `T`, as [`BlockAlloc::deallocate`] asks for
+    /// it, initialised, and the caller gives it up.
     #[inline]
     pub const unsafe fn from_raw_parts(value: NonNull<T>, alloc: A) -> Self {
         Self { value, alloc: ManuallyDrop::new(alloc), marker: PhantomData }
     }
 }
 
-/// Gives a block back, and its handle, when dropped: also if the value's own drop panics.
-struct GiveBack<'a, T, A: BlockAlloc>(&'a mut PoolBox<T, A>);
+impl<T: ?Sized, A: BlockAlloc> PoolBox<T, A> {
+    /// Moves the value if its allocator wants that: see [`Relocate`](crate::Relocate). `rebuild` makes a
+    /// pointer to it out of its new place and the old pointer.
+    #[inline]
+    pub(crate) fn relocate_with(
+        boxed: &mut Self,
+        rebuild: impl FnOnce(NonNull<u8>, NonNull<T>) -> NonNull<T>,
+    ) -> bool {
+        let layout = Layout::for_value(&**boxed);
+        // SAFETY: by the field's invariant a live block of `alloc` for this layout, which nobody else
+        // knows: the box is borrowed exclusively, and its field is overwritten if it moves.
+        let moved = unsafe { boxed.alloc.try_relocate(boxed.value.cast(), layout) };
+        if let Some(place) = moved {
+            boxed.value = rebuild(place, boxed.value);
+        }
+        moved.is_some()
+    }
+}
 
-impl<T, A: BlockAlloc> Drop for GiveBack<'_, T, A> {
+/// Gives a block back, and its handle, when dropped: also if the value's own drop panics.
+struct GiveBack<'a, T: ?Sized, A: BlockAlloc>(&'a mut PoolBox<T, A>, Layout);
+
+impl<T: ?Sized, A: BlockAlloc> Drop for GiveBack<'_, T, A> {
     #[inline]
     fn drop(&mut self) {
         let block = self.0.value.cast();
         // SAFETY: by the field's invariant a block of `alloc` for this layout; its value is dropped.
-        unsafe { self.0.alloc.deallocate(block, Layout::new::<T>()) };
+        unsafe { self.0.alloc.deallocate(block, self.1) };
         // SAFETY: the box is being dropped, so nobody uses the handle after this.
         unsafe { ManuallyDrop::drop(&mut self.0.alloc) };
     }
 }
 
-impl<T, A: BlockAlloc> Drop for PoolBox<T, A> {
+impl<T: ?Sized, A: BlockAlloc> Drop for PoolBox<T, A> {
     #[inline]
     fn drop(&mut self) {
-        let value = self.value;
-        let _guard = GiveBack(self);
+        let (value, layout) = (self.value, Layout::for_value(&**self));
+        let _guard = GiveBack(self, layout);
         // SAFETY: initialised, ours, and dropped once.
         unsafe { value.drop_in_place() };
     }
 }
 
-impl<T, A: BlockAlloc> Deref for PoolBox<T, A> {
+impl<T: ?Sized, A: BlockAlloc> Deref for PoolBox<T, A> {
     type Target = T;
 
     #[inline]
@@ -189,7 +228,7 @@ impl<T, A: BlockAlloc> Deref for PoolBox<T, A> {
     }
 }
 
-impl<T, A: BlockAlloc> DerefMut for PoolBox<T, A> {
+impl<T: ?Sized, A: BlockAlloc> DerefMut for PoolBox<T, A> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: initialised, and only lent as the box is borrowed.
@@ -204,33 +243,62 @@ impl<T: Clone, A: BlockAlloc + Clone> Clone for PoolBox<T, A> {
     }
 }
 
-impl<T, A: BlockAlloc> AsRef<T> for PoolBox<T, A> {
+impl<T: ?Sized, A: BlockAlloc> AsRef<T> for PoolBox<T, A> {
     fn as_ref(&self) -> &T {
         self
     }
 }
 
-impl<T: fmt::Debug, A: BlockAlloc> fmt::Debug for PoolBox<T, A> {
+impl<T: ?Sized, A: BlockAlloc> AsMut<T> for PoolBox<T, A> {
+    fn as_mut(&mut self) -> &mut T {
+        self
+    }
+}
+
+/// So that a map with boxed keys is asked by `&str` or `&[u8]`.
+impl<T: ?Sized, A: BlockAlloc> Borrow<T> for PoolBox<T, A> {
+    fn borrow(&self) -> &T {
+        self
+    }
+}
+
+impl<T: ?Sized + fmt::Debug, A: BlockAlloc> fmt::Debug for PoolBox<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
 }
 
-impl<T: fmt::Display, A: BlockAlloc> fmt::Display for PoolBox<T, A> {
+impl<T: ?Sized + fmt::Display, A: BlockAlloc> fmt::Display for PoolBox<T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
 }
 
-impl<T: PartialEq, A: BlockAlloc, B: BlockAlloc> PartialEq<PoolBox<T, B>> for PoolBox<T, A> {
+impl<T: ?Sized + PartialEq, A: BlockAlloc, B: BlockAlloc> PartialEq<PoolBox<T, B>>
+    for PoolBox<T, A>
+{
     fn eq(&self, other: &PoolBox<T, B>) -> bool {
         **self == **other
     }
 }
 
-impl<T: Eq, A: BlockAlloc> Eq for PoolBox<T, A> {}
+impl<T: ?Sized + Eq, A: BlockAlloc> Eq for PoolBox<T, A> {}
 
-impl<T: hash::Hash, A: BlockAlloc> hash::Hash for PoolBox<T, A> {
+impl<T: ?Sized + PartialOrd, A: BlockAlloc, B: BlockAlloc> PartialOrd<PoolBox<T, B>>
+    for PoolBox<T, A>
+{
+    fn partial_cmp(&self, other: &PoolBox<T, B>) -> Option<Ordering> {
+        (**self).partial_cmp(&**other)
+    }
+}
+
+impl<T: ?Sized + Ord, A: BlockAlloc> Ord for PoolBox<T, A> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl<T: ?Sized + hash::Hash, A: BlockAlloc> hash::Hash for PoolBox<T, A> {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
         (**self).hash(state);
     }

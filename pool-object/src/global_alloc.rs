@@ -1,5 +1,6 @@
 //! `GlobalHeap`: one heap for the whole process. A storage file.
 
+use crate::block_alloc::BlockAlloc;
 use crate::error::AllocError;
 use crate::shared::{SharedAlloc, Slot};
 use core::alloc::{GlobalAlloc, Layout};

@@ -43,6 +43,12 @@ unsafe impl<S: PageSource> BlockAlloc for SmallAlloc<S> {
         // SAFETY: the caller's promise, the same as is asked for here.
         unsafe { self.try_relayout(block, old, new) }
     }
+
+    #[inline]
+    unsafe fn try_relocate(&self, block: NonNull<u8>, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise, the same as is asked for here.
+        unsafe { self.try_relocate(block, layout) }
+    }
 }
 
 /// An owned handle on a [`SmallAlloc`]: for structures that keep their heap, and for vectors and
@@ -54,6 +60,21 @@ unsafe impl<S: PageSource> BlockAlloc for SmallAlloc<S> {
 /// let boxed = PoolBox::new_in([1, 2, 3], heap.clone());
 /// drop(heap);
 /// assert_eq!(boxed[1], 2); // the box keeps the heap
+/// ```
+///
+/// It stays on its thread, and so does what lies in it:
+///
+/// ```compile_fail,E0277
+/// use pool_object::{LocalHeap, PoolBox};
+/// let boxed = PoolBox::new_in(1, LocalHeap::new());
+/// std::thread::spawn(move || assert_eq!(*boxed, 1));
+/// ```
+///
+/// Nobody can take the heap out from under the others:
+///
+/// ```compile_fail,E0596
+/// let mut heap = pool_object::LocalHeap::new();
+/// heap.clear();
 /// ```
 #[cfg(feature = "alloc")]
 #[derive(Debug)]
@@ -137,5 +158,11 @@ unsafe impl<S: PageSource> BlockAlloc for LocalHeap<S> {
     ) -> Result<NonNull<u8>, AllocError> {
         // SAFETY: the caller's promise, about the same heap.
         unsafe { self.0.try_relayout(block, old, new) }
+    }
+
+    #[inline]
+    unsafe fn try_relocate(&self, block: NonNull<u8>, layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise, about the same heap.
+        unsafe { self.0.try_relocate(block, layout) }
     }
 }

@@ -17,7 +17,8 @@
 //! | the same, kept beside what lies in it | `LocalHeap` |
 //! | objects of many sizes that threads share or pass on | `SharedAlloc`, `SharedHeap` |
 //! | a whole program on one such heap | `#[global_allocator] static A: GlobalHeap = GlobalHeap;` |
-//! | one value in a block of its own | [`PoolBox`] |
+//! | one value, slice or string in a block of its own | [`PoolBox`] |
+//! | memory back after a spike, though some of it stays | [`SmallAlloc::mark_sparse`], [`Relocate`] |
 //! | vectors, hash maps, boxes of trait objects | `&SmallAlloc`, with the feature `allocator-api2` |
 //! | objects with one common end: a request, a parse | not this crate: an arena, which frees all at once |
 //! | pages, buffers of some KiB | not this crate: `pool_core` |
@@ -45,7 +46,7 @@
 //! | the same in `SharedAlloc`, on any thread | 7 and 6 instructions; in `GlobalHeap` one less each |
 //! | a batch (every 32 KiB of blocks that come back, or every sixteen) | 7 instructions a block |
 //! | block above 32 KiB | a run of the source, and a look into a table |
-//! | `try_relayout`, `reallocate` | nothing within a class, or within a large block's run; else a move |
+//! | `try_relayout`, [`BlockAlloc::reallocate`] | nothing within a class, or within a large block's run; else a move |
 //! | drop, [`SmallAlloc::clear`] | O(spans + large blocks): nothing a block |
 //! | waste inside blocks | 7 bytes at most up to 128, then 11.2 % at most |
 //! | waste outside | 64 bytes a span, and what is left at its end: 6.3 % at most, for powers of two |
@@ -103,7 +104,9 @@ extern crate alloc;
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
 mod alloc_api;
 mod block_alloc;
+mod book;
 mod boxed;
+mod check;
 #[cfg(any(feature = "checked", feature = "trace"))]
 mod debug;
 mod defrag;
@@ -114,11 +117,13 @@ mod handle;
 mod large;
 mod magazine;
 mod pool;
+mod relocate;
 #[cfg(feature = "std")]
 mod shared;
 mod size_class;
 mod small;
 mod span;
+mod sparse;
 mod stats;
 mod store;
 #[cfg(feature = "std")]
@@ -136,18 +141,19 @@ pub use error::AllocError;
 pub use global_alloc::GlobalHeap;
 #[cfg(feature = "alloc")]
 pub use handle::LocalHeap;
+pub use relocate::Relocate;
 #[cfg(loom)]
 #[doc(hidden)]
 pub use shared::model;
 #[cfg(all(feature = "std", not(loom)))]
-pub use shared::{SharedAlloc, SharedHeap};
+pub use shared::{ProcessStats, SharedAlloc, SharedHeap};
 pub use size_class::SizeClass;
 pub use small::{DefaultSource, SmallAlloc, usable_size};
-pub use stats::{ClassStats, Corruption, SmallStats, SpanUse};
+pub use stats::{ClassStats, Corruption, HeapStats, SpanUse};
 
 #[cfg(feature = "std")]
 pub use pool::bounded::{BoundedPool, BoundedPooled, OwnedBoundedPooled};
-pub use pool::error::{AttachError, PoolError};
+pub use pool::error::{AttachError, GetError, PoolError};
 pub use pool::guard::{Guard, Home};
 #[cfg(feature = "std")]
 pub use pool::handle::{HandlePooled, PoolHandle};

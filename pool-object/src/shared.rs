@@ -1,7 +1,7 @@
 //! The allocator for all threads.
 //!
 //! ```text
-//!   alloc      SharedAlloc: allocate, deallocate, reallocate       handle   SharedHeap, BlockAlloc
+//!   alloc      SharedAlloc: allocate, deallocate, relayout         handle   SharedHeap, BlockAlloc
 //!   upkeep     statistics, checks, trim       large   blocks above the largest class
 //!   home       where it gets its memory, how it begins and ends
 //!   registry   whose cache is whose: threads, heaps, forks
@@ -27,6 +27,8 @@ mod ledger;
 pub mod model;
 #[cfg(not(loom))]
 mod registry;
+#[cfg_attr(loom, allow(dead_code, reason = "the models use a part of it"))]
+mod store;
 #[cfg(not(loom))]
 mod upkeep;
 
@@ -36,3 +38,5 @@ pub use alloc::SharedAlloc;
 pub use handle::SharedHeap;
 #[cfg(not(loom))]
 pub(crate) use registry::Slot;
+#[cfg(not(loom))]
+pub use upkeep::ProcessStats;

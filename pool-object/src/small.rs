@@ -1,5 +1,6 @@
 //! `SmallAlloc`: the allocator for one thread. A storage file.
 
+use crate::block_alloc::move_block;
 use crate::error::{AllocError, refuse};
 use crate::large::LargeTable;
 use crate::size_class::SizeClass;
@@ -51,8 +52,9 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 /// Blocks above [`SizeClass::MAX_SIZE`] are runs of their own.
 ///
 /// # Memory
-/// Each class keeps at most two magazines of free blocks (each of 32 KiB to 64 KiB, or of four blocks)
-/// besides those in its spans. Spans go back to the source by themselves when they are empty, all but a
+/// Each class keeps at most two magazines of free blocks (each of at most 32 KiB to 64 KiB, 512 blocks,
+/// or four) besides those in its spans. The arrays of pointers that these are lie in runs of their own:
+/// 4 KiB at first, 256 KiB if every class was used much. Spans go back to the source by themselves when they are empty, all but a
 /// [`reserve`](Self::set_reserve) of 2 MiB: classes that hold no more than that together are left
 /// alone. A class that holds more also empties its magazines when half of what was live is freed, and
 /// when more than 512 KiB of spans go without one that comes, they are
@@ -63,6 +65,13 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 ///
 /// # Threads
 /// `Send` if its source is, never `Sync`: see `SharedAlloc` for all threads.
+///
+/// ```compile_fail,E0277
+/// let heap = pool_object::SmallAlloc::new();
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| heap.trim());
+/// });
+/// ```
 ///
 /// # Complexity
 /// Allocate and deallocate: O(1), amortised over batches of a magazine; no search. Dropping:
@@ -78,6 +87,10 @@ pub struct SmallAlloc<S: PageSource = DefaultSource> {
 // pointer promises that the heap is not used meanwhile by another thread, and owners that borrow
 // it keep it from moving. `S: Send` may move together with its runs (clause 3 of `PageSource`).
 unsafe impl<S: PageSource + Send> Send for SmallAlloc<S> {}
+
+/// Blocks of so many bytes may come zeroed from a span, one by one. Shorter ones are written sooner than
+/// that is done, in a page that is touched anyway.
+pub(crate) const FRESH: usize = 1024;
 
 /// Bytes of empty spans that a heap keeps unless told otherwise.
 const RESERVE: usize = 2 << 20;
@@ -213,17 +226,29 @@ impl<S: PageSource> SmallAlloc<S> {
         self.try_allocate_zeroed(layout).unwrap_or_else(|error| refuse(error))
     }
 
-    /// As [`allocate_zeroed`](Self::allocate_zeroed). Large blocks of fresh pages are not
-    /// overwritten.
+    /// As [`allocate_zeroed`](Self::allocate_zeroed). What the source gave zeroed, and nobody has
+    /// written since, is not written again: large blocks of such pages, and blocks of 1 KiB or more that
+    /// are cut from such a span when the class has no free one.
     ///
     /// # Errors
     /// If no memory can be had.
     #[inline]
     pub fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        if SizeClass::of(layout).is_none() {
+        let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, true);
-        }
-        let block = self.try_allocate(layout)?;
+        };
+        let block = match self.take(layout) {
+            Some(block) => block,
+            None => {
+                let fresh = layout.size() >= FRESH;
+                let fresh = fresh.then(|| self.store.take_zeroed(class, &self.source)).flatten();
+                if let Some(block) = fresh {
+                    poison::allow(block.as_ptr(), layout.size());
+                    return Ok(block);
+                }
+                self.allocate_slow(layout)?
+            }
+        };
         // SAFETY: the block has so many bytes and is ours.
         unsafe { block.write_bytes(0, layout.size()) };
         Ok(block)
@@ -243,15 +268,19 @@ impl<S: PageSource> SmallAlloc<S> {
             return unsafe { self.deallocate_slow(block, layout) };
         };
         // SAFETY: the caller's promise; the layout tells the class it was allocated from.
-        if unsafe { self.store.magazines.push(class, block) } {
-            self.look(class);
+        if !unsafe { self.store.magazines.push(class, block) } {
+            // SAFETY: as above.
+            unsafe { self.look(class, block) };
         }
     }
 
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate), of a block of this class.
     #[cold]
     #[inline(never)]
-    fn look(&self, class: SizeClass) {
-        self.store.look(class, &self.source);
+    unsafe fn look(&self, class: SizeClass, block: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store.look(class, block, &self.source) };
     }
 
     /// # Safety
@@ -268,66 +297,22 @@ impl<S: PageSource> SmallAlloc<S> {
             return;
         };
         // SAFETY: as in `deallocate`.
-        if unsafe { self.store.magazines.push(class, block) } {
-            self.store.look(class, &self.source);
+        if !unsafe { self.store.magazines.push(class, block) } {
+            // SAFETY: as above.
+            unsafe { self.store.look(class, block, &self.source) };
         }
     }
 
-    /// Makes a block longer or shorter: in place if the class stays the same, or if a large block's
+    /// Makes a block one for another layout: in place if the class stays the same, or if a large block's
     /// run is long enough and not more than twice too long; else by moving what it holds.
+    /// [`BlockAlloc::reallocate`](crate::BlockAlloc::reallocate) changes the size alone.
     ///
-    /// # Panics
-    /// If no memory can be had.
+    /// # Errors
+    /// If no memory can be had; the block is as before.
     ///
     /// # Safety
     /// As [`deallocate`](Self::deallocate) about `block` and `old`. The old pointer must not be used
     /// any more, even if the block did not move.
-    #[inline]
-    pub unsafe fn reallocate(&self, block: NonNull<u8>, old: Layout, size: usize) -> NonNull<u8> {
-        // SAFETY: the caller's promise.
-        unsafe { self.try_reallocate(block, old, size) }.unwrap_or_else(|error| refuse(error))
-    }
-
-    /// As [`reallocate`](Self::reallocate).
-    ///
-    /// ```
-    /// use core::alloc::Layout;
-    /// use pool_object::SmallAlloc;
-    /// let heap = SmallAlloc::new();
-    /// let layout = Layout::array::<u8>(50)?;
-    /// let block = heap.allocate(layout);
-    /// // SAFETY: allocated above with this layout, and not used after.
-    /// let longer = unsafe { heap.try_reallocate(block, layout, 56)? };
-    /// assert_eq!(block, longer); // both are of the class of 56 bytes
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If no memory can be had; the block is as before.
-    ///
-    /// # Safety
-    /// As [`reallocate`](Self::reallocate).
-    #[inline]
-    pub unsafe fn try_reallocate(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        size: usize,
-    ) -> Result<NonNull<u8>, AllocError> {
-        let error = AllocError::TooLarge { size, align: old.align() };
-        let new = Layout::from_size_align(size, old.align()).map_err(|_| error)?;
-        // SAFETY: the caller's promise; the alignment is the same.
-        unsafe { self.try_relayout(block, old, new) }
-    }
-
-    /// As [`try_reallocate`](Self::try_reallocate), to any layout: a block that is not aligned as
-    /// the new one asks moves.
-    ///
-    /// # Errors
-    /// If no memory can be had; the block is as before.
-    ///
-    /// # Safety
-    /// As [`reallocate`](Self::reallocate).
     #[inline]
     pub unsafe fn try_relayout(
         &self,
@@ -345,7 +330,7 @@ impl<S: PageSource> SmallAlloc<S> {
             return Ok(block);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.move_block(block, old, new) }
+        unsafe { move_block(self, block, old, new) }
     }
 
     /// Whether a large block may serve a large layout where it is.
@@ -353,24 +338,6 @@ impl<S: PageSource> SmallAlloc<S> {
         let len = self.large.run_len(block).unwrap_or(0);
         let aligned = block.addr().get() % new.align() == 0;
         aligned && new.size() <= len && new.size() >= len / 2
-    }
-
-    /// # Safety
-    /// As [`deallocate`](Self::deallocate) about `block` and `old`.
-    #[inline(never)]
-    unsafe fn move_block(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<u8>, AllocError> {
-        let place = self.try_allocate(new)?;
-        let bytes = old.size().min(new.size());
-        // SAFETY: both blocks have so many bytes, and a block just allocated overlaps no other.
-        unsafe { place.copy_from_nonoverlapping(block, bytes) };
-        // SAFETY: the caller's promise.
-        unsafe { self.deallocate(block, old) };
-        Ok(place)
     }
 
     /// Gives all idle memory back: what lies in magazines goes to its spans, empty spans to the
@@ -384,6 +351,9 @@ impl<S: PageSource> SmallAlloc<S> {
             // SAFETY: the table's memory came from this source.
             unsafe { self.large.release(&self.source) };
         }
+        bytes += self.store.sparse.own_bytes();
+        // SAFETY: its memory came from this source.
+        unsafe { self.store.sparse.release(&self.source) };
         self.source.trim();
         bytes
     }
@@ -404,9 +374,21 @@ impl<S: PageSource> SmallAlloc<S> {
     /// heap.clear();
     /// assert_eq!(heap.source().traffic().live_bytes, 0);
     /// ```
+    ///
+    /// What lies in a box keeps it from being cleared:
+    ///
+    /// ```compile_fail,E0502
+    /// use pool_object::{PoolBox, SmallAlloc};
+    /// let mut heap = SmallAlloc::new();
+    /// let boxed = PoolBox::new_in(1, &heap);
+    /// heap.clear();
+    /// assert_eq!(*boxed, 1);
+    /// ```
     pub fn clear(&mut self) {
         // SAFETY: `&mut self`: see above.
         unsafe { self.store.release_all(&self.source) };
+        // SAFETY: its memory came from this source.
+        unsafe { self.store.sparse.release(&self.source) };
         for run in self.large.drain() {
             poison::allow(run.ptr().as_ptr(), run.len());
             // SAFETY: from this source, and not used, as above.

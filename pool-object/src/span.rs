@@ -4,8 +4,10 @@
 //! are cut off lazily: what was never handed out was never touched. The ancestor is Loki's `Chunk`,
 //! whose free list of one-byte indices bounded it to 255 blocks; here the links are pointers.
 
+use crate::magazine::Place;
 use crate::size_class::SizeClass;
 use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use pool_core::{Run, poison};
 
@@ -36,8 +38,14 @@ struct Header {
     free_len: Cell<u32>,
     /// Blocks that were ever handed out since the span was last empty: the lowest ones.
     carved: Cell<u32>,
+    /// From here on, in bytes, nobody has written since the run came, and it came all zeros; or
+    /// `NOT_ZEROED`.
+    fresh: Cell<u32>,
     class: Cell<SizeClass>,
 }
+
+/// No offset in a span, which is no longer than 512 KiB.
+const NOT_ZEROED: u32 = u32::MAX;
 
 const _: () = assert!(size_of::<Header>() <= SizeClass::HEADER);
 const _: () = assert!(size_of::<Link>() <= 8 && align_of::<Link>() <= 8);
@@ -49,34 +57,6 @@ pub(crate) struct Span(
     NonNull<Header>,
 );
 
-/// Free blocks in a row: the first, and how many.
-#[derive(Clone, Copy)]
-pub(crate) struct Chain {
-    pub(crate) first: Block,
-    pub(crate) len: usize,
-}
-
-#[cfg(feature = "std")]
-impl Chain {
-    /// Cuts the list behind its first `most` blocks, at least one: those, and the rest.
-    pub(crate) fn split(self, most: usize) -> (Self, Option<Self>) {
-        if self.len <= most.max(1) {
-            return (self, None);
-        }
-        let (mut last, mut len) = (self.first, 1);
-        while len < most {
-            // SAFETY: a free block, its first word a link.
-            let Link(Some(next)) = (unsafe { last.read() }) else { break };
-            (last, len) = (next, len + 1);
-        }
-        // SAFETY: as above.
-        let Link(rest) = unsafe { last.read() };
-        // SAFETY: the block is free, ours, aligned to 8 and not shorter than a link.
-        unsafe { last.write(Link::NONE) };
-        (Self { len, ..self }, rest.map(|first| Self { first, len: self.len - len }))
-    }
-}
-
 impl Span {
     /// An empty span of `class`.
     ///
@@ -85,7 +65,9 @@ impl Span {
     /// up its ownership.
     pub(crate) unsafe fn new(run: Run, class: SizeClass) -> Self {
         let span = Self(run.ptr().cast());
+        let fresh = Cell::new(if run.is_zeroed() { 0 } else { NOT_ZEROED });
         let header = Header {
+            fresh,
             run,
             next: Cell::new(None),
             prev: Cell::new(None),
@@ -143,6 +125,8 @@ impl Span {
     pub(crate) unsafe fn reset(self, class: SizeClass) {
         let header = self.header();
         debug_assert_eq!(header.class.get().span_len(), class.span_len());
+        // `NOT_ZEROED` is more than that.
+        header.fresh.set(header.fresh.get().max(self.carved_end() as u32));
         header.free.set(Link::NONE);
         header.free_len.set(0);
         header.carved.set(0);
@@ -152,6 +136,11 @@ impl Span {
 
     pub(crate) fn class(self) -> SizeClass {
         self.header().class.get()
+    }
+
+    /// Its address, a multiple of its length.
+    pub(crate) fn start(self) -> usize {
+        self.0.addr().get()
     }
 
     /// Bytes of its run.
@@ -170,77 +159,133 @@ impl Span {
         self.header().carved.get() as usize
     }
 
+    /// Bytes from its start to the end of the last block that was handed out.
+    fn carved_end(self) -> usize {
+        self.class().first_block() + self.carved() * self.class().size()
+    }
+
     /// Whether no block is left in it.
     pub(crate) fn is_full(self) -> bool {
         self.header().free_len.get() == 0 && self.carved() == self.class().blocks()
     }
 
-    /// Takes blocks out: all that came back, else some that were never out, about a page of
-    /// them at first and more later. `None` if the span is full.
-    ///
-    /// The first costs no more than the head of the list; the second touches what it links.
-    pub(crate) fn take(self) -> Option<Chain> {
-        let header = self.header();
-        if let Some(first) = header.free.replace(Link::NONE).0 {
-            let len = header.free_len.replace(0) as usize;
-            return Some(Chain { first, len });
-        }
-        self.carve()
-    }
-
-    /// Takes at most `most` blocks out, at least one: of those that came back, else of those that
-    /// were never out. `None` if the span is full.
-    #[cfg(feature = "std")]
-    pub(crate) fn take_at_most(self, most: usize) -> Option<Chain> {
-        let header = self.header();
-        let Some(first) = header.free.replace(Link::NONE).0 else {
-            return self.carve_at_most(most.max(1));
-        };
-        let all = Chain { first, len: header.free_len.get() as usize };
-        let (chain, rest) = all.split(most);
-        header.free_len.set(rest.map_or(0, |rest| rest.len) as u32);
-        header.free.set(Link(rest.map(|rest| rest.first)));
-        Some(chain)
-    }
-
-    /// Takes blocks out that were never out: a page of them, which is touched anyway then; and as
-    /// many as were taken before, up to four pages, since more will follow.
-    fn carve(self) -> Option<Chain> {
-        let size = self.class().size();
-        let bytes = (self.carved() * size).clamp(4 << 10, 16 << 10);
-        self.carve_at_most((bytes / size).max(1))
-    }
-
-    #[inline(never)]
-    fn carve_at_most(self, most: usize) -> Option<Chain> {
+    /// Blocks that it is cheap to take out at once: all that came back; else, of those that were never
+    /// out, a page of them, which is touched anyway then, and as many as were taken before, up to
+    /// four pages, since more will follow. 0 if the span is full.
+    pub(crate) fn at_hand(self) -> usize {
         let (header, class) = (self.header(), self.class());
-        let (carved, size) = (self.carved(), class.size());
-        let len = (class.blocks() - carved).min(most);
-        if len == 0 {
-            return None;
+        if header.free_len.get() > 0 {
+            return header.free_len.get() as usize;
         }
-        header.carved.set((carved + len) as u32);
-        let offset = class.first_block() + carved * size;
-        // SAFETY: block number `carved` is below `blocks`, so it lies in the run.
-        let first: Block = unsafe { self.0.byte_add(offset) }.cast();
-        // SAFETY: blocks from `first` on, `len` of them, lie in the run and are nobody's.
-        unsafe { link(first, len, size) };
-        Some(Chain { first, len })
+        let bytes = (self.carved() * class.size()).clamp(4 << 10, 16 << 10);
+        (bytes / class.size()).max(1).min(class.blocks() - self.carved())
     }
 
-    /// Puts blocks back.
+    /// Takes at most `most` blocks out, of those that came back, else of those that were never out.
+    /// Returns how many: they are in the first places, the one to use first last.
     ///
     /// # Safety
-    /// `first` and the `len - 1` blocks that follow it in its list, up to `last`, are free blocks of
-    /// this span, which nobody uses nor keeps.
-    #[inline(always)]
-    pub(crate) unsafe fn put(self, first: Block, last: Block, len: usize) {
+    /// So many places can be written.
+    pub(crate) unsafe fn take(self, most: usize, places: NonNull<Place>) -> usize {
         let header = self.header();
-        // SAFETY: the block is free, so its first word is a link, and it is ours now.
-        unsafe { last.write(header.free.get()) };
-        header.free.set(Link(Some(first)));
-        header.free_len.set(header.free_len.get() + len as u32);
+        let back = (header.free_len.get() as usize).min(most);
+        let fresh = (self.class().blocks() - self.carved()).min(most);
+        let (taken, carved) = if back > 0 { (back, 0) } else { (fresh, fresh) };
+        if back > 0 {
+            // SAFETY: the caller's promise; so many came back.
+            unsafe { self.take_back(back, places) };
+        } else {
+            // SAFETY: the caller's promise; so many are left.
+            unsafe { self.carve(fresh, places) };
+        }
+        header.free_len.set(header.free_len.get() - back as u32);
+        header.carved.set(header.carved.get() + carved as u32);
+        taken
+    }
+
+    /// # Safety
+    /// So many blocks came back, and so many places can be written.
+    unsafe fn take_back(self, len: usize, places: NonNull<Place>) {
+        let header = self.header();
+        for index in (0..len).rev() {
+            let Link(Some(block)) = header.free.get() else { return };
+            // SAFETY: in the free list: a block of ours, its first word a link.
+            header.free.set(unsafe { block.read() });
+            poison::forbid(block.as_ptr().cast(), size_of::<Link>());
+            // SAFETY: below `len`, as the caller promises.
+            let place = unsafe { places.add(index) };
+            // SAFETY: as above.
+            unsafe { place.write(Cell::new(block.cast())) };
+        }
+    }
+
+    /// # Safety
+    /// So many blocks were never out, and so many places can be written.
+    unsafe fn carve(self, len: usize, places: NonNull<Place>) {
+        let size = self.class().size();
+        let end = self.class().first_block() + (self.carved() + len) * size;
+        // SAFETY: so many blocks are left, so this is at most the end of the run.
+        let mut block = unsafe { self.0.cast::<u8>().add(end) };
+        let mut next = |place: &mut MaybeUninit<Place>| {
+            // SAFETY: done `len` times, so at least the first of these blocks.
+            block = unsafe { block.sub(size) };
+            place.write(Cell::new(block));
+        };
+        let mut places = NonNull::slice_from_raw_parts(places.cast(), len);
+        // SAFETY: so many places, which the caller has alone.
+        let mut fours = unsafe { places.as_mut() }.chunks_exact_mut(4);
+        fours.by_ref().flatten().for_each(&mut next);
+        fours.into_remainder().iter_mut().for_each(next);
+    }
+
+    /// Puts the first of these blocks back, as many as lie in this span. Returns the others.
+    ///
+    /// # Safety
+    /// They are free blocks of the span's class, which nobody uses nor keeps.
+    #[inline(always)]
+    pub(crate) unsafe fn put(self, blocks: &[Place], class: SizeClass) -> &[Place] {
+        let (header, start) = (self.header(), self.0.addr().get());
+        let (mut free, mut rest) = (header.free.get(), blocks);
+        let elsewhere = |block: &Place| block.get().addr().get() ^ start;
+        let mut put = |block: &Place| {
+            let block: Block = block.get().cast();
+            poison::allow(block.as_ptr().cast(), size_of::<Link>());
+            // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.
+            unsafe { block.write(free) };
+            free = Link(Some(block));
+        };
+        // Four at a time: half the instructions.
+        while let [a, b, c, d, others @ ..] = rest {
+            if elsewhere(a) | elsewhere(b) | elsewhere(c) | elsewhere(d) >= class.span_len() {
+                break;
+            }
+            [a, b, c, d].into_iter().for_each(&mut put);
+            rest = others;
+        }
+        while let [first, others @ ..] = rest {
+            if elsewhere(first) >= class.span_len() {
+                break;
+            }
+            put(first);
+            rest = others;
+        }
+        header.free.set(free);
+        header.free_len.set(header.free_len.get() + (blocks.len() - rest.len()) as u32);
         debug_assert!(header.free_len.get() <= header.carved.get());
+        rest
+    }
+
+    /// Takes a block out that nobody has written since the run came all zeros, and does not write it
+    /// either. `None` if there is none, or if some came back: those are in memory already.
+    pub(crate) fn take_zeroed(self) -> Option<NonNull<u8>> {
+        let (header, offset) = (self.header(), self.carved_end());
+        let wanted = header.free_len.get() == 0 && self.carved() < self.class().blocks();
+        if !wanted || offset < header.fresh.get() as usize {
+            return None;
+        }
+        header.carved.set(header.carved.get() + 1);
+        // SAFETY: block number `carved` was below `blocks`, so it lies in the run.
+        Some(unsafe { self.0.byte_add(offset) }.cast())
     }
 
     /// The span behind it in its list.
@@ -287,26 +332,6 @@ impl Span {
             Err("a free list is shorter than its count: a freed block was written to")
         }
     }
-}
-
-/// Links `len` blocks of `size` bytes, one behind the other, `first` and those that follow it.
-///
-/// # Safety
-/// The blocks lie in one run, aligned to 8, not shorter than a link, and are nobody's; `len` is not 0.
-#[inline(always)]
-unsafe fn link(first: Block, len: usize, size: usize) {
-    let mut last = first;
-    for _ in 1..len {
-        // SAFETY: at most block number `len - 1`, which is in the run.
-        let next = unsafe { last.byte_add(size) };
-        poison::allow(last.as_ptr().cast(), size_of::<Link>());
-        // SAFETY: one of the blocks, which are writable, aligned and long enough for a link.
-        unsafe { last.write(Link(Some(next))) };
-        last = next;
-    }
-    poison::allow(last.as_ptr().cast(), size_of::<Link>());
-    // SAFETY: as above.
-    unsafe { last.write(Link::NONE) };
 }
 
 /// A list of spans that any of them leaves in O(1).

@@ -57,10 +57,11 @@ impl ClassStats {
     }
 }
 
-/// Where a heap's memory is; see [`SmallAlloc::stats`]. Lengths are in bytes.
+/// Where a heap's memory is; see [`SmallAlloc::stats`], `SharedAlloc::stats`, and `ProcessStats` for
+/// all heaps of the latter kind. Lengths are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SmallStats {
+pub struct HeapStats {
     /// By class, the smallest first; see [`used_classes`](Self::used_classes).
     pub classes: [ClassStats; SizeClass::COUNT],
     /// Empty spans that are kept for any class.
@@ -71,11 +72,12 @@ pub struct SmallStats {
     pub large: usize,
     /// Bytes of their runs.
     pub large_bytes: usize,
-    /// Bytes of the table that finds these.
+    /// Bytes of the tables that find these and [sparse](SmallAlloc::mark_sparse) spans, and of the arrays of
+    /// magazines.
     pub table_bytes: usize,
 }
 
-impl SmallStats {
+impl HeapStats {
     /// Of a heap that has nothing.
     #[cfg(all(feature = "std", not(loom)))]
     pub(crate) fn none() -> Self {
@@ -84,6 +86,24 @@ impl SmallStats {
             stats.class = class;
         }
         Self { classes, spare: 0, spare_bytes: 0, large: 0, large_bytes: 0, table_bytes: 0 }
+    }
+
+    /// Adds the figures of another heap.
+    #[cfg(all(feature = "std", not(loom)))]
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, class) in self.classes.iter_mut().zip(&other.classes) {
+            sum.live += class.live;
+            sum.cached += class.cached;
+            sum.free += class.free;
+            sum.spans += class.spans;
+            sum.held_bytes += class.held_bytes;
+            sum.touched_bytes += class.touched_bytes;
+        }
+        self.spare += other.spare;
+        self.spare_bytes += other.spare_bytes;
+        self.large += other.large;
+        self.large_bytes += other.large_bytes;
+        self.table_bytes += other.table_bytes;
     }
 
     /// The classes that have spans.
@@ -111,7 +131,7 @@ impl SmallStats {
     }
 }
 
-impl fmt::Display for SmallStats {
+impl fmt::Display for HeapStats {
     /// A table with a line for each class that has spans.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -181,23 +201,23 @@ impl<S: PageSource> SmallAlloc<S> {
     /// let boxes = [1, 2, 3].map(|value: u64| PoolBox::new_in(value, &heap));
     /// let stats = heap.stats();
     /// assert_eq!((stats.live(), stats.live_bytes()), (3, 24));
-    /// assert_eq!(stats.held_bytes(), 64 << 10);
+    /// assert_eq!(stats.held_bytes() - stats.table_bytes, 64 << 10);
     /// println!("{stats}");
     /// ```
     #[must_use]
-    pub fn stats(&self) -> SmallStats {
+    pub fn stats(&self) -> HeapStats {
         let mut classes = [const { ClassStats::new(SizeClass::SMALLEST) }; SizeClass::COUNT];
         for (stats, class) in classes.iter_mut().zip(SizeClass::all()) {
             *stats = self.class_stats(class);
         }
         let spare = self.store().spare();
-        SmallStats {
+        HeapStats {
             classes,
             spare: spare.count(),
             spare_bytes: self.store().spare().map(Span::len).sum(),
             large: self.large().len(),
             large_bytes: self.large().bytes(),
-            table_bytes: self.large().own_bytes(),
+            table_bytes: self.large().own_bytes() + self.store().own_bytes(),
         }
     }
 

@@ -5,18 +5,25 @@
 //! ```
 //!
 //! Bonwick's two magazines: a full one becomes the older one and the older one goes to its spans, so
-//! that between two batches there are at least as many frees or allocations as a magazine holds.
+//! that between two batches there are at least as many frees or allocations as a magazine holds. They
+//! begin short, and become four times as long when that was not enough, up to 32 KiB of blocks.
 //!
 //! **When memory goes back.** A magazine may keep the last free blocks of many spans. So a class
 //! that holds more than the heap's reserve allows also looks when half of what was live is freed:
 //! then all its blocks go to their spans, and empty spans back. What is within the reserve is
 //! *quiet*: it is left alone until it needs blocks from a span again.
 
-use crate::magazine::{Magazines, hide};
+mod sums;
+mod zeroed;
+
+use crate::book::Book;
+use crate::magazine::{Magazines, Place, hide};
 use crate::size_class::SizeClass;
-use crate::span::{Block, Chain, Link, Span, SpanList};
+use crate::span::{Span, SpanList};
+use crate::sparse::SparseSet;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use core::slice;
 use pool_core::{PageError, PageSource, Request, Run};
 
 /// What a heap knows of a class besides its magazine.
@@ -29,11 +36,11 @@ pub(crate) struct Class {
     pub(crate) held: Cell<usize>,
     /// Blocks out of spans: used or in a magazine.
     out: Cell<usize>,
-    /// The older magazine: `older_len` free blocks of our own.
-    older: Cell<Link>,
+    /// Places of the magazine's array, and of the older one's.
+    places: Cell<usize>,
+    /// The older magazine: an array, and how many blocks are in it.
+    older: Cell<NonNull<Place>>,
     older_len: Cell<usize>,
-    /// The magazine's room and length together.
-    sum: Cell<usize>,
     /// Whether `held` is within the reserve, and counted there.
     quiet: Cell<bool>,
 }
@@ -45,9 +52,9 @@ impl Class {
             full: SpanList::new(),
             held: Cell::new(0),
             out: Cell::new(0),
-            older: Cell::new(Link::NONE),
+            places: Cell::new(0),
+            older: Cell::new(NonNull::dangling()),
             older_len: Cell::new(0),
-            sum: Cell::new(0),
             quiet: Cell::new(false),
         }
     }
@@ -61,9 +68,13 @@ impl Class {
 pub(crate) struct Store {
     /// The fast path's half.
     pub(crate) magazines: Magazines,
+    /// Where these have their arrays.
+    book: Book,
     classes: [Class; SizeClass::COUNT],
     /// Empty spans of the shortest length.
     spare: SpanList,
+    /// Where the spans are that a defragmenter is to empty. Its memory is of the heap's source.
+    pub(crate) sparse: SparseSet,
     /// Bytes of spare spans and of quiet classes; at most `reserve`.
     kept: Cell<usize>,
     pub(crate) reserve: Cell<usize>,
@@ -78,22 +89,34 @@ pub(crate) struct Store {
 /// See [`Store::most_gone`].
 const COME_AND_GO: usize = 512 << 10;
 
-/// Blocks a magazine holds: 32 KiB of them; sixteen if that is no more than 64 KiB, since short
-/// magazines are filled and emptied too often; four at least.
-pub(crate) const fn magazine_len(class: SizeClass) -> usize {
+/// Blocks a magazine holds at most: 32 KiB of them; sixteen if that is no more than 64 KiB, since
+/// short magazines are filled and emptied too often; from 4 to 512.
+const fn most(class: SizeClass) -> usize {
     let size = class.size();
     let few = if (64 << 10) / size < 16 { (64 << 10) / size } else { 16 };
     let len = (32 << 10) / size;
     let len = if len < few { few } else { len };
-    if len < 4 { 4 } else { len }
+    if len < 4 {
+        4
+    } else if len > 512 {
+        512
+    } else {
+        len
+    }
 }
+
+/// Places of a magazine's first array, at most, and how many times as many the next one has.
+const FIRST: usize = 32;
+const GROWTH: usize = 4;
 
 impl Store {
     pub(crate) const fn new(reserve: usize) -> Self {
         Self {
             magazines: Magazines::new(),
+            book: Book::new(),
             classes: [const { Class::new() }; SizeClass::COUNT],
             spare: SpanList::new(),
+            sparse: SparseSet::new(),
             kept: Cell::new(0),
             reserve: Cell::new(reserve),
             turn: Cell::new(0),
@@ -108,8 +131,7 @@ impl Store {
 
     /// Free blocks in both magazines of a class.
     pub(crate) fn cached(&self, class: SizeClass) -> usize {
-        let state = self.class(class);
-        state.sum.get() - self.magazines.room(class) + state.older_len.get()
+        self.magazines.len(class) + self.class(class).older_len.get()
     }
 
     /// Blocks of a class in use.
@@ -129,37 +151,90 @@ impl Store {
         source: &S,
     ) -> Result<NonNull<u8>, PageError> {
         let state = self.class(class);
-        let chain = match state.older.replace(Link::NONE).0 {
-            Some(first) => Chain { first, len: state.older_len.replace(0) },
-            None => self.take_from_spans(class, source)?,
-        };
-        let block = self.magazines.fill(class, chain);
-        self.look_later(class, chain.len - 1);
-        Ok(block)
-    }
-
-    fn take_from_spans<S: PageSource>(
-        &self,
-        class: SizeClass,
-        source: &S,
-    ) -> Result<Chain, PageError> {
-        let state = self.class(class);
         loop {
+            if let Some(block) = self.magazines.pop(class) {
+                self.look_later(class);
+                return Ok(block);
+            }
+            if state.older_len.get() > 0 {
+                self.swap(class);
+                continue;
+            }
             let span = match state.partial.head() {
                 Some(span) => span,
                 None => self.new_span(class, source)?,
             };
-            let chain = span.take();
-            if span.is_full() {
-                state.partial.remove(span);
-                state.full.push(span);
+            self.set_loud(class);
+            // Not before: a source that refused a span was given the arrays back.
+            self.grow(class, source);
+            if state.places.get() == 0 {
+                return Ok(self.take_one(class, span));
             }
-            if let Some(chain) = chain {
-                self.set_loud(class);
-                state.out.set(state.out.get() + chain.len);
-                return Ok(chain);
-            }
+            self.fill(class, span);
         }
+    }
+
+    /// Makes the magazine the older one, and the older one the magazine.
+    fn swap(&self, class: SizeClass) {
+        let state = self.class(class);
+        // SAFETY: an array of as many places, in which so many are blocks of our own; the limit is set
+        // by the callers.
+        let (array, len) =
+            unsafe { self.magazines.swap(class, state.older.get(), state.older_len.get()) };
+        state.older.set(array);
+        state.older_len.set(len);
+    }
+
+    /// Fills the magazine, which is empty, out of a span that has blocks.
+    fn fill(&self, class: SizeClass, span: Span) {
+        let most = span.at_hand().min(self.class(class).places.get());
+        // SAFETY: the array is the empty magazine's, and has so many places.
+        let taken = unsafe { span.take(most, self.magazines.array(class)) };
+        // SAFETY: so many places were written, with blocks that are ours now.
+        unsafe { self.magazines.set_len(class, taken) };
+        self.note_taken(class, span, taken);
+    }
+
+    /// Takes a block out of a span that has one, past the magazine.
+    fn take_one(&self, class: SizeClass, span: Span) -> NonNull<u8> {
+        let block = Cell::new(NonNull::dangling());
+        // SAFETY: one place.
+        let taken = unsafe { span.take(1, NonNull::from(&block)) };
+        self.note_taken(class, span, taken);
+        block.get()
+    }
+
+    fn note_taken(&self, class: SizeClass, span: Span, taken: usize) {
+        let state = self.class(class);
+        state.out.set(state.out.get() + taken);
+        if span.is_full() {
+            state.partial.remove(span);
+            state.full.push(span);
+        }
+    }
+
+    /// Gives both magazines longer arrays, if they may have them and there is memory.
+    #[inline]
+    fn grow<S: PageSource>(&self, class: SizeClass, source: &S) -> bool {
+        let places = self.class(class).places.get();
+        places < most(class) && self.grow_from(class, places, source)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow_from<S: PageSource>(&self, class: SizeClass, places: usize, source: &S) -> bool {
+        let more = if places == 0 { FIRST } else { GROWTH * places }.min(most(class));
+        let Some(array) = self.book.array(2 * more, source) else { return false };
+        let state = self.class(class);
+        // SAFETY: half of the array, which is new.
+        let older = unsafe { array.add(more) };
+        // SAFETY: not more than `places` blocks are in the one before, which is not the same.
+        unsafe { older.copy_from_nonoverlapping(state.older.get(), state.older_len.get()) };
+        state.older.set(older);
+        // SAFETY: new, and longer than the one before, to which the limit was set.
+        unsafe { self.magazines.set_array(class, array) };
+        state.places.set(more);
+        true
     }
 
     /// Another span for a class, in its list.
@@ -207,35 +282,47 @@ impl Store {
         }
     }
 
-    /// Sets the magazine's room, so that the next look is due in time. The magazine has `len` blocks.
-    fn look_later(&self, class: SizeClass, len: usize) {
-        let state = self.class(class);
-        let most = magazine_len(class).saturating_sub(len).max(1);
-        let room = if state.quiet.get() {
+    /// Sets the magazine's limit, so that the next look is due in time.
+    fn look_later(&self, class: SizeClass) {
+        let (state, len) = (self.class(class), self.magazines.len(class));
+        let most = state.places.get().saturating_sub(1);
+        let limit = if state.quiet.get() {
             most
         } else {
-            let live = state.out.get() - len - state.older_len.get();
-            most.min((live / 2).max(1))
+            let live = self.live(class);
+            most.min(len + (live / 2).saturating_sub(1))
         };
-        self.magazines.set_room(class, room);
-        state.sum.set(room + len);
+        // SAFETY: at least as many as it has, which is fewer than there are places, if any.
+        unsafe { self.magazines.set_limit(class, limit) };
     }
 
-    /// The magazine has taken the last block it had room for: it is full, or much was freed.
-    pub(crate) fn look<S: PageSource>(&self, class: SizeClass, source: &S) {
-        let state = self.class(class);
-        let len = state.sum.get();
-        let full = len >= magazine_len(class);
-        let live = state.out.get() - len - state.older_len.get();
-        if full && (live > 0 || state.quiet.get()) {
-            self.rotate(class, source, len);
-        } else if !self.set_quiet(class, source) {
-            self.shrink(class, source, live);
-        } else if full {
-            self.rotate(class, source, len);
-        } else {
-            self.look_later(class, len);
+    /// Takes a block when the magazine is full, or much was freed.
+    ///
+    /// # Safety
+    /// The block is of this class and heap, with provenance for its span; nobody uses it any more.
+    pub(crate) unsafe fn look<S: PageSource>(
+        &self,
+        class: SizeClass,
+        block: NonNull<u8>,
+        source: &S,
+    ) {
+        let (state, magazines) = (self.class(class), &self.magazines);
+        if state.places.get() == 0 && !self.grow(class, source) {
+            return self.put(class, source, slice::from_ref(&Cell::new(block)));
         }
+        // SAFETY: the limit, and so the length, is below the number of places; the caller's promise.
+        unsafe { magazines.push_more(class, block) };
+        let mut full = magazines.len(class) == state.places.get();
+        let live = self.live(class);
+        if full && (live > 0 || state.quiet.get()) {
+            full = !self.grow(class, source);
+            if full {
+                return self.rotate(class, source);
+            }
+        } else if !self.set_quiet(class, source) {
+            return self.shrink(class, source, live);
+        }
+        if full { self.rotate(class, source) } else { self.look_later(class) }
     }
 
     /// Gives back what a class has no more use for: it holds more than the reserve, and half of what
@@ -246,48 +333,62 @@ impl Store {
             // What was kept of it while it shrank goes with it.
             self.drop_spans(class, source);
             while self.release_spare(source) > 0 {}
+            if self.classes.iter().all(|state| state.out.get() == 0) {
+                self.release_book(source);
+            }
         } else {
             self.flush(class, source);
         }
     }
 
     /// Makes the magazine the older one, whose blocks go to their spans.
-    fn rotate<S: PageSource>(&self, class: SizeClass, source: &S, len: usize) {
+    fn rotate<S: PageSource>(&self, class: SizeClass, source: &S) {
+        self.put(class, source, self.older(class));
+        self.class(class).older_len.set(0);
+        self.swap(class);
+        self.look_later(class);
+    }
+
+    /// The older magazine's blocks.
+    pub(crate) fn older(&self, class: SizeClass) -> &[Place] {
         let state = self.class(class);
-        let list = state.older.replace(self.magazines.take(class));
-        state.older_len.set(len);
-        self.put_all(class, source, list);
-        self.look_later(class, 0);
+        let blocks = NonNull::slice_from_raw_parts(state.older.get(), state.older_len.get());
+        // SAFETY: so many places of that array are blocks, and changed through their cells alone; it
+        // stays until the magazines are empty.
+        unsafe { blocks.as_ref() }
     }
 
     /// Puts all free blocks of a class into their spans.
     pub(crate) fn flush<S: PageSource>(&self, class: SizeClass, source: &S) {
-        let state = self.class(class);
-        let (newer, older) = (self.magazines.take(class), state.older.replace(Link::NONE));
-        state.older_len.set(0);
-        self.put_all(class, source, older);
-        self.put_all(class, source, newer);
-        self.look_later(class, 0);
+        self.put(class, source, self.older(class));
+        self.put(class, source, self.magazines.places(class));
+        self.forget_magazines(class);
+        self.look_later(class);
     }
 
-    /// Puts a list of free blocks into their spans; spans that are empty then go.
-    fn put_all<S: PageSource>(&self, class: SizeClass, source: &S, list: Link) {
-        let (mut link, mut blocks) = (list, 0);
-        while let Some(first) = link.0 {
+    /// The magazines' blocks are not theirs any more.
+    fn forget_magazines(&self, class: SizeClass) {
+        self.class(class).older_len.set(0);
+        // SAFETY: none.
+        unsafe { self.magazines.set_len(class, 0) };
+    }
+
+    /// Puts free blocks that nobody else keeps into their spans; spans that are empty then go.
+    fn put<S: PageSource>(&self, class: SizeClass, source: &S, blocks: &[Place]) {
+        let mut rest = blocks;
+        while let Some(first) = rest.first() {
             // SAFETY: free blocks lie in live spans of their class, with provenance for them.
-            let span = unsafe { Span::of(first.cast(), class) };
-            let (last, len, rest) = same_span(first, class);
+            let span = unsafe { Span::of(first.get(), class) };
             let was_full = span.is_full();
-            // SAFETY: these blocks of the span were in our list, which is given up.
-            unsafe { span.put(first, last, len) };
+            // SAFETY: free blocks of this class, nobody's but the caller's, who gives them up.
+            let others = unsafe { span.put(rest, class) };
             if span.out() == 0 || was_full {
                 self.sort_in(class, source, span, was_full);
             }
-            blocks += len;
-            link = rest;
+            rest = others;
         }
         let state = self.class(class);
-        state.out.set(state.out.get() - blocks);
+        state.out.set(state.out.get() - blocks.len());
     }
 
     /// Puts a span that was full or is empty into the list where it belongs.
@@ -321,6 +422,7 @@ impl Store {
         let kept = self.kept.get() + span.len();
         if span.class().span_len() == SizeClass::MIN_SPAN && kept <= self.reserve.get() {
             self.kept.set(kept);
+            self.sparse.remove(span.start());
             self.spare.push(span);
         } else {
             // SAFETY: the span is empty, in no list, and not used any more.
@@ -332,12 +434,9 @@ impl Store {
     /// a spare one: scattered as they are, few would keep many of the source's regions in use.
     fn drop_spans<S: PageSource>(&self, class: SizeClass, source: &S) {
         let state = self.class(class);
-        let _ = self.magazines.take(class);
-        state.older.set(Link::NONE);
-        state.older_len.set(0);
+        self.forget_magazines(class);
         state.out.set(0);
-        self.magazines.set_room(class, 0);
-        state.sum.set(0);
+        self.look_later(class);
         self.set_loud(class);
         state.held.set(0);
         while let Some(span) = state.partial.pop().or_else(|| state.full.pop()) {
@@ -393,9 +492,7 @@ impl Store {
         }
         self.set_loud(class);
         if self.live(class) > 0 {
-            let state = self.class(class);
-            self.look_later(class, state.sum.get() - self.magazines.room(class));
-            return;
+            return self.look_later(class);
         }
         self.drop_spans(class, source);
     }
@@ -407,6 +504,7 @@ impl Store {
     /// # Safety
     /// It came from `source`, is in no list, none of its blocks is used, and it is not used again.
     unsafe fn release<S: PageSource>(&self, source: &S, span: Span) {
+        self.sparse.remove(span.start());
         // SAFETY: the caller's promise.
         let mut run = unsafe { span.into_run() };
         self.gone.set(self.gone.get().saturating_add(run.len()));
@@ -452,78 +550,8 @@ impl Store {
         source: &S,
     ) {
         hide(block, class);
-        // SAFETY: the block is ours now, aligned to 8, and at least 8 bytes long.
-        unsafe { block.cast::<Link>().write(Link::NONE) };
-        self.put_all(class, source, Link(Some(block.cast())));
-        let state = self.class(class);
-        let len = state.sum.get() - self.magazines.room(class);
-        self.look_later(class, len);
-    }
-
-    /// Checks everything that is remembered twice.
-    ///
-    /// # Errors
-    /// Which class is wrong, and how.
-    pub(crate) fn check(&self) -> Result<(), (SizeClass, &'static str)> {
-        for class in SizeClass::all() {
-            self.check_class(class).map_err(|what| (class, what))?;
-        }
-        Ok(())
-    }
-
-    fn check_class(&self, class: SizeClass) -> Result<(), &'static str> {
-        let state = self.class(class);
-        let (mut out, mut held) = (0, 0);
-        for (span, full) in state
-            .partial
-            .iter()
-            .map(|span| (span, false))
-            .chain(state.full.iter().map(|span| (span, true)))
-        {
-            if span.class() != class {
-                return Err("a span's header is overwritten");
-            }
-            span.check()?;
-            if span.is_full() != full {
-                return Err("a span is in the wrong list");
-            }
-            out += span.out();
-            held += span.len();
-        }
-        if (out, held) != (state.out.get(), state.held.get()) {
-            return Err("spans and class count differently");
-        }
-        let len = state.sum.get() - self.magazines.room(class);
-        self.check_list(class, self.magazines.peek(class), len)?;
-        self.check_list(class, state.older.get(), state.older_len.get())?;
-        if self.cached(class) > out {
-            return Err("more blocks are free than there are: a block was freed twice");
-        }
-        Ok(())
-    }
-
-    /// Checks a list of free blocks of `len`: each is in a span of the class.
-    fn check_list(&self, class: SizeClass, list: Link, len: usize) -> Result<(), &'static str> {
-        let state = self.class(class);
-        let (mut link, mut found) = (list, 0);
-        while let Some(block) = link.0 {
-            if found == len {
-                return Err("more blocks are free than were freed: one was freed twice");
-            }
-            let holds = |span: Span| span.holds(block);
-            if !state.spans().any(holds) {
-                return Err("a free list leads out of its spans: a freed block was written to");
-            }
-            found += 1;
-            // SAFETY: it is in a live span of ours, whole, so its first word can be read; and it was
-            // freed, so that word is a link.
-            link = unsafe { block.read() };
-        }
-        if found == len {
-            Ok(())
-        } else {
-            Err("a free list ends early: a freed block was written to")
-        }
+        self.put(class, source, slice::from_ref(&Cell::new(block)));
+        self.look_later(class);
     }
 
     /// Gives every empty span back; bytes.
@@ -535,13 +563,19 @@ impl Store {
             }
         }
         while self.release_spare(source) > 0 {}
+        self.release_book(source);
         before - self.held()
     }
 
-    /// Bytes of all spans.
-    pub(crate) fn held(&self) -> usize {
-        let classes: usize = self.classes.iter().map(|state| state.held.get()).sum();
-        classes + self.spare.iter().map(Span::len).sum::<usize>()
+    /// Gives the magazines' arrays back. They are empty.
+    fn release_book<S: PageSource>(&self, source: &S) {
+        for class in SizeClass::all() {
+            debug_assert_eq!(self.cached(class), 0);
+            self.class(class).places.set(0);
+            self.look_later(class);
+        }
+        // SAFETY: no magazine has a block or a limit, so none uses its array.
+        unsafe { self.book.release(source) };
     }
 
     /// Gives all spans back, and leaves to the source what becomes of their memory: the next heap may
@@ -555,25 +589,7 @@ impl Store {
             self.drop_spans(class, source);
         }
         while self.release_spare(source) > 0 {}
+        self.release_book(source);
         self.most_gone.set(COME_AND_GO);
-    }
-}
-
-/// How far a list of free blocks, all of `class`, stays in the span that it begins in: the last block
-/// there, how many there are, and what follows.
-#[inline(always)]
-fn same_span(first: Block, class: SizeClass) -> (Block, usize, Link) {
-    let (start, span_len) = (first.addr().get() & !(class.span_len() - 1), class.span_len());
-    let (mut last, mut len) = (first, 1);
-    loop {
-        // SAFETY: free blocks of a list of ours: live memory, whose first word is a link.
-        let link = unsafe { last.read() };
-        // No address in the span but has the same upper bits; the end of the list, 0, has others.
-        if link.0.map_or(0, |next| next.addr().get()) ^ start >= span_len {
-            return (last, len, link);
-        }
-        // SAFETY: not the end of the list, as above: no span is at address 0.
-        last = unsafe { link.0.unwrap_unchecked() };
-        len += 1;
     }
 }

@@ -2,7 +2,8 @@
 
 use pool_core::{Fixed, Heap};
 use pool_object::{
-    AllocError, GlobalHeap, LocalHeap, PoolBox, SharedAlloc, SharedHeap, SmallAlloc, SmallStats,
+    AllocError, GlobalHeap, HeapStats, LocalHeap, PoolBox, ProcessStats, SharedAlloc, SharedHeap,
+    SmallAlloc,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use std::rc::Rc;
@@ -18,6 +19,14 @@ assert_not_impl_any!(LocalHeap: Send, Sync, std::ops::DerefMut);
 
 assert_not_impl_any!(PoolBox<u8, &'static SmallAlloc>: Send, Sync);
 assert_not_impl_any!(PoolBox<u8, LocalHeap>: Send, Sync);
+
+assert_impl_all!(PoolBox<[u8], SharedHeap>: Send, Sync);
+assert_impl_all!(PoolBox<str, &'static SharedAlloc>: Send, Sync);
+assert_not_impl_any!(PoolBox<[Rc<u8>], SharedHeap>: Send, Sync);
+assert_not_impl_any!(PoolBox<[std::cell::Cell<u8>], SharedHeap>: Sync);
+assert_impl_all!(PoolBox<[std::cell::Cell<u8>], SharedHeap>: Send);
+assert_not_impl_any!(PoolBox<str, LocalHeap>: Send, Sync);
+assert_not_impl_any!(PoolBox<[u8], &'static SmallAlloc>: Send, Sync);
 
 assert_impl_all!(SharedAlloc: Send, Sync, Default);
 assert_not_impl_any!(SharedAlloc: Clone);
@@ -37,4 +46,5 @@ assert_not_impl_any!(PoolBox<std::cell::Cell<u8>, SharedHeap>: Sync);
 assert_not_impl_any!(PoolBox<u8, &'static SharedAlloc<Fixed<'static>>>: Send);
 
 assert_impl_all!(AllocError: Send, Sync, Copy, std::error::Error);
-assert_impl_all!(SmallStats: Send, Sync);
+assert_impl_all!(HeapStats: Send, Sync, Copy);
+assert_impl_all!(ProcessStats: Send, Sync, Copy);

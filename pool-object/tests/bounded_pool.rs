@@ -1,7 +1,7 @@
 //! `BoundedPool`: who waits, in which order, and what becomes of those that stop waiting.
 
 use pool_core::{Failing, Heap, PageSource};
-use pool_object::{BoundedPool, Guard, OwnedBoundedPooled, PoolError, Recycle};
+use pool_object::{BoundedPool, GetError, Guard, OwnedBoundedPooled, PoolError, Recycle};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -437,4 +437,81 @@ fn trimming_gives_all_memory_back() {
     assert_eq!(source.traffic().live_bytes, 0);
     drop(pool.get().unwrap());
     assert_eq!(pool.stats().idle, 1);
+}
+
+#[test]
+fn draining_waits_until_all_are_back() {
+    let pool = pool(3);
+    pool.drain();
+    let counter = Arc::new(Counter::default());
+    let mut held: Vec<_> = (0..3).map(|_| pool.get().unwrap()).collect();
+    let (mut gone, mut stays) = (Box::pin(pool.drain_async()), pin!(pool.drain_async()));
+    assert!(poll(&mut gone.as_mut(), &counter).is_pending());
+    assert!(poll(&mut stays, &counter).is_pending());
+    drop(gone);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            pool.close();
+            pool.drain();
+            (pool.stats().live, pool.stats().idle)
+        });
+        while !pool.is_closed() {
+            thread::yield_now();
+        }
+        assert!(!pool.drain_timeout(Duration::from_millis(1)));
+        drop(held.pop());
+        drop(Guard::detach(held.pop().unwrap()));
+        assert_eq!(counter.0.load(SeqCst), 0);
+        held.clear();
+        assert_eq!(waiter.join().unwrap(), (0, 0));
+    });
+    assert_eq!(counter.0.load(SeqCst), 1, "who gave up is not told");
+    assert!(poll(&mut stays, &counter).is_ready());
+    assert!(pool.drain_timeout(Duration::ZERO));
+}
+
+#[test]
+fn a_promised_object_is_not_back() {
+    let pool = pool(1);
+    let counter = Arc::new(Counter::default());
+    let held = pool.get().unwrap();
+    let mut next = Box::pin(pool.get_async());
+    assert!(poll(&mut next.as_mut(), &counter).is_pending());
+    drop(held);
+    assert!(!pool.drain_timeout(Duration::ZERO), "it is the waiter's");
+    drop(next);
+    pool.drain();
+}
+
+#[test]
+fn the_end_is_told_to_all_though_a_waker_panics() {
+    let pool = pool(1);
+    let held = pool.get().unwrap();
+    let (mut bad, mut good) = (pin!(pool.drain_async()), pin!(pool.drain_async()));
+    let counter = Arc::new(Counter::default());
+    assert!(poll_badly(&mut bad).is_pending());
+    assert!(poll(&mut good, &counter).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(held))).is_err());
+    assert_eq!((counter.0.load(SeqCst), pool.stats().live), (1, 0));
+    assert!(poll(&mut bad, &counter).is_ready() && poll(&mut good, &counter).is_ready());
+    drop(pool.try_get().unwrap());
+}
+
+#[test]
+fn what_could_not_be_made_gives_its_right_to_the_next() {
+    let pool = pool(1);
+    let refusal = pool.get_with(|| Err("down")).unwrap_err();
+    assert_eq!(refusal, GetError::Create("down"));
+    let held = pool.get_with(|| Ok::<_, ()>("up".into())).unwrap();
+    let counter = Arc::new(Counter::default());
+    let mut failing = Box::pin(pool.get_async_with(|| Err("down")));
+    let mut next = pin!(pool.get_async());
+    assert!(poll(&mut failing.as_mut(), &counter).is_pending());
+    assert!(poll(&mut next, &counter).is_pending());
+    drop(Guard::detach(held));
+    let Poll::Ready(Err(refusal)) = poll(&mut failing.as_mut(), &counter) else {
+        panic!("its turn")
+    };
+    assert_eq!(refusal, GetError::Create("down"));
+    assert!(matches!(poll(&mut next, &counter), Poll::Ready(Ok(_))));
 }

@@ -97,6 +97,51 @@ fn blocks_of_a_constant_class_are_reused() {
     assert_eq!(std::ptr::from_ref(&*second).addr(), address);
 }
 
+/// The standard sorted map, whose nodes are of two sizes, beside a sorted vector; then its clones go to
+/// other threads and are dropped there.
+#[test]
+fn sorted_maps_behave_over_it() {
+    let mut seed = 17u64;
+    let mut random = move |bound: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % bound
+    };
+    let mut map: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut model: Vec<(String, Vec<usize>)> = Vec::new();
+    let mut clones = Vec::new();
+    for step in 0..20_000 {
+        let key = format!("key {}", random(1000));
+        let place = model.binary_search_by(|(other, _)| other.cmp(&key));
+        match (random(12), place) {
+            (0..=2, Ok(at)) => assert_eq!(map.remove(&key), Some(model.remove(at).1)),
+            (3, Ok(at) | Err(at)) if step % 20 == 0 => {
+                // The halves change places, and come together again.
+                let mut tail = map.split_off(&key);
+                assert_eq!(tail.len(), model.len() - at);
+                tail.append(&mut map);
+                map = tail;
+            }
+            (4, _) if step % 500 == 0 => clones.push((map.clone(), model.clone())),
+            (_, Ok(at)) => {
+                map.get_mut(&key).unwrap().push(step);
+                model[at].1.push(step);
+            }
+            (_, Err(at)) => {
+                map.insert(key.clone(), vec![step; step % 9]);
+                model.insert(at, (key, vec![step; step % 9]));
+            }
+        }
+    }
+    clones.push((map, model));
+    assert!(clones.len() > 1);
+    let threads: Vec<_> = clones
+        .into_iter()
+        .map(|(map, model)| thread::spawn(move || map.into_iter().eq(model)))
+        .collect();
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+    GlobalHeap::heap().check().unwrap();
+}
+
 #[test]
 fn threads_that_come_and_go_leave_nothing() {
     let _alone = alone();

@@ -5,9 +5,11 @@
 #![cfg(all(feature = "poison", unix, not(miri)))]
 
 use core::alloc::Layout;
+use core::ptr::NonNull;
 use pool_core::poison::{Checker, checker};
-use pool_object::SmallAlloc;
+use pool_object::{BlockAlloc, SharedAlloc, SmallAlloc};
 use std::process::{Command, Output};
+use std::thread;
 
 const CRIME: &str = "POOL_OBJECT_CRIME";
 const LAYOUT: Layout = Layout::new::<[u64; 9]>();
@@ -19,47 +21,117 @@ fn read(pointer: *const u8) {
     std::hint::black_box(unsafe { pointer.read_volatile() });
 }
 
-fn commit(crime: &str) {
-    let heap = SmallAlloc::new();
-    let block = heap.allocate_zeroed(LAYOUT);
-    let free = |block, layout| {
+/// Where crimes are committed.
+trait Scene {
+    fn heap(&self) -> &dyn BlockAlloc;
+
+    /// Free blocks go to their spans.
+    fn flush(&self);
+
+    fn free(&self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: each crime frees a block once.
-        unsafe { heap.deallocate(block, layout) };
+        unsafe { self.heap().deallocate(block, layout) };
+    }
+
+    fn allocate(&self, layout: Layout) -> NonNull<u8> {
+        self.heap().try_allocate_zeroed(layout).unwrap()
+    }
+}
+
+impl Scene for SmallAlloc {
+    fn heap(&self) -> &dyn BlockAlloc {
+        self
+    }
+
+    fn flush(&self) {
+        SmallAlloc::flush(self);
+    }
+}
+
+impl Scene for SharedAlloc {
+    fn heap(&self) -> &dyn BlockAlloc {
+        self
+    }
+
+    fn flush(&self) {
+        self.flush_thread();
+    }
+}
+
+/// Frees on another thread, whose cache goes to the depot at once.
+struct Elsewhere(SharedAlloc);
+
+struct Carried(NonNull<u8>);
+
+// SAFETY: whoever gets the address has promised as much about it as the one who gave it.
+unsafe impl Send for Carried {}
+
+impl Scene for Elsewhere {
+    fn heap(&self) -> &dyn BlockAlloc {
+        &self.0
+    }
+
+    fn flush(&self) {
+        self.0.flush_thread();
+    }
+
+    fn free(&self, block: NonNull<u8>, layout: Layout) {
+        let (heap, carried) = (&self.0, Carried(block));
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let Carried(block) = { carried };
+                heap.free(block, layout);
+            });
+        });
+    }
+}
+
+/// `crime` is where and what: "shared after free".
+fn commit(crime: &str) {
+    let (place, crime) = crime.split_once(' ').unwrap();
+    let scene: Box<dyn Scene> = match place {
+        "small" => Box::new(SmallAlloc::new()),
+        "shared" => Box::new(SharedAlloc::new()),
+        "elsewhere" => Box::new(Elsewhere(SharedAlloc::new())),
+        other => panic!("unknown: {other}"),
     };
+    let block = scene.allocate(LAYOUT);
     match crime {
         "none" => {
             read(block.as_ptr().wrapping_add(71));
-            free(block, LAYOUT);
-            let again = heap.allocate_zeroed(LAYOUT);
+            scene.free(block, LAYOUT);
+            let again = scene.allocate(LAYOUT);
             read(again.as_ptr().wrapping_add(71));
-            free(again, LAYOUT);
+            scene.free(again, LAYOUT);
         }
         "after free" => {
-            free(block, LAYOUT);
+            scene.free(block, LAYOUT);
             read(block.as_ptr().wrapping_add(8));
         }
         "after flush" => {
-            free(block, LAYOUT);
-            heap.flush();
-            let _other = heap.allocate(LAYOUT);
-            free(heap.allocate(LAYOUT), LAYOUT);
-            read(block.as_ptr().wrapping_add(72 + 71));
+            scene.free(block, LAYOUT);
+            scene.flush();
+            let _other = scene.allocate(LAYOUT);
+            let second = scene.allocate(LAYOUT);
+            scene.free(second, LAYOUT);
+            read(second.as_ptr().wrapping_add(71));
         }
         "beyond the end of a large block" => {
             let long = Layout::new::<[u8; 33_000]>();
-            let block = heap.allocate_zeroed(long);
+            let block = scene.allocate(long);
             read(block.as_ptr().wrapping_add(33_000));
         }
         "after it was shortened" => {
+            let layout = |size| Layout::from_size_align(size, 8).unwrap();
             // SAFETY: live, and of this layout; 65 bytes are of the same class.
-            let same = unsafe { heap.reallocate(block, LAYOUT, 65) };
-            assert_eq!(same, block);
+            let same = unsafe { scene.heap().try_relayout(block, LAYOUT, layout(65)) };
+            assert_eq!(same, Ok(block));
             // SAFETY: as above.
-            let same =
-                unsafe { heap.reallocate(block, Layout::from_size_align(65, 8).unwrap(), 72) };
-            read(same.as_ptr().wrapping_add(7));
-            free(same, LAYOUT);
-            read(same.as_ptr().wrapping_add(64));
+            let same = unsafe { scene.heap().try_relayout(block, layout(65), LAYOUT) };
+            assert_eq!(same, Ok(block));
+            read(block.as_ptr().wrapping_add(7));
+            scene.free(block, LAYOUT);
+            read(block.as_ptr().wrapping_add(64));
         }
         other => panic!("unknown: {other}"),
     }
@@ -90,15 +162,25 @@ fn the_child() {
 const CRIMES: [&str; 4] =
     ["after free", "after flush", "beyond the end of a large block", "after it was shortened"];
 
+/// Each crime everywhere; the first of each place is none.
+fn scenes() -> impl Iterator<Item = (String, Vec<String>)> {
+    ["small", "shared", "elsewhere"].into_iter().map(|place| {
+        let crimes = CRIMES.iter().map(|crime| format!("{place} {crime}"));
+        (format!("{place} none"), crimes.collect())
+    })
+}
+
 #[test]
 fn address_sanitizer_reports_what_is_free() {
-    let innocent = child("none", &[]);
-    assert!(innocent.status.success(), "{innocent:?}");
-    for crime in CRIMES {
-        let output = child(crime, &[]);
-        let report = String::from_utf8_lossy(&output.stderr);
-        let noticed = !output.status.success() && report.contains("use-after-poison");
-        assert_eq!(noticed, checker() == Checker::Asan, "{crime}: {report}");
+    for (none, crimes) in scenes() {
+        let innocent = child(&none, &[]);
+        assert!(innocent.status.success(), "{innocent:?}");
+        for crime in crimes {
+            let output = child(&crime, &[]);
+            let report = String::from_utf8_lossy(&output.stderr);
+            let noticed = !output.status.success() && report.contains("use-after-poison");
+            assert_eq!(noticed, checker() == Checker::Asan, "{crime}: {report}");
+        }
     }
 }
 
@@ -109,12 +191,14 @@ fn memcheck_reports_what_is_free() {
         return;
     }
     let valgrind = ["valgrind", "-q", "--error-exitcode=99"];
-    let innocent = child("none", &valgrind);
-    assert!(innocent.status.success(), "{innocent:?}");
-    for crime in CRIMES {
-        let output = child(crime, &valgrind);
-        let report = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(99), "{crime}: {report}");
-        assert!(report.contains("Invalid read of size 1"), "{crime}: {report}");
+    for (none, crimes) in scenes() {
+        let innocent = child(&none, &valgrind);
+        assert!(innocent.status.success(), "{innocent:?}");
+        for crime in crimes {
+            let output = child(&crime, &valgrind);
+            let report = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(99), "{crime}: {report}");
+            assert!(report.contains("Invalid read of size 1"), "{crime}: {report}");
+        }
     }
 }

@@ -84,3 +84,15 @@ fn a_guard_is_two_words() {
     assert_eq!(size_of::<SharedPooled<'static, [u8; 32]>>(), 2 * size_of::<usize>());
     assert_eq!(size_of::<OwnedPooled<[u8; 32]>>(), 2 * size_of::<usize>());
 }
+
+#[test]
+fn futures_of_bounded_pools_move_between_threads() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let pool = BoundedPool::<Vec<u8>>::new(1);
+    drop(is_send(pool.get_async()));
+    drop(is_send(pool.get_async_with(|| Ok::<_, ()>(Vec::new()))));
+    drop(is_send(pool.drain_async()));
+    drop(is_send(Arc::new(pool).get_async_owned()));
+}

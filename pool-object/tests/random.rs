@@ -23,6 +23,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(pick, size, align)| Op::Relayout { pick, size, align }),
         2 => any::<u16>().prop_map(|pick| Op::Relocate { pick }),
         1 => Just(Op::Flush),
+        2 => (0u8..101).prop_map(|percent| Op::MarkSparse { percent }),
         1 => Just(Op::Trim),
         1 => (0u32..400_000).prop_map(|bytes| Op::Reserve { bytes }),
         1 => Just(Op::Clear),

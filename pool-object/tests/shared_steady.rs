@@ -1,7 +1,7 @@
 //! A random run over the process-wide heap, with blocks of 8 bytes to 1 MiB and threads that come and
 //! go: no growth beyond the steady state, in a test binary that is on that heap itself.
 //!
-//! Some seconds; `POOL_SOAK_SECONDS=60` for more.
+//! Three seconds; `POOL_SOAK_SECONDS=60` for more.
 #![cfg(all(target_os = "linux", not(miri)))]
 
 use pool_core::process;
@@ -66,7 +66,7 @@ fn round(table: &Table, number: u64) -> usize {
 #[test]
 fn it_does_not_grow_beyond_its_steady_state() {
     let seconds = std::env::var("POOL_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
-    let long = Duration::from_secs(seconds.unwrap_or(4));
+    let long = Duration::from_secs(seconds.unwrap_or(3));
     let table: Table = Arc::new((0..SLOTS).map(|_| Mutex::default()).collect());
     let (begin, mut number) = (Instant::now(), 0);
     let mut run = |until: Duration| {

@@ -2,5 +2,7 @@
 
 #[cfg(feature = "bytes")]
 pub(crate) mod bytes;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub(crate) mod io_uring;
 #[cfg(feature = "tokio")]
 pub(crate) mod tokio;

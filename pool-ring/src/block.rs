@@ -39,6 +39,8 @@ pub(crate) struct Block<S: PageSource> {
     span: usize,
     /// Bytes from `base` that are initialised; at most `len`. When all `len` are, all `span` are.
     init: usize,
+    /// `span` when `init` is `len`, else `init`: the end of what may be read.
+    readable: usize,
 }
 
 // SAFETY: `base` points to what `_pages` owns alone and moves together with it.
@@ -49,7 +51,7 @@ unsafe impl<S: PageSource + Sync> Sync for Block<S> {}
 impl<S: PageSource> Block<S> {
     /// A block of no bytes, and without memory.
     pub(crate) const fn empty() -> Self {
-        Self { _pages: None, base: NonNull::dangling(), len: 0, span: 0, init: 0 }
+        Self { _pages: None, base: NonNull::dangling(), len: 0, span: 0, init: 0, readable: 0 }
     }
 
     /// A block of at least `len` bytes.
@@ -65,7 +67,8 @@ impl<S: PageSource> Block<S> {
         let (base, len) = (pages.as_mut_ptr(), pages.len());
         let mirrored = HAS_FENCE && pages.kind() == PageKind::Mirrored;
         let span = if mirrored { 2 * len } else { len };
-        Self { _pages: Some(pages), base, len, span, init: if zeroed { len } else { 0 } }
+        let (init, readable) = if zeroed { (len, span) } else { (0, 0) };
+        Self { _pages: Some(pages), base, len, span, init, readable }
     }
 
     /// Its bytes, each counted once.
@@ -101,7 +104,7 @@ impl<S: PageSource> Block<S> {
     /// The end of what may be read: all of both views when every byte is initialised.
     #[inline(always)]
     pub(crate) const fn readable(&self) -> usize {
-        if self.init == self.len { self.span } else { self.init }
+        self.readable
     }
 
     /// Bytes that were initialised.
@@ -139,6 +142,13 @@ impl<S: PageSource> Block<S> {
     #[inline(always)]
     pub(crate) fn spare(&self, tail: usize, filled: usize) -> usize {
         (self.span - tail).min(self.len - filled)
+    }
+
+    /// Where what is initialised ends that is not filled a second time, if the filled bytes begin at `head`.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(crate) fn ready_end(&self, head: usize) -> usize {
+        if self.is_mirrored() { self.readable.min(head + self.len) } else { self.readable }
     }
 
     /// `len` bytes from byte `start` on, to be written.
@@ -180,7 +190,10 @@ impl<S: PageSource> Block<S> {
     /// They are.
     #[inline(always)]
     pub(crate) unsafe fn assume_init(&mut self, end: usize) {
-        self.init = self.init.max(end.min(self.len));
+        if end > self.init && self.init < self.len {
+            self.init = end.min(self.len);
+            self.readable = if self.init == self.len { self.span } else { self.init };
+        }
     }
 
     /// The bytes from `range.start` on, zeroed where they were not initialised yet. What lies between
@@ -218,6 +231,22 @@ impl<S: PageSource> Block<S> {
         unsafe { self.assume_init(at + from.len()) };
     }
 
+    /// Copies `from` to byte `at` of the first view. There are no uninitialised bytes before it. Few checks, for those
+    /// who have made them already.
+    ///
+    /// # Panics
+    /// If there are, or if it does not fit.
+    #[inline(always)]
+    pub(crate) fn write_once(&mut self, at: usize, from: &[u8]) {
+        assert!(at <= self.init && from.len() <= self.len - at, "a gap, or beyond the block");
+        // SAFETY: `at` is at most `init`, which is at most `len`.
+        let place = unsafe { self.base.add(at) };
+        // SAFETY: `from` is no longer than what follows `place` in the block, which is borrowed exclusively.
+        unsafe { place.as_ptr().copy_from_nonoverlapping(from.as_ptr(), from.len()) };
+        // SAFETY: all up to `at` was initialised, and what follows has just been written.
+        unsafe { self.assume_init(at + from.len()) };
+    }
+
     /// Copies `from` to byte `at`; what lies before it and was never written is zeroed.
     pub(crate) fn write_at(&mut self, at: usize, from: &[u8]) {
         if at > self.init {
@@ -234,7 +263,7 @@ impl<S: PageSource> Block<S> {
     #[inline(always)]
     pub(crate) fn fence(&mut self) {
         if self.is_mirrored() {
-            fence(&mut self.base);
+            fence(self.base);
         }
     }
 
@@ -252,18 +281,14 @@ macro_rules! fence {
     ($($arch:literal),*) => {
         /// See [`Block::fence`].
         #[inline(always)]
-        pub(crate) fn fence(base: &mut NonNull<u8>) {
+        pub(crate) fn fence(base: NonNull<u8>) {
             #[cfg(all(not(miri), any($(target_arch = $arch),*)))]
             {
-                let mut place = base.as_ptr();
-                // SAFETY: there is no instruction in it: the pointer comes out as it went in. What
-                // it is said to do, to change memory that the pointer leads to, may be said of the
-                // bytes of a block that is borrowed exclusively.
+                // SAFETY: there is no instruction in it. What it is said to do, to change memory that
+                // the pointer leads to, may be said of the bytes of a block that is borrowed
+                // exclusively.
                 unsafe {
-                    core::arch::asm!("/* {0} */", inout(reg) place, options(nostack, preserves_flags));
-                }
-                if let Some(same) = NonNull::new(place) {
-                    *base = same;
+                    core::arch::asm!("/* {0} */", in(reg) base.as_ptr(), options(nostack, preserves_flags));
                 }
             }
             #[cfg(not(all(not(miri), any($(target_arch = $arch),*))))]

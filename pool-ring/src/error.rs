@@ -24,6 +24,13 @@ pub enum ReadError<E> {
         /// What they may cost.
         budget: usize,
     },
+    /// As many reports of lost partials wait as there is room for: take them by
+    /// [`PacketRing::evicted`](crate::PacketRing::evicted), then read again. Nothing was read.
+    #[error("{reports} reports of evicted connections wait: take them first")]
+    Unreported {
+        /// How many.
+        reports: usize,
+    },
     /// The stream has ended.
     #[error("the stream has ended, with {partial} bytes of a frame that is not whole")]
     Ended {

@@ -50,7 +50,22 @@ pub enum Hint {
     Unknown,
     /// So many bytes from its first byte to its last, headers included. It is a claim of the peer,
     /// below the decoder's maximum, and no reason to reserve that much before it comes.
+    ///
+    /// It need not be exact. A frame that turns out longer, or a decoder that knows a least length only, costs another
+    /// block and a copy, as if nothing had been said: what is announced and not more than what has come counts as
+    /// [`Unknown`](Self::Unknown), for which blocks grow twofold. One that turns out shorter is cut out of the block, and what is behind
+    /// it is moved on. Bytes are never lost by it.
     Total(usize),
+}
+
+impl Hint {
+    /// What remains of it when `len` bytes have come and the frame is not whole: nothing, if it was to be.
+    pub(crate) const fn beyond(self, len: usize) -> Self {
+        match self {
+            Self::Total(total) if total > len => self,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// What of a frame was kept when it was not whole, as far as it can be looked at without copying.
@@ -223,6 +238,17 @@ pub enum FrameError {
     /// A delimiter of no bytes, or a fixed length of none.
     #[error("a delimiter or a fixed length of 0 bytes")]
     Empty,
+}
+
+/// How many of `len` bytes, which are not 0, a frame took that says `consumed`. A branch that is never taken: the next
+/// frame need not wait for this one's length.
+#[inline(always)]
+pub(crate) fn checked(consumed: usize, len: usize) -> usize {
+    #[cold]
+    fn nearest(consumed: usize, len: usize) -> usize {
+        consumed.clamp(1, len)
+    }
+    if consumed.wrapping_sub(1) < len { consumed } else { nearest(consumed, len) }
 }
 
 /// The front of `out`, if a frame of `len` bytes fits.

@@ -32,6 +32,7 @@
 //! | fragments of many datagrams | `DatagramReassembler` |
 //! | messages to cut out of any of them | [`frame`] |
 //! | frames that live longer than the buffer | `BytesPool` (feature `bytes`) |
+//! | sockets under `io_uring` | `UringReceiver` (feature `io-uring`), and a [`PacketRing`] behind it |
 //! | **not this crate**: values of other types than bytes | `rtrb`, `crossbeam` |
 //! | **not this crate**: several producers | a queue |
 //!
@@ -39,7 +40,7 @@
 //!
 //! | operation | cost |
 //! |---|---|
-//! | read by `PacketRing` | what is left over is copied into the store and out again, once each; O(1) besides |
+//! | read by `PacketRing` | what is left over is copied into the store and out again, once each, unless the same connection is read next; O(1) besides |
 //! | a partial of n bytes in it | 28 + ceil(n / 256) × 260 bytes; an idle connection: 0 |
 //! | eviction | O(1), at most one for each chunk needed |
 //! | a frame that trickles in | O(n) in all |
@@ -69,10 +70,17 @@
 //! | `alloc` | with `std` | `spsc`, `pool_core::Heap` |
 //! | `mirror` | | `MirrorOr`: rings whose pages are mapped twice (Linux) |
 //! | `bytes` | | `Buf`, `BufMut` for [`RingBuf`]; `BytesPool` |
+//! | `fd` | | `recv` of [`RingBuf`] and [`PacketRing`]: file descriptors, whose reads need no initialised bytes (Unix) |
+//! | `io-uring` | | `UringReceiver`: the kernel takes buffers from a pool when bytes have come (Linux 6.0) |
 //! | `tokio` | | `recv_frames`, `Codec`, `AsyncRead`, `AsyncWrite` for [`RingBuf`] |
 //!
 //! Mirrored rings count on a fence of no instructions (`asm!`), which stable Rust has for x86, Arm, RISC-V, LoongArch and s390x: elsewhere,
 //! and under Miri, only the first view is used.
+//!
+//! # Examples
+//!
+//! `examples/mio_lines.rs`, `tokio_lines.rs` and `io_uring_echo.rs` are servers on one thread with one [`PacketRing`];
+//! `defrag.rs` puts the IP fragments of a capture together.
 //!
 //! # Sources
 //!
@@ -96,11 +104,15 @@ mod slots;
 pub mod spsc;
 #[cfg(feature = "alloc")]
 mod sync;
+#[cfg(all(feature = "fd", unix))]
+mod sys;
 mod table;
 mod touch;
 
 #[cfg(feature = "bytes")]
 pub use adapters::bytes::BytesPool;
+#[cfg(all(feature = "io-uring", target_os = "linux"))]
+pub use adapters::io_uring::{Received, UringError, UringEvent, UringReceiver};
 #[cfg(feature = "tokio")]
 pub use adapters::tokio::{Codec, RecvError, recv_frames};
 pub use error::{ReadError, Refused};

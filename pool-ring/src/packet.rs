@@ -6,6 +6,7 @@ mod chunks;
 mod config;
 mod conn;
 mod entries;
+mod large;
 mod ring;
 mod settle;
 mod stats;

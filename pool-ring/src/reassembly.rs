@@ -5,6 +5,7 @@ mod config;
 #[cfg(feature = "std")]
 mod datagram;
 mod policy;
+mod quick;
 mod reassembler;
 mod spans;
 

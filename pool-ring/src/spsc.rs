@@ -274,7 +274,7 @@ impl<S: PageSource> Producer<S> {
             return;
         }
         let Ring { shared, base, n, .. } = &mut self.ring;
-        crate::block::fence(base);
+        crate::block::fence(*base);
         let end = at + len;
         // Also where nothing was skipped at the end of a lap: so that `skip` is never old enough
         // for positions to have come round to it.
@@ -307,7 +307,7 @@ impl<S: PageSource> Grant<'_, S> {
     pub fn as_uninit_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         let ring = &mut self.producer.ring;
         ring.shared.track.write(self.at, self.len);
-        crate::block::fence(&mut ring.base);
+        crate::block::fence(ring.base);
         // SAFETY: `find` has seen that the place lies within `span`.
         let start = unsafe { ring.base.add(self.at) };
         let mut slice = NonNull::slice_from_raw_parts(start.cast(), self.len);
@@ -421,7 +421,7 @@ impl<S: PageSource> Consumer<S> {
     unsafe fn slice(&mut self, from: usize, len: usize) -> &[u8] {
         let ring = &mut self.ring;
         ring.shared.track.read(self.at + from, len);
-        crate::block::fence(&mut ring.base);
+        crate::block::fence(ring.base);
         // SAFETY: within `span` by the caller's promise.
         let start = unsafe { ring.base.add(self.at + from) };
         let slice = NonNull::slice_from_raw_parts(start, len);
@@ -444,7 +444,7 @@ impl<S: PageSource> Consumer<S> {
 
     #[inline(always)]
     fn release(&mut self, n: usize) {
-        crate::block::fence(&mut self.ring.base);
+        crate::block::fence(self.ring.base);
         self.at += n;
         if self.at >= self.ring.n {
             self.at -= self.ring.n;

@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     pub(crate) len: u32,
     /// The connection, as its owner calls it.
     pub(crate) token: u32,
-    /// Tells its owner from others that had this entry; 0 if nobody has it, inverted in notes.
+    /// Tells its owner from others that had this entry; 0 if nobody has it, with the highest bit in notes.
     pub(crate) generation: u32,
     /// When the partial began.
     pub(crate) stamp: u32,

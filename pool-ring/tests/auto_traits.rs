@@ -43,3 +43,21 @@ assert_impl_all!(ReadError<std::io::Error>: Send, Sync, std::error::Error);
 assert_impl_all!(RecvError<pool_ring::frame::FrameError>: Send, Sync, std::error::Error);
 assert_impl_all!(Refused: Copy, std::error::Error);
 assert_impl_all!(ReserveError: Copy, std::error::Error);
+
+#[cfg(target_os = "linux")]
+mod uring {
+    use pool_core::Heap;
+    use pool_ring::{Received, UringError, UringEvent, UringReceiver};
+    use static_assertions::{assert_impl_all, assert_not_impl_any};
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    // It may move to another thread with what is in flight: the kernel knows addresses, not threads.
+    assert_impl_all!(UringReceiver: Send);
+    assert_impl_all!(UringReceiver<Arc<Heap>>: Send);
+    assert_not_impl_any!(UringReceiver: Clone);
+    assert_not_impl_any!(UringReceiver<Rc<Heap>>: Send, Sync);
+    assert_not_impl_any!(Received<'static, Rc<Heap>>: Send, Sync, Clone);
+    assert_not_impl_any!(UringEvent<'static, Rc<Heap>>: Send, Sync, Clone);
+    assert_impl_all!(UringError: Send, Sync, std::error::Error);
+}

@@ -1,7 +1,7 @@
 //! What a `PacketRing` promises, one by one.
 
 use pool_core::{Failing, Heap, PageSource};
-use pool_ring::frame::{Delimiter, LengthPrefix, Lines};
+use pool_ring::frame::{Decoded, Decoder, Delimiter, Hint, Kept, LengthPrefix, Lines};
 use pool_ring::{Batch, Conn, PacketRing, PacketRingBuilder, Policy, ReadError};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -125,6 +125,39 @@ fn reads_that_would_block_copy_nothing_and_ends_say_what_is_missing() {
     let error = ring.read_from(&mut conn, &mut codec, &mut io::empty()).unwrap_err();
     assert!(matches!(error, ReadError::Ended { partial: 4 }));
     assert!(conn.is_idle() && ring.stats().used == 0);
+}
+
+#[test]
+#[cfg(all(unix, not(miri)))]
+fn descriptors_are_read_as_sources_are() {
+    use std::io::Write;
+    let heap = Heap::new();
+    let mut ring =
+        PacketRingBuilder::new().large_from(500).scratch(300).try_build_in(&heap).unwrap();
+    let (mut client, server) = std::os::unix::net::UnixStream::pair().unwrap();
+    server.set_nonblocking(true).unwrap();
+    let (mut conn, mut codec, mut got) = (ring.open(3), LengthPrefix::u16(3000), 0);
+    for len in [0usize, 5, 299, 300, 2000, 7] {
+        client.write_all(&(len as u16).to_be_bytes()).unwrap();
+        client.write_all(&vec![got; len]).unwrap();
+        let error = loop {
+            match ring.recv(&mut conn, &mut codec, &server) {
+                Ok(mut batch) => {
+                    while let Some(frame) = batch.next().unwrap() {
+                        assert_eq!(frame, vec![got; len]);
+                        got += 1;
+                    }
+                }
+                Err(error) => break error,
+            }
+        };
+        assert!(error.is_would_block());
+    }
+    client.write_all(b"\x01").unwrap();
+    drop((ring.recv(&mut conn, &mut codec, &server).unwrap(), client));
+    let error = ring.recv(&mut conn, &mut codec, &server).unwrap_err();
+    assert!(matches!(error, ReadError::Ended { partial: 1 }));
+    assert_eq!((got, ring.stats().used), (6, 0));
 }
 
 /// Announced or not, small or large: what trickles in is copied a constant number of times.
@@ -278,7 +311,12 @@ fn evictions_are_no_more_than_chunks_needed() {
         PacketRingBuilder::new().budget(600 * 288).policy(NOW).try_build_in(&heap).unwrap();
     let mut conns: Vec<_> = (0..2000).map(|token| ring.open(token)).collect();
     let mut random = 1u32;
+    let mut reported = 0;
     for conn in &mut conns {
+        // Late, and still none is lost.
+        if ring.stats().reports > 500 {
+            reported += ring.evicted().count() as u64;
+        }
         random = random.wrapping_mul(747796405).wrapping_add(2891336453);
         let len = (random >> 16) as usize % 3000 + 1;
         let before = ring.stats().evictions;
@@ -286,9 +324,79 @@ fn evictions_are_no_more_than_chunks_needed() {
         assert!(ring.stats().evictions - before <= len.div_ceil(256) as u64);
     }
     assert!(ring.stats().evictions > 1000);
-    // Nobody has taken the reports; there is room for no more than the table has.
-    let reported = ring.evicted().count() as u64;
-    assert_eq!(reported + ring.stats().unreported, ring.stats().evictions);
+    assert_eq!(reported + ring.stats().reports as u64, ring.stats().evictions);
+    assert_eq!(reported + ring.evicted().count() as u64, ring.stats().evictions);
+}
+
+/// Nobody takes reports: each waits all the same, and then nothing more is read.
+#[test]
+fn no_report_is_lost() {
+    let heap = Heap::new();
+    let mut ring =
+        PacketRingBuilder::new().budget(10 * 288).policy(NOW).try_build_in(&heap).unwrap();
+    let mut conns: Vec<_> = (0..100).map(|token| ring.open(token)).collect();
+    let kept = conns.iter_mut().position(|conn| !put(&mut ring, conn, b"partial")).unwrap();
+    let stats = ring.stats();
+    assert_eq!((stats.partials, stats.reports, stats.evictions), (10, kept - 10, kept as u64 - 10));
+    assert!(stats.reports > 10);
+    let mut source = Pieces([b"line\n".to_vec()].into());
+    let mut codec = lines();
+    let error = ring.read_from(&mut conns[kept], &mut codec, &mut source).unwrap_err();
+    assert!(matches!(error, ReadError::Unreported { reports } if reports == kept - 10));
+    assert_eq!(source.0.len(), 1, "nothing was read");
+    // Those with a partial go on.
+    drop(ring.feed(&mut conns[kept - 1], &mut codec, &mut &b"\n"[..]).unwrap());
+    let reported: Vec<u32> = ring.evicted().collect();
+    assert!(reported.into_iter().eq(0..kept as u32 - 10));
+    let batch = ring.read_from(&mut conns[kept], &mut codec, &mut source).unwrap();
+    assert_eq!(frames(batch), [b"line"]);
+}
+
+/// What a decoder has announced is forgotten with the frame that it was about, and never taken for an end
+/// of the stream if it was too little.
+#[test]
+fn wrong_and_stale_announcements_end_no_stream() {
+    /// Frames of a length that it does not tell, and says wrongly.
+    struct Liar;
+    impl Decoder for Liar {
+        type Frame<'a> = &'a [u8];
+        type Error = std::convert::Infallible;
+        fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, Self::Error> {
+            Ok(match bytes.get(..1000) {
+                Some(frame) => Decoded::Frame { frame, consumed: 1000 },
+                None => Decoded::NeedMore(Hint::Total(100 + bytes.len() / 100 * 100)),
+            })
+        }
+        fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
+            let len = kept.len + fresh.len();
+            (len < 1000 && len % 3 == 0).then_some(Hint::Total(len.min(700)))
+        }
+    }
+    let heap = Heap::new();
+    let builder = PacketRingBuilder::new().chunk(64).large_from(64).scratch(256);
+    for (piece, skip) in [(50, 0), (90, 0), (100, 0), (100, 33), (7, 1)] {
+        let mut ring = builder.try_build_in(&heap).unwrap();
+        let (mut anna, mut ben, mut liar) = (ring.open(0), ring.open(1), Liar);
+        let (mut taken, mut fed) = (0, 0);
+        for n in 0..100u32 {
+            let bytes = [n as u8; 100];
+            let mut bytes = &bytes[..piece];
+            while !bytes.is_empty() {
+                let mut batch = ring.feed(&mut anna, &mut liar, &mut bytes).unwrap();
+                while let Some(frame) = batch.next().unwrap() {
+                    taken += frame.len();
+                }
+                let before = batch.rest().len();
+                batch.skip(skip);
+                taken += before - batch.rest().len();
+            }
+            fed += piece;
+            if n % 3 == 0 {
+                drop(ring.feed(&mut ben, &mut liar, &mut &b"x"[..]).unwrap());
+            }
+        }
+        assert_eq!(taken + ring.partial_len(&anna), fed);
+    }
 }
 
 #[test]

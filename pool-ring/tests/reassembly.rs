@@ -86,6 +86,42 @@ fn the_classic_vector() {
     }
 }
 
+/// The series of the papers, as detectors are tested with: nine fragments that do not overlap, and eight that
+/// overlap them in every way; letters stand for eight bytes. `BsdRight` is worked out by its rule.
+#[test]
+fn the_series_of_sturges_and_novak() {
+    let heap = Heap::new();
+    #[rustfmt::skip]
+    let fragments = [
+        (0, "AAA"), (4, "BB"), (6, "CCC"), (10, "D"), (13, "EE"), (15, "FFF"), (18, "GG"), (20, "HH"), (22, "I"),
+        (1, "JJJJ"), (6, "KKK"), (9, "LLL"), (12, "MMM"), (16, "N"), (19, "O"), (20, "P"), (22, "QQ"),
+    ];
+    for (policy, expected) in [
+        (OverlapPolicy::First, "AAAJBBCCCLDLMEEFFFGGHHIQ"),
+        (OverlapPolicy::Last, "AJJJJBKKKLLLMMMFNFGOPHQQ"),
+        (OverlapPolicy::Bsd, "AAAJJBCCCLLLMMMFFFGGHHIQ"),
+        (OverlapPolicy::BsdRight, "AJJJBBKKKLDLMEEFNFGOPHQQ"),
+        (OverlapPolicy::Linux, "AAAJJBKKKLLLMMMFFFGGPHQQ"),
+        (OverlapPolicy::Windows, "AAAJBBCCCLLLMEEFFFGGHHIQ"),
+        (OverlapPolicy::Solaris, "AAAJBBCCCLLLMMMFFFGGHHIQ"),
+    ] {
+        let bytes = |text: &str| text.bytes().flat_map(|byte| [byte; 8]).collect::<Vec<u8>>();
+        let mut table = DatagramReassembler::try_new(DatagramLimits::default(), policy).unwrap();
+        let mut stream = ReassemblerBuilder::new().policy(policy).build_in(&heap);
+        for (n, (at, text)) in fragments.into_iter().enumerate() {
+            let (last, bytes_of) = (n == 16, bytes(text));
+            // With a byte before it that is missing, so that nothing is delivered.
+            stream.insert(at * 8 + 1, &bytes_of, T0).unwrap();
+            let fragment = Fragment { offset: at as usize * 8, last, bytes: &bytes_of };
+            let whole = table.insert(7, fragment, T0).unwrap();
+            let expected = last.then(|| bytes(expected));
+            assert_eq!(whole.as_deref(), expected.as_deref(), "{policy:?} {text}");
+        }
+        stream.insert(0, b"_", T0).unwrap();
+        assert_eq!(stream.as_slice()[1..], bytes(expected), "{policy:?}");
+    }
+}
+
 /// What tells the policies apart that the classic vector does not: a new segment around an old one, with
 /// both ends, the left or the right one beyond.
 #[test]

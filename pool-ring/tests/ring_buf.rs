@@ -122,7 +122,7 @@ fn run<S: PageSource + Clone>(source: S, ops: &[Op]) {
                 naive.clear();
             }
         }
-        assert!(ring.peek().iter().eq(&naive));
+        assert_eq!(ring.peek(), naive.make_contiguous());
         assert!(ring.fill_buf().unwrap().len() == naive.len());
     }
 }
@@ -253,4 +253,45 @@ fn limits_of_arithmetic() {
     assert_eq!(none.read_from(&mut &b"x"[..]).unwrap_err().kind(), ErrorKind::StorageFull);
     assert!(none.shrink_to(0).is_ok() && none.shrink_to(9).is_ok());
     assert!(none.spare_capacity_mut().is_empty());
+}
+
+/// Descriptors are read into bytes that were never written, with and without the end of a ring between them.
+#[test]
+#[cfg(all(unix, not(miri)))]
+fn descriptors_are_read_into_both_kinds() {
+    use std::os::unix::net::UnixStream;
+    fn exchange<S: PageSource + Clone>(source: S) {
+        let (mut client, server) = UnixStream::pair().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let mut ring = RingBuf::try_with_capacity_in(4096, source).unwrap();
+        let (mut sent, mut got) = (0u32, 0u32);
+        for round in 0..300 {
+            for _ in 0..round % 37 {
+                client.write_all(&sent.to_ne_bytes()).unwrap();
+                sent += 1;
+            }
+            if let Err(error) = ring.recv(&server) {
+                let expected = [ErrorKind::WouldBlock, ErrorKind::StorageFull];
+                assert!(expected.contains(&error.kind()), "{error}");
+            }
+            while ring.len() > 4 * (round % 5) + 4 {
+                assert_eq!(ring.peek()[..4], got.to_ne_bytes());
+                ring.consume(4);
+                got += 1;
+            }
+        }
+        drop(client);
+        server.set_nonblocking(false).unwrap();
+        while ring.recv(&server).unwrap() > 0 {}
+        for word in ring.peek().chunks(4) {
+            assert_eq!(word, got.to_ne_bytes());
+            got += 1;
+        }
+        assert_eq!(got, sent);
+    }
+    exchange(&Heap::new());
+    exchange(&*MIRROR);
+    let mut none = RingBuf::new();
+    let (_client, server) = UnixStream::pair().unwrap();
+    assert_eq!(none.recv(&server).unwrap_err().kind(), ErrorKind::StorageFull);
 }

@@ -92,3 +92,46 @@ fn closing_reaches_everybody() {
         assert_eq!(shared.stats().waiters, 0);
     });
 }
+
+/// With shares that guards can have.
+fn owned(limit: usize) -> std::sync::Arc<Pool> {
+    std::sync::Arc::new(BoundedPool::with_in(limit, || Box::new(7), Heap::new()))
+}
+
+#[test]
+fn who_waits_for_the_end_is_told() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let shared = owned(2);
+        let held = shared.try_get_owned().unwrap();
+        let other = shared.clone();
+        let thread = thread::spawn(move || {
+            drop(held);
+            drop(other.try_get());
+        });
+        shared.close();
+        shared.drain();
+        assert_eq!((shared.stats().live, shared.stats().idle), (0, 0));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn who_gives_up_waiting_for_the_end_leaves_nothing() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let shared = owned(1);
+        let held = shared.try_get_owned().unwrap();
+        let other = shared.clone();
+        let thread = thread::spawn(move || {
+            let mut end = pin!(other.drain_async());
+            let _ = end.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        });
+        drop(held);
+        block_on(shared.drain_async());
+        thread.join().unwrap();
+        check(&shared);
+    });
+}

@@ -74,8 +74,14 @@ impl World {
 }
 
 fn model(f: impl Fn() + Sync + Send + 'static) {
+    bounded(None, f);
+}
+
+/// With so many preemptions at most, if there is a bound.
+fn bounded(preemptions: Option<usize>, f: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
     model.max_branches = 10_000;
+    model.preemption_bound = preemptions;
     model.check(f);
 }
 
@@ -99,7 +105,8 @@ fn the_depot_gives_each_block_to_one() {
 
 #[test]
 fn caches_of_two_threads_do_not_meet() {
-    model(|| {
+    // All interleavings take longer than anybody waits.
+    bounded(Some(4), || {
         let world = World::new(1 << 20, 1);
         let other = world.clone();
         let work = |world: &World| {
@@ -158,6 +165,67 @@ fn a_trim_beside_a_user_takes_no_live_block() {
         });
         world.shared.trim(LAYOUT);
         user.join().unwrap();
+        world.check_all_free();
+    });
+}
+
+/// A thread that only frees, and ends: its cache goes to the depot while the one that allocates takes
+/// from there.
+#[test]
+fn what_a_thread_that_ends_has_is_found_by_another() {
+    model(|| {
+        let world = World::new(1 << 20, 1);
+        let first = Thread::new(&world.shared);
+        let block = world.allocate(&first);
+        let other = world.clone();
+        let freer = thread::spawn(move || {
+            let thread = Thread::new(&other.shared);
+            other.free(&thread, block);
+        });
+        let next = world.allocate(&first);
+        world.free(&first, next);
+        freer.join().unwrap();
+        drop(first);
+        world.check_all_free();
+    });
+}
+
+/// Two threads free what a third has allocated, at once, and may keep nothing: both lists arrive.
+#[test]
+fn two_threads_that_free_at_once_lose_no_block() {
+    model(|| {
+        let world = World::new(0, 2);
+        let first = Thread::new(&world.shared);
+        let blocks = [world.allocate(&first), world.allocate(&first)];
+        drop(first);
+        let [one, two] = blocks;
+        let other = world.clone();
+        let freer = thread::spawn(move || {
+            let thread = Thread::new(&other.shared);
+            other.free(&thread, one);
+        });
+        let thread = Thread::new(&world.shared);
+        world.free(&thread, two);
+        drop(thread);
+        freer.join().unwrap();
+        world.check_all_free();
+    });
+}
+
+/// Everything is asked back while a thread gives up its cache: nothing is left behind in between.
+#[test]
+fn a_trim_beside_the_end_of_a_thread_leaves_nothing() {
+    model(|| {
+        let world = World::new(1 << 20, 1);
+        let thread = Thread::new(&world.shared);
+        let block = world.allocate(&thread);
+        world.free(&thread, block);
+        let other = world.clone();
+        let trimmer = thread::spawn(move || {
+            other.shared.trim(LAYOUT);
+        });
+        drop(thread);
+        trimmer.join().unwrap();
         world.check_all_free();
     });
 }

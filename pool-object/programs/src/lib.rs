@@ -1,4 +1,5 @@
 //! Whole programs that have [`GlobalHeap`](https://docs.rs/pool-object) as their allocator. They stand
-//! in `tests/`: a multi-threaded tokio server with its clients, and ripgrep's engine over this
-//! repository. Apart from the library's own tests, so that these do not have to build them.
+//! in `tests/`: a multi-threaded tokio server with its clients, ripgrep's engine over this
+//! repository, and the tests of the pool crates themselves (`core`, `arena`, `object`, `ring`).
+//! Apart from the library's own tests, so that these do not have to build them.
 #![forbid(unsafe_code)]

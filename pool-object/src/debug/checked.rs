@@ -1,7 +1,7 @@
 //! `Checked`: crimes against an allocator, reported where they are seen. A storage file.
 
 use super::address_map::AddressMap;
-use crate::block_alloc::BlockAlloc;
+use crate::block_alloc::{BlockAlloc, move_block};
 use crate::error::AllocError;
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
@@ -338,12 +338,8 @@ unsafe impl<A: BlockAlloc> BlockAlloc for Checked<A> {
     ) -> Result<NonNull<u8>, AllocError> {
         // SAFETY: the caller gives the block up; this is where that is not believed.
         unsafe { Self::expect(&mut self.state(), block, old) };
-        let place = self.try_allocate(new)?;
-        // SAFETY: both blocks have so many bytes, and live blocks do not overlap.
-        unsafe { place.copy_from_nonoverlapping(block, old.size().min(new.size())) };
         // SAFETY: the caller's promise.
-        unsafe { self.deallocate(block, old) };
-        Ok(place)
+        unsafe { move_block(self, block, old, new) }
     }
 }
 

@@ -380,6 +380,16 @@ unsafe impl<A: BlockAlloc> BlockAlloc for Traced<A> {
         }
         result
     }
+
+    unsafe fn try_relocate(&self, block: NonNull<u8>, layout: Layout) -> Option<NonNull<u8>> {
+        let sample = self.forget(block);
+        // SAFETY: the caller's promise; the block is the inner allocator's.
+        let moved = unsafe { self.inner.try_relocate(block, layout) };
+        if let Some(sample) = sample {
+            self.with_state(|state| self.keep(state, moved.unwrap_or(block), sample, true));
+        }
+        moved
+    }
 }
 
 // SAFETY: the contract of `BlockAlloc` with null for errors; nothing unwinds. The layer takes its own

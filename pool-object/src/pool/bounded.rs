@@ -1,21 +1,19 @@
 //! `BoundedPool`: no more objects out than may be; who comes then decides what to do. A storage
 //! file.
 
-use crate::pool::error::PoolError;
+use crate::pool::error::{AttachError, GetError, PoolError};
 use crate::pool::guard::Guard;
+use crate::pool::inside::Inside;
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{discard, persist, send_out};
-use crate::pool::rights::{Bare, Right, Rights};
-use crate::pool::slots::Slots;
-use crate::pool::stack::Stack;
+use crate::pool::returning::{discard, persist};
+use crate::pool::rights::{Bare, Right};
 use crate::pool::stats::PoolStats;
-use crate::pool::sync::{Mutex, MutexGuard};
-use crate::pool::waiters::{Party, State, Waiters};
-use crate::pool::waiting::{Get, Ticket};
+use crate::pool::sync::Mutex;
+use crate::pool::waiters::{Party, State};
+use crate::pool::waiting::{Get, Ticket, Wish};
 use crate::table::DefaultSource;
 use core::fmt;
-use core::ptr::NonNull;
-use pool_core::{PageError, PageSource};
+use pool_core::PageSource;
 use std::sync::Arc;
 
 /// An object of a [`BoundedPool`] that is borrowed; see [`Guard`].
@@ -63,31 +61,12 @@ pub type OwnedBoundedPooled<T, R = ByDefault, S = DefaultSource> =
 /// # Memory
 /// As [`Pool`](crate::Pool). Waiting takes none.
 pub struct BoundedPool<T: Send, R: Recycle<T> = ByDefault, S: PageSource = DefaultSource> {
-    state: Mutex<Inside<T>>,
-    limit: usize,
-    recycle: R,
+    pub(super) state: Mutex<Inside<T>>,
+    pub(super) limit: usize,
+    pub(super) recycle: R,
     /// The one source of what is in `state`.
-    source: S,
+    pub(super) source: S,
 }
-
-/// What the lock guards. No foreign code but the page source's runs while it is held.
-pub(crate) struct Inside<T> {
-    /// Objects out, and rights to one that waiters were granted: at most the limit. There is a
-    /// waiter only while they are as many, since every right that is given up goes to the first.
-    pub(crate) out: usize,
-    pub(crate) idle: Stack<T>,
-    pub(crate) slots: Slots<T>,
-    pub(crate) waiters: Waiters,
-    pub(crate) closed: bool,
-    pub(crate) hits: u64,
-    pub(crate) misses: u64,
-    pub(crate) created: u64,
-    pub(crate) dropped: u64,
-    pub(crate) peak: u64,
-}
-
-// SAFETY: it owns the idle objects, which may go where `T` may.
-unsafe impl<T: Send> Send for Inside<T> {}
 
 #[cfg(not(loom))]
 impl<T: Default + Send> BoundedPool<T> {
@@ -111,19 +90,7 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     /// A pool of at most `limit` objects with these hooks that draws from `source`.
     #[must_use]
     pub fn with_in(limit: usize, recycle: R, source: S) -> Self {
-        let inside = Inside {
-            out: 0,
-            idle: Stack::new(),
-            slots: Slots::new(),
-            waiters: Waiters::new(),
-            closed: false,
-            hits: 0,
-            misses: 0,
-            created: 0,
-            dropped: 0,
-            peak: 0,
-        };
-        Self { state: Mutex::new(inside), limit, recycle, source }
+        Self { state: Mutex::new(Inside::new()), limit, recycle, source }
     }
 
     /// An object, if one may go out now.
@@ -142,6 +109,91 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     /// As [`try_get`](Self::try_get).
     pub fn try_get_owned(self: &Arc<Self>) -> Result<OwnedBoundedPooled<T, R, S>, PoolError> {
         Ok(Self::into_owned(self, self.try_get()?))
+    }
+
+    /// As [`try_get`](Self::try_get), but if none is idle `create` makes one in place of
+    /// [`Recycle::create`], and may fail.
+    ///
+    /// ```
+    /// use pool_object::{BoundedPool, GetError, PoolError};
+    /// let pool: BoundedPool<u16> = BoundedPool::new(1);
+    /// assert!(matches!(pool.try_get_with(|| "http".parse()), Err(GetError::Create(_))));
+    /// let port = pool.try_get_with(|| "80".parse())?;
+    /// let none = pool.try_get_with(|| "81".parse()).unwrap_err();
+    /// assert_eq!((*port, none), (80, GetError::Pool(PoolError::Exhausted { limit: 1 })));
+    /// # Ok::<(), GetError<core::num::ParseIntError>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`GetError::Create`] with `create`'s own, or as [`try_get`](Self::try_get).
+    pub fn try_get_with<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<BoundedPooled<'_, T, R, S>, GetError<E>> {
+        self.try_right()?;
+        self.redeem_or(create)
+    }
+
+    /// As [`get`](Self::get), but if none is idle then `create` makes one in place of
+    /// [`Recycle::create`], and may fail.
+    ///
+    /// # Errors
+    /// [`GetError::Create`] with `create`'s own, or as [`get`](Self::get).
+    pub fn get_with<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<BoundedPooled<'_, T, R, S>, GetError<E>> {
+        self.wait(Wish::Object, None)?;
+        self.redeem_or(create)
+    }
+
+    /// As [`get_with`](Self::get_with), as a future; `create` is called when it is its turn.
+    ///
+    /// # Errors
+    /// As [`get_with`](Self::get_with).
+    pub async fn get_async_with<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<BoundedPooled<'_, T, R, S>, GetError<E>> {
+        Ticket::new(self, Wish::Object).await?;
+        self.redeem_or(create)
+    }
+
+    /// Makes an object of the pool's out of a value that came from elsewhere, if one more may be out. An
+    /// idle object is dropped for it if there would be more of both than the limit.
+    ///
+    /// ```
+    /// use pool_object::{BoundedPool, PoolError};
+    /// let pool: BoundedPool<String> = BoundedPool::new(1);
+    /// let held = pool.attach("used before".to_string()).unwrap();
+    /// let refusal = pool.attach("one too many".to_string()).unwrap_err();
+    /// assert_eq!(refusal.error, PoolError::Exhausted { limit: 1 });
+    /// assert_eq!((held.as_str(), refusal.value.as_str()), ("used before", "one too many"));
+    /// ```
+    ///
+    /// # Errors
+    /// The value, and why: as [`try_get`](Self::try_get).
+    pub fn attach(&self, value: T) -> Result<BoundedPooled<'_, T, R, S>, AttachError<T>> {
+        if let Err(error) = self.try_right() {
+            return Err(AttachError { value, error });
+        }
+        let right = Right(self);
+        self.make_way();
+        match self.place() {
+            Ok(object) => {
+                // SAFETY: a slot that nobody else has, aligned for `T`.
+                unsafe { object.write(value) };
+                core::mem::forget(right);
+                // SAFETY: written just now, ours alone; the right is the guard's.
+                Ok(unsafe { Guard::new(object, self) })
+            }
+            Err(error) => {
+                // May wake somebody, who may panic: not before the value is safe.
+                let refusal = AttachError { value, error: error.into() };
+                drop(right);
+                Err(refusal)
+            }
+        }
     }
 
     /// An object; while all are out, `free` is called and may make somebody give one back (as nginx
@@ -175,7 +227,7 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     /// # Errors
     /// As [`try_get`](Self::try_get), but never [`PoolError::Exhausted`].
     pub fn get(&self) -> Result<BoundedPooled<'_, T, R, S>, PoolError> {
-        self.wait(None)?;
+        self.wait(Wish::Object, None)?;
         self.redeem()
     }
 
@@ -205,7 +257,7 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         time: core::time::Duration,
     ) -> Result<BoundedPooled<'_, T, R, S>, PoolError> {
         // Longer than a clock can say is for ever.
-        self.wait(std::time::Instant::now().checked_add(time))?;
+        self.wait(Wish::Object, std::time::Instant::now().checked_add(time))?;
         self.redeem()
     }
 
@@ -255,23 +307,60 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         struct Rest<'a, T: Send, R: Recycle<T>, S: PageSource>(&'a BoundedPool<T, R, S>);
         impl<T: Send, R: Recycle<T>, S: PageSource> Drop for Rest<'_, T, R, S> {
             fn drop(&mut self) {
-                self.0.dismiss();
                 self.0.clear();
             }
         }
         self.inside().closed = true;
-        Rest(self).0.dismiss();
+        let _rest = Rest(self);
+        self.dismiss();
     }
 
-    /// Sends everybody away who is waiting.
+    /// Sends everybody away who is waiting for an object.
     fn dismiss(&self) {
-        loop {
+        persist(usize::MAX, || {
             let party = self.inside().waiters.pop(State::Closed);
-            match party {
-                Some(party) => party.wake(),
-                None => break,
-            }
-        }
+            party.map(Party::wake).is_some()
+        });
+    }
+
+    /// Blocks the thread until no object is out: after [`close`](Self::close) that is the end, and
+    /// otherwise a moment. A guard that was forgotten is never back.
+    ///
+    /// ```
+    /// let pool = pool_object::BoundedPool::<Vec<u8>>::new(4);
+    /// std::thread::scope(|scope| {
+    ///     let held = pool.get().unwrap();
+    ///     scope.spawn(move || drop(held));
+    ///     pool.close();
+    ///     pool.drain();
+    ///     assert_eq!((pool.stats().live, pool.stats().idle), (0, 0));
+    /// });
+    /// ```
+    pub fn drain(&self) {
+        // There is no deadline, and who waits for the end is not sent away.
+        let _ = self.wait(Wish::End, None);
+    }
+
+    /// As [`drain`](Self::drain), for at most so long; whether no object was out.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// let pool: pool_object::BoundedPool<u8> = pool_object::BoundedPool::new(1);
+    /// let held = pool.get().unwrap();
+    /// assert!(!pool.drain_timeout(Duration::from_millis(1)));
+    /// drop(held);
+    /// assert!(pool.drain_timeout(Duration::ZERO));
+    /// ```
+    #[cfg(not(loom))]
+    #[must_use]
+    pub fn drain_timeout(&self, time: core::time::Duration) -> bool {
+        self.wait(Wish::End, std::time::Instant::now().checked_add(time)).is_ok()
+    }
+
+    /// As [`drain`](Self::drain), as a future.
+    pub async fn drain_async(&self) {
+        // As in `drain`.
+        let _ = Ticket::new(self, Wish::End).await;
     }
 
     /// Whether [`close`](Self::close) was called.
@@ -297,23 +386,6 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
             }
         }
         Ok(())
-    }
-
-    /// Whether there may be one more idle object, of `objects` that are wanted.
-    fn wants(&self, objects: usize) -> Result<bool, PoolError> {
-        let inside = self.inside();
-        if inside.closed {
-            return Err(PoolError::Closed);
-        }
-        let idle = inside.idle.len();
-        Ok(idle < objects.min(inside.idle.limit()) && idle + inside.out < self.limit)
-    }
-
-    /// Makes a new object idle, if there still may be one more: its constructor may have used the pool,
-    /// and others as well.
-    fn stock(&self, object: NonNull<T>) -> bool {
-        let inside = self.inside();
-        !inside.closed && inside.idle.len() + inside.out < self.limit && inside.idle.push(object)
     }
 
     /// With at most `objects` idle; those beyond are dropped, and so is what comes back beyond that. No
@@ -387,161 +459,6 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     #[must_use]
     pub fn source(&self) -> &S {
         &self.source
-    }
-
-    pub(crate) fn inside(&self) -> MutexGuard<'_, Inside<T>> {
-        self.state.lock()
-    }
-
-    /// The same object by a share of the pool.
-    fn into_owned(
-        pool: &Arc<Self>,
-        guard: BoundedPooled<'_, T, R, S>,
-    ) -> OwnedBoundedPooled<T, R, S> {
-        let (object, _) = Guard::into_parts(guard);
-        // SAFETY: out of this pool, and no longer the other guard's.
-        unsafe { Guard::new(object, pool.clone()) }
-    }
-
-    /// Takes the right to an object, if there is one.
-    fn try_right(&self) -> Result<(), PoolError> {
-        let mut inside = self.inside();
-        if inside.closed {
-            return Err(PoolError::Closed);
-        }
-        if inside.out >= self.limit {
-            return Err(PoolError::Exhausted { limit: self.limit });
-        }
-        inside.out += 1;
-        Ok(())
-    }
-
-    /// Gives a right up, to the first waiter if there is one.
-    pub(crate) fn give_right(&self) {
-        let mut inside = self.inside();
-        let party = inside.waiters.pop(State::Granted);
-        if party.is_none() {
-            inside.out -= 1;
-        }
-        drop(inside);
-        if let Some(party) = party {
-            party.wake();
-        }
-    }
-
-    /// An object for a right; the right is given up if there is none.
-    pub(crate) fn redeem(&self) -> Result<BoundedPooled<'_, T, R, S>, PoolError> {
-        let right = Right(self);
-        let mut inside = self.inside();
-        if inside.closed {
-            return Err(PoolError::Closed);
-        }
-        let idle = inside.idle.pop();
-        let Some(object) = idle else {
-            drop(inside);
-            return right.redeem_new();
-        };
-        inside.hits += 1;
-        drop(inside);
-        // SAFETY: idle until now, so initialised and ours alone. If it panics the object is gone,
-        // and `right` gives the right up.
-        unsafe { send_out(&Bare(self), object) };
-        core::mem::forget(right);
-        // SAFETY: as above; the right is the guard's.
-        Ok(unsafe { Guard::new(object, self) })
-    }
-
-    pub(crate) fn place(&self) -> Result<NonNull<T>, PageError> {
-        let mut inside = self.inside();
-        let objects = inside.created - inside.dropped + 1;
-        // SAFETY: the pool has one source.
-        unsafe { inside.idle.reserve(&self.source, objects as usize) }?;
-        let place = inside.slots.take(&self.source)?;
-        inside.created += 1;
-        inside.peak = inside.peak.max(objects);
-        Ok(place)
-    }
-
-    /// Drops an object, if it is one, that was idle until now; whether it was.
-    fn drop_idle(&self, object: Option<NonNull<T>>) -> bool {
-        if let Some(object) = object {
-            // SAFETY: idle until now, so initialised and ours alone.
-            unsafe { discard(&Bare(self), object) };
-        }
-        object.is_some()
-    }
-
-    fn drop_some(&self, most: usize) {
-        persist(most, || {
-            let object = self.inside().idle.pop();
-            self.drop_idle(object)
-        });
-    }
-
-    fn give_back(&self) -> usize {
-        let inside = self.inside();
-        // SAFETY: the pool has one source.
-        let spans = unsafe { inside.slots.trim(&self.source) };
-        let objects = (inside.created - inside.dropped) as usize;
-        // SAFETY: as above; of all objects some are idle.
-        spans + unsafe { inside.idle.fit(&self.source, objects) }
-    }
-
-    /// What `state` says of a ticket's way, and does about it; see `Ticket`.
-    pub(crate) fn with_waiters<U>(&self, f: impl FnOnce(&mut Rights<'_>) -> U) -> U {
-        let mut inside = self.inside();
-        let Inside { out, waiters, closed, .. } = &mut *inside;
-        f(&mut Rights { out, limit: self.limit, waiters, closed: *closed })
-    }
-
-    /// Waits for a right.
-    #[cfg(not(loom))]
-    fn wait(&self, deadline: Option<std::time::Instant>) -> Result<(), PoolError> {
-        let ticket = core::pin::pin!(Ticket::new(self));
-        loop {
-            if let Some(result) = ticket.as_ref().poll(|| Party::Thread(std::thread::current())) {
-                return result;
-            }
-            let Some(deadline) = deadline else {
-                std::thread::park();
-                continue;
-            };
-            match deadline.checked_duration_since(std::time::Instant::now()) {
-                Some(left) if !left.is_zero() => std::thread::park_timeout(left),
-                _ => return Err(PoolError::Timeout { limit: self.limit }),
-            }
-        }
-    }
-
-    /// Waits for a right.
-    #[cfg(loom)]
-    fn wait(&self, _: Option<()>) -> Result<(), PoolError> {
-        let ticket = core::pin::pin!(Ticket::new(self));
-        loop {
-            if let Some(result) = ticket.as_ref().poll(|| Party::Thread(loom::thread::current())) {
-                return result;
-            }
-            loom::thread::park();
-        }
-    }
-}
-
-impl<T: Send, R: Recycle<T>, S: PageSource> Drop for BoundedPool<T, R, S> {
-    fn drop(&mut self) {
-        /// Goes on if a destructor panics, and gives the memory back last.
-        struct Rest<'a, T: Send, R: Recycle<T>, S: PageSource>(&'a BoundedPool<T, R, S>);
-        impl<T: Send, R: Recycle<T>, S: PageSource> Drop for Rest<'_, T, R, S> {
-            fn drop(&mut self) {
-                self.0.clear();
-                let inside = self.0.inside();
-                // SAFETY: the pool has one source.
-                unsafe { inside.idle.release(&self.0.source) };
-                // SAFETY: as above. No guard is left: they borrow the pool or keep it alive; those
-                // that were forgotten nobody can use.
-                unsafe { inside.slots.release(&self.0.source) };
-            }
-        }
-        Rest(self).0.clear();
     }
 }
 

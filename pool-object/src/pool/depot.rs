@@ -19,7 +19,8 @@ pub(crate) struct Depot<T> {
     first: Option<NonNull<Magazine<T>>>,
     /// Those of them that have no owner, linked by `spare`, and empty.
     spare: Option<NonNull<Magazine<T>>>,
-    /// Times that an object went out from here without a magazine.
+    /// Times that an object went out from here without a magazine, less those that a magazine has
+    /// counted and that did not: may be below 0, wrapping around.
     hits: u64,
     pub(crate) misses: u64,
     created: u64,
@@ -81,8 +82,13 @@ impl<T> Depot<T> {
     /// An idle object.
     pub(crate) fn pop(&mut self) -> Option<NonNull<T>> {
         let object = self.idle.pop()?;
-        self.hits += 1;
+        self.hits = self.hits.wrapping_add(1);
         Some(object)
+    }
+
+    /// Something that was counted as a hit, here or in a magazine, was none.
+    pub(crate) fn uncount(&mut self) {
+        self.hits = self.hits.wrapping_sub(1);
     }
 
     /// An idle object that is not counted as a hit.
@@ -193,7 +199,7 @@ impl<T> Depot<T> {
         PoolStats {
             live: objects.saturating_sub(idle),
             idle,
-            hits: self.hits + hits as u64,
+            hits: self.hits.wrapping_add(hits as u64),
             misses: self.misses,
             created: self.created,
             dropped: self.dropped,

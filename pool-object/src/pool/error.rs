@@ -1,6 +1,7 @@
 //! Why a pool gave nothing out.
 #![forbid(unsafe_code)]
 
+use core::convert::Infallible;
 use core::fmt;
 use pool_core::PageError;
 use thiserror::Error;
@@ -35,6 +36,46 @@ pub enum PoolError {
     /// The page source beneath refused.
     #[error("no object is idle, and the page source refused memory for one more: {0}")]
     Source(#[from] PageError),
+}
+
+/// Why a pool gave no object out to who would have made one. Nothing has changed then.
+///
+/// ```
+/// use pool_object::{GetError, Pool};
+/// let pool: Pool<u16> = Pool::new();
+/// let refusal = pool.get_with(|| "http".parse()).unwrap_err();
+/// assert!(matches!(refusal, GetError::Create(_)));
+/// assert_eq!(*pool.get_with(|| "80".parse()).unwrap(), 80);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum GetError<E> {
+    /// The pool has none to give.
+    #[error("{0}")]
+    Pool(PoolError),
+    /// The caller could make none.
+    #[error("no object is idle, and none could be made: {0}")]
+    Create(E),
+}
+
+impl<E> From<PoolError> for GetError<E> {
+    fn from(error: PoolError) -> Self {
+        Self::Pool(error)
+    }
+}
+
+impl<E> From<PageError> for GetError<E> {
+    fn from(error: PageError) -> Self {
+        Self::Pool(error.into())
+    }
+}
+
+impl From<GetError<Infallible>> for PoolError {
+    fn from(error: GetError<Infallible>) -> Self {
+        match error {
+            GetError::Pool(error) => error,
+            GetError::Create(never) => match never {},
+        }
+    }
 }
 
 /// A value that the pool has no room for, and why.

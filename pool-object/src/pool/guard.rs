@@ -5,12 +5,27 @@ use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-/// Where objects of a guard go back to: a reference to a pool, or a share of it.
+/// What only this crate's pools are.
+pub(crate) mod sealed {
+    pub trait Home {}
+}
+
+/// Where objects of a guard go back to: a reference to a pool, or a share of it. No type outside of this
+/// crate can be one:
+///
+/// ```compile_fail,E0277
+/// struct Mine;
+/// // SAFETY: never.
+/// unsafe impl pool_object::Home<u8> for Mine {
+///     unsafe fn put(&self, _: core::ptr::NonNull<u8>) {}
+///     unsafe fn vacate(&self, _: core::ptr::NonNull<u8>) {}
+/// }
+/// ```
 ///
 /// # Safety
 /// While the home exists, the memory of its objects does, and nobody but the guard uses an object that
 /// is out. Homes that are `Send` take objects back on any thread.
-pub unsafe trait Home<T> {
+pub unsafe trait Home<T>: sealed::Home {
     /// Takes an object back.
     ///
     /// # Safety

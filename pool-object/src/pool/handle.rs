@@ -1,10 +1,10 @@
 //! `PoolHandle`: one thread's own way to a shared pool. A storage file.
 
-use crate::pool::error::{PoolError, refuse};
-use crate::pool::guard::{Guard, Home};
+use crate::pool::error::{GetError, PoolError, refuse};
+use crate::pool::guard::{Guard, Home, sealed};
 use crate::pool::magazine::Magazine;
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{Shelf, send_out, take_back};
+use crate::pool::returning::{Shelf, Stock, take_back, take_out, take_out_or};
 use crate::pool::shared::SharedPool;
 use crate::table::DefaultSource;
 use core::fmt;
@@ -86,11 +86,21 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> PoolHa
     /// [`PoolError::Source`] if none is idle and memory for one more is refused.
     #[inline(always)]
     pub fn try_get(&self) -> Result<HandlePooled<'_, T, R, S>, PoolError> {
-        // SAFETY: this handle's own.
-        let object = unsafe { self.pool.inner().take_by(self.magazine()) }?;
-        // SAFETY: out, and ours alone.
-        unsafe { send_out(self, object) };
-        // SAFETY: as above.
+        let object = take_out(self)?;
+        // SAFETY: `take_out` says so.
+        Ok(unsafe { Guard::new(object, self) })
+    }
+
+    /// As [`SharedPool::get_with`].
+    ///
+    /// # Errors
+    /// [`GetError::Create`] with `create`'s own, or as [`try_get`](Self::try_get).
+    pub fn get_with<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<HandlePooled<'_, T, R, S>, GetError<E>> {
+        let object = take_out_or(self, create)?;
+        // SAFETY: `take_out_or` says so.
         Ok(unsafe { Guard::new(object, self) })
     }
 
@@ -134,6 +144,29 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<
         // SAFETY: the caller's promise.
         unsafe { self.pool.inner().vacate_dropped(place) };
     }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Stock<T>
+    for PoolHandle<T, R, S>
+{
+    #[inline(always)]
+    fn idle(&self) -> Option<NonNull<T>> {
+        // SAFETY: this handle's own.
+        unsafe { self.pool.inner().idle_by(self.magazine()) }
+    }
+
+    fn uncount(&self) {
+        self.pool.inner().uncount();
+    }
+
+    fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>> {
+        self.pool.inner().make(make)
+    }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> sealed::Home
+    for &PoolHandle<T, R, S>
+{
 }
 
 // SAFETY: a handle keeps the pool alive, so its memory stays. `&PoolHandle` is not `Send`, so that

@@ -1,21 +1,23 @@
 //! `Inner`: what the handles on a shared pool share, and the ways to it. A storage file.
 
 use crate::pool::depot::{BATCH, Depot};
-use crate::pool::error::{AttachError, PoolError};
+use crate::pool::error::{AttachError, GetError, PoolError};
 use crate::pool::magazine::{Magazine, Places, ROOM};
 use crate::pool::recycle::Recycle;
-use crate::pool::returning::{Shelf, discard, persist, send_out};
+use crate::pool::returning::{Shelf, discard, persist};
 use crate::pool::shared::SharedPool;
 use crate::pool::sync::{Mutex, MutexGuard};
+use crate::pool::thread::Ends;
 #[cfg(not(loom))]
-use crate::pool::thread;
-use crate::pool::thread::{Ends, Id};
+use crate::pool::thread::{self, Id};
+use core::convert::Infallible;
 use core::ptr::NonNull;
 use pool_core::PageSource;
+#[cfg(not(loom))]
+use std::sync::{Arc, Weak};
 
 /// No foreign code but the page source's runs while the lock of the depot is held.
 pub(crate) struct Inner<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> {
-    id: Id,
     depot: Mutex<Depot<T>>,
     recycle: R,
     /// The one source that `depot` is given.
@@ -24,7 +26,7 @@ pub(crate) struct Inner<T: Send + 'static, R: Recycle<T> + 'static, S: PageSourc
 
 impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<T, R, S> {
     pub(crate) fn new(recycle: R, source: S) -> Self {
-        Self { id: Id::new(), depot: Mutex::new(Depot::new()), recycle, source }
+        Self { depot: Mutex::new(Depot::new()), recycle, source }
     }
 
     pub(crate) fn depot(&self) -> MutexGuard<'_, Depot<T>> {
@@ -40,26 +42,27 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
     #[inline(always)]
     fn magazine(pool: &SharedPool<T, R, S>) -> Option<&Magazine<T>> {
         #[cfg(not(loom))]
-        let magazine = match thread::last(pool.0.id) {
+        let magazine = match thread::last(Id::of(Arc::as_ptr(&pool.0))) {
             Some(magazine) => magazine,
             None => Self::find_magazine(pool)?,
         };
         // A model's threads all run on one.
         #[cfg(loom)]
         let magazine = Self::find_magazine(pool)?;
-        // SAFETY: leased from this pool, whose identity is its own for ever; it stays where it is
-        // while the pool lives, which is borrowed.
+        // SAFETY: leased from the pool of this name, which is this one: `thread` keeps the memory of
+        // every pool that it has a name of. It stays where it is while the pool lives, which is
+        // borrowed.
         Some(unsafe { magazine.cast::<Magazine<T>>().as_ref() })
     }
 
     #[cfg(not(loom))]
     fn find_magazine(pool: &SharedPool<T, R, S>) -> Option<NonNull<()>> {
         let weak = || {
-            let weak: std::sync::Weak<dyn Ends> = std::sync::Arc::downgrade(&pool.0) as _;
+            let weak: Weak<dyn Ends> = Arc::downgrade(&pool.0) as _;
             weak
         };
         let lease = || Some(pool.0.lease().ok()?.cast());
-        thread::find(pool.0.id, weak, lease)
+        thread::find(Id::of(Arc::as_ptr(&pool.0)), weak, lease)
     }
 
     #[cfg(loom)]
@@ -70,7 +73,7 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
     /// Gives the calling thread's magazine up.
     pub(crate) fn flush_here(&self) {
         #[cfg(not(loom))]
-        thread::leave(self.id);
+        thread::leave(Id::of(self));
     }
 
     /// A magazine that is the caller's, until `give_up`.
@@ -78,72 +81,78 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         Ok(self.depot().lease(&self.source)?)
     }
 
-    /// An object, by the calling thread's magazine: out, initialised, the caller's alone.
+    /// An idle object, by the calling thread's magazine.
     #[inline(always)]
-    pub(crate) fn take_here(pool: &SharedPool<T, R, S>) -> Result<NonNull<T>, PoolError> {
-        let object = match Self::magazine(pool) {
+    pub(crate) fn idle_here(pool: &SharedPool<T, R, S>) -> Option<NonNull<T>> {
+        match Self::magazine(pool) {
             // SAFETY: this thread's.
-            Some(magazine) => unsafe { pool.0.take_by(magazine) },
-            None => pool.0.take_directly(),
-        }?;
-        // SAFETY: out, and ours alone.
-        unsafe { send_out(pool, object) };
-        Ok(object)
+            Some(magazine) => unsafe { pool.0.idle_by(magazine) },
+            None => pool.0.idle_directly(),
+        }
     }
 
-    /// An object by way of a magazine, that `send_out` has not seen.
+    /// An idle object by way of a magazine.
     ///
     /// # Safety
     /// The caller owns the magazine.
     #[inline(always)]
-    pub(crate) unsafe fn take_by(&self, magazine: &Magazine<T>) -> Result<NonNull<T>, PoolError> {
+    pub(crate) unsafe fn idle_by(&self, magazine: &Magazine<T>) -> Option<NonNull<T>> {
         // SAFETY: the caller's promise.
         match unsafe { magazine.pop() } {
-            Some(object) => Ok(object),
+            Some(object) => Some(object),
             // SAFETY: the caller's promise.
             None => unsafe { self.restock(magazine) },
         }
     }
 
-    /// An object from the depot, and a batch of others into the empty magazine; or a new one.
+    /// An object from the depot, and a batch of others into the empty magazine.
     ///
     /// # Safety
     /// The caller owns the magazine.
     #[cold]
     #[inline(never)]
-    unsafe fn restock(&self, magazine: &Magazine<T>) -> Result<NonNull<T>, PoolError> {
+    unsafe fn restock(&self, magazine: &Magazine<T>) -> Option<NonNull<T>> {
         // SAFETY: the caller's promise.
         unsafe { self.depot().load(magazine) };
         // SAFETY: the caller's promise.
-        match unsafe { magazine.pop() } {
-            Some(object) => Ok(object),
-            None => self.miss(),
-        }
+        unsafe { magazine.pop() }
     }
 
-    /// An object from the depot, or a new one.
+    /// An object from the depot.
     #[cold]
     #[inline(never)]
-    fn take_directly(&self) -> Result<NonNull<T>, PoolError> {
-        let object = self.depot().pop();
-        match object {
-            Some(object) => Ok(object),
-            None => self.miss(),
-        }
+    fn idle_directly(&self) -> Option<NonNull<T>> {
+        self.depot().pop()
     }
 
-    fn miss(&self) -> Result<NonNull<T>, PoolError> {
-        let object = self.create()?;
+    #[cold]
+    pub(crate) fn uncount(&self) {
+        self.depot().uncount();
+    }
+
+    /// As `create_by`, counted as a miss.
+    pub(crate) fn make<E>(
+        &self,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<NonNull<T>, GetError<E>> {
+        let object = self.create_by(make)?;
         self.depot().misses += 1;
         Ok(object)
     }
 
     /// A new object, out, initialised, the caller's alone.
     pub(crate) fn create(&self) -> Result<NonNull<T>, PoolError> {
+        Ok(self.create_by(|| Ok::<T, Infallible>(self.recycle.create()))?)
+    }
+
+    fn create_by<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<NonNull<T>, GetError<E>> {
         // Memory first, lest the constructor run for nothing; but nothing is taken before it has run.
         self.depot().reserve(&self.source)?;
-        let value = self.recycle.create();
-        self.adopt(value).map_err(|refusal| refusal.error)
+        let value = create().map_err(GetError::Create)?;
+        self.adopt(value).map_err(|refusal| GetError::Pool(refusal.error))
     }
 
     /// Moves a value into a slot; the object is out, and the caller's alone.

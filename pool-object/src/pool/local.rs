@@ -1,9 +1,9 @@
 //! `Pool`: objects of one type, used again and again by one thread. A storage file.
 
-use crate::pool::error::{AttachError, PoolError, refuse};
-use crate::pool::guard::{Guard, Home};
+use crate::pool::error::{AttachError, GetError, PoolError, refuse};
+use crate::pool::guard::{Guard, Home, sealed};
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{Shelf, discard, persist, send_out, take_back};
+use crate::pool::returning::{Shelf, Stock, discard, persist, take_back, take_out, take_out_or};
 use crate::pool::slots::Slots;
 use crate::pool::stack::Stack;
 use crate::pool::stats::PoolStats;
@@ -11,6 +11,7 @@ use crate::table::DefaultSource;
 #[cfg(feature = "alloc")]
 use alloc::rc::Rc;
 use core::cell::Cell;
+use core::convert::Infallible;
 use core::fmt;
 use core::ptr::NonNull;
 use pool_core::PageSource;
@@ -179,8 +180,32 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
     /// [`PoolError::Source`] if none is idle and memory for one more is refused.
     #[inline(always)]
     pub fn try_get(&self) -> Result<Pooled<'_, T, R, S>, PoolError> {
-        let object = self.take()?;
-        // SAFETY: `take` says so.
+        let object = take_out(self)?;
+        // SAFETY: `take_out` says so.
+        Ok(unsafe { Guard::new(object, self) })
+    }
+
+    /// An idle object, or the one that `create` makes in place of [`Recycle::create`]: for objects whose
+    /// making can fail, or needs something that the hooks do not have.
+    ///
+    /// ```
+    /// use pool_object::{GetError, Pool};
+    /// # #[derive(Debug)] struct Session;
+    /// # fn connect(address: &str) -> Result<Session, &'static str> { Err("no route") }
+    /// # fn never() -> Session { unreachable!() }
+    /// let sessions = Pool::with(never);
+    /// let refusal = sessions.get_with(|| connect("10.0.0.1:80")).unwrap_err();
+    /// assert_eq!(refusal, GetError::Create("no route"));
+    /// ```
+    ///
+    /// # Errors
+    /// [`GetError::Create`] with `create`'s own, or as [`try_get`](Self::try_get).
+    pub fn get_with<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Pooled<'_, T, R, S>, GetError<E>> {
+        let object = take_out_or(self, create)?;
+        // SAFETY: `take_out_or` says so.
         Ok(unsafe { Guard::new(object, self) })
     }
 
@@ -213,8 +238,8 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
     #[cfg(feature = "alloc")]
     #[inline]
     pub fn try_get_rc(self: &Rc<Self>) -> Result<RcPooled<T, R, S>, PoolError> {
-        let object = self.take()?;
-        // SAFETY: `take` says so; the guard has a share of the pool.
+        let object = take_out(&**self)?;
+        // SAFETY: `take_out` says so; the guard has a share of the pool.
         Ok(unsafe { Guard::new(object, self.clone()) })
     }
 
@@ -351,31 +376,20 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
         (self.created.get() - self.dropped.get()) as usize
     }
 
-    /// An object that is out from now on: initialised, and the caller's alone.
-    #[inline(always)]
-    fn take(&self) -> Result<NonNull<T>, PoolError> {
-        let Some(object) = self.idle.pop() else { return self.miss() };
-        count(&self.hits);
-        // SAFETY: idle until now, so initialised and out with nobody.
-        unsafe { send_out(self, object) };
-        Ok(object)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn miss(&self) -> Result<NonNull<T>, PoolError> {
-        let object = self.create()?;
-        count(&self.misses);
-        Ok(object)
-    }
-
     /// A new object, that is out: initialised, and the caller's alone.
     fn create(&self) -> Result<NonNull<T>, PoolError> {
+        Ok(self.create_by(|| Ok::<T, Infallible>(self.recycle.create()))?)
+    }
+
+    fn create_by<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<NonNull<T>, GetError<E>> {
         // Memory first, lest the constructor run for nothing. It may use the pool, and so the slot,
         // which is why none is taken yet.
         self.slots.reserve(&self.source)?;
-        let value = self.recycle.create();
-        self.adopt(value).map_err(|refusal| refusal.error)
+        let value = create().map_err(GetError::Create)?;
+        self.adopt(value).map_err(|refusal| GetError::Pool(refusal.error))
     }
 
     /// Moves a value into a slot; the object is out, and the caller's alone.
@@ -421,6 +435,30 @@ impl<T, R: Recycle<T>, S: PageSource> Shelf<T> for Pool<T, R, S> {
         unsafe { self.slots.give(place) };
     }
 }
+
+impl<T, R: Recycle<T>, S: PageSource> Stock<T> for Pool<T, R, S> {
+    #[inline(always)]
+    fn idle(&self) -> Option<NonNull<T>> {
+        let object = self.idle.pop()?;
+        count(&self.hits);
+        Some(object)
+    }
+
+    #[cold]
+    fn uncount(&self) {
+        self.hits.set(self.hits.get().wrapping_sub(1));
+    }
+
+    fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>> {
+        let object = self.create_by(make)?;
+        count(&self.misses);
+        Ok(object)
+    }
+}
+
+impl<T, R: Recycle<T>, S: PageSource> sealed::Home for &Pool<T, R, S> {}
+#[cfg(feature = "alloc")]
+impl<T, R: Recycle<T>, S: PageSource> sealed::Home for Rc<Pool<T, R, S>> {}
 
 // SAFETY: a pool that is borrowed is neither moved nor dropped, so its slots stay; objects that are
 // out are in no list of its. `&Pool` is not `Send`.

@@ -10,6 +10,8 @@ pub(crate) mod guard;
 pub(crate) mod handle;
 #[cfg(feature = "std")]
 pub(crate) mod inner;
+#[cfg(feature = "std")]
+pub(crate) mod inside;
 pub(crate) mod local;
 #[cfg(feature = "std")]
 pub(crate) mod magazine;

@@ -52,8 +52,12 @@ pub enum ResetOn {
 /// assert_eq!(pool.stats().dropped, 1);
 /// ```
 ///
+/// An object that can spoil while nobody uses it, such as a connection that the other side may close,
+/// is looked at by [`check`](Self::check) before it goes out. One whose making can fail is got by the
+/// pools' `get_with`, which take a closure that returns a `Result`.
+///
 /// Every method may panic, and may use the pool: the pool is in order whenever it calls one. An
-/// object whose `keep` or `reset` panics is dropped.
+/// object whose `keep`, `reset` or `check` panics is dropped.
 pub trait Recycle<T> {
     /// When `reset` runs.
     const RESET: ResetOn = ResetOn::Put;
@@ -66,6 +70,32 @@ pub trait Recycle<T> {
     #[inline]
     fn reset(&self, value: &mut T) {
         let _ = value;
+    }
+
+    /// Whether an idle object is still good; asked before it goes out, and before a `reset` then. `false`
+    /// drops it, and the next one is looked at. By default all are.
+    ///
+    /// ```
+    /// use pool_object::{Pool, Recycle};
+    /// struct Connection { closed_by_peer: bool }
+    /// struct Connect;
+    /// impl Recycle<Connection> for Connect {
+    ///     fn create(&self) -> Connection {
+    ///         Connection { closed_by_peer: false }
+    ///     }
+    ///     fn check(&self, connection: &mut Connection) -> bool {
+    ///         !connection.closed_by_peer
+    ///     }
+    /// }
+    /// let pool = Pool::with(Connect);
+    /// pool.get().closed_by_peer = true;
+    /// assert!(!pool.get().closed_by_peer);
+    /// assert_eq!((pool.stats().created, pool.stats().dropped, pool.stats().hits), (2, 1, 0));
+    /// ```
+    #[inline]
+    fn check(&self, value: &mut T) -> bool {
+        let _ = value;
+        true
     }
 
     /// Whether an object that comes back may stay; asked before `reset`. `false` drops it: say,

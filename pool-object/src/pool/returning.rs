@@ -1,6 +1,8 @@
 //! What happens to an object that comes back, the same in every pool. A storage file.
 
+use crate::pool::error::{GetError, PoolError};
 use crate::pool::recycle::{Recycle, ResetOn};
+use core::convert::Infallible;
 use core::mem::{forget, needs_drop};
 use core::ptr::NonNull;
 
@@ -95,18 +97,71 @@ pub(crate) unsafe fn take_back<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>)
     }
 }
 
-/// Gets an object that was idle ready to go out.
+/// Gets an object that was idle ready to go out; `false` if it is no longer good, and was dropped.
 ///
 /// # Safety
-/// As `discard`; if this panics the object is dropped, and otherwise the caller has it again.
+/// As `discard`; if this returns `true` the caller has it again, and if this panics it is dropped.
 #[inline(always)]
-pub(crate) unsafe fn send_out<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>) {
-    if let ResetOn::Get = P::Recycle::RESET {
-        let discard = Discard { pool, object };
-        // SAFETY: initialised, and nobody else's.
-        pool.recycle().reset(unsafe { object.as_mut() });
-        forget(discard);
+pub(crate) unsafe fn send_out<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>) -> bool {
+    let discard = Discard { pool, object };
+    // SAFETY: initialised, and nobody else's.
+    let value = unsafe { object.as_mut() };
+    if !pool.recycle().check(value) {
+        drop(discard);
+        return false;
     }
+    if let ResetOn::Get = P::Recycle::RESET {
+        pool.recycle().reset(value);
+    }
+    forget(discard);
+    true
+}
+
+/// Where a pool's objects come from.
+pub(crate) trait Stock<T>: Shelf<T> {
+    /// An object that was idle until now and is the caller's alone, counted as a hit.
+    fn idle(&self) -> Option<NonNull<T>>;
+
+    /// The last one that was counted as a hit did not go out.
+    fn uncount(&self);
+
+    /// A new object by `make`, counted as a miss: initialised, and the caller's alone.
+    fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>>;
+}
+
+/// An object that is out from now on, initialised, and the caller's alone: an idle one, or one that
+/// the pool makes.
+#[inline(always)]
+pub(crate) fn take_out<T, P: Stock<T>>(pool: &P) -> Result<NonNull<T>, PoolError> {
+    if let Some(object) = pool.idle() {
+        // SAFETY: idle until now, so initialised and ours alone.
+        if unsafe { send_out(pool, object) } {
+            return Ok(object);
+        }
+        pool.uncount();
+    }
+    take_slowly(pool)
+}
+
+#[cold]
+#[inline(never)]
+fn take_slowly<T, P: Stock<T>>(pool: &P) -> Result<NonNull<T>, PoolError> {
+    Ok(take_out_or(pool, || Ok::<T, Infallible>(pool.recycle().create()))?)
+}
+
+/// As `take_out`, but `make` makes it if none is idle.
+pub(crate) fn take_out_or<T, P: Stock<T>, E>(
+    pool: &P,
+    make: impl FnOnce() -> Result<T, E>,
+) -> Result<NonNull<T>, GetError<E>> {
+    while let Some(object) = pool.idle() {
+        // SAFETY: idle until now, so initialised and ours alone.
+        if unsafe { send_out(pool, object) } {
+            return Ok(object);
+        }
+        pool.uncount();
+    }
+    pool.make(make)
 }
 
 /// Calls `step`, which drops objects, until it returns `false`, and at most so often. If one of them

@@ -1,11 +1,12 @@
 //! Rights to an object of a bounded pool, and how objects come back to one. A storage file.
 
 use crate::pool::bounded::{BoundedPool, BoundedPooled};
-use crate::pool::error::PoolError;
-use crate::pool::guard::{Guard, Home};
+use crate::pool::error::GetError;
+use crate::pool::guard::{Guard, Home, sealed};
 use crate::pool::recycle::Recycle;
 use crate::pool::returning::{Shelf, take_back};
 use crate::pool::waiters::Waiters;
+use crate::pool::waiting::Wish;
 use core::ptr::NonNull;
 use pool_core::PageSource;
 use std::sync::Arc;
@@ -15,7 +16,18 @@ pub(crate) struct Rights<'a> {
     pub(crate) out: &'a mut usize,
     pub(crate) limit: usize,
     pub(crate) waiters: &'a mut Waiters,
+    pub(crate) leaving: &'a mut Waiters,
     pub(crate) closed: bool,
+}
+
+impl Rights<'_> {
+    /// Who waits for that.
+    pub(crate) fn queue(&mut self, wish: Wish) -> &mut Waiters {
+        match wish {
+            Wish::Object => self.waiters,
+            Wish::End => self.leaving,
+        }
+    }
 }
 
 /// A right to an object, given up when it is dropped.
@@ -32,10 +44,13 @@ impl<T: Send, R: Recycle<T>, S: PageSource> Drop for Right<'_, T, R, S> {
 impl<'p, T: Send, R: Recycle<T>, S: PageSource> Right<'p, T, R, S> {
     /// A new object for it.
     #[cold]
-    pub(crate) fn redeem_new(self) -> Result<BoundedPooled<'p, T, R, S>, PoolError> {
+    pub(crate) fn redeem_new<E>(
+        self,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<BoundedPooled<'p, T, R, S>, GetError<E>> {
         let pool = self.0;
         pool.inside().slots.reserve(pool.source())?;
-        let value = pool.recycle().create();
+        let value = make().map_err(GetError::Create)?;
         let object = pool.place()?;
         pool.inside().misses += 1;
         // SAFETY: a slot that nobody else has, aligned for `T`.
@@ -95,6 +110,9 @@ impl<T: Send, R: Recycle<T>, S: PageSource> Shelf<T> for BoundedPool<T, R, S> {
         self.give_right();
     }
 }
+
+impl<T: Send, R: Recycle<T>, S: PageSource> sealed::Home for &BoundedPool<T, R, S> {}
+impl<T: Send, R: Recycle<T>, S: PageSource> sealed::Home for Arc<BoundedPool<T, R, S>> {}
 
 // SAFETY: a pool that is borrowed is neither moved nor dropped, so its slots stay; objects that are
 // out are in no list of its. Its lock lets objects come back on any thread.

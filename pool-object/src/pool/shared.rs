@@ -1,11 +1,11 @@
 //! `SharedPool`: objects of one type, used again and again by any thread. A storage file.
 
-use crate::pool::error::{AttachError, PoolError, refuse};
-use crate::pool::guard::{Guard, Home};
+use crate::pool::error::{AttachError, GetError, PoolError, refuse};
+use crate::pool::guard::{Guard, Home, sealed};
 use crate::pool::handle::PoolHandle;
 use crate::pool::inner::Inner;
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{Shelf, discard, take_back};
+use crate::pool::returning::{Shelf, Stock, discard, take_back, take_out, take_out_or};
 use crate::pool::stats::PoolStats;
 use crate::table::DefaultSource;
 use core::fmt;
@@ -80,13 +80,14 @@ pub type OwnedPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, SharedPool<
 /// magazines.
 ///
 /// A call that finds another pool than this thread's last one looks into a table of eight rows; pools
-/// that share a row (every eighth that is made) push each other out, and the thread then looks through
-/// the list of the pools that it has used: O(their number). [`handle`](Self::handle) never looks.
+/// that share a row push each other out, and the thread then looks into the map of the pools that it
+/// has used: O(log of their number). [`handle`](Self::handle) never looks.
 ///
 /// # Memory
 /// Objects in spans of 64 KiB (or eight objects, if those are longer), a word an object, and
-/// 640 bytes for every thread at once, from the page source. The pool itself, and each thread's list
-/// of the pools that it has used, are from the global allocator: once a pool and thread.
+/// 640 bytes for every thread at once, from the page source. The pool itself, and each thread's map
+/// of the pools that it has used, are from the global allocator: once a pool and thread. Of a pool that
+/// is gone a few hundred bytes stay until the threads that used it have ended, or used others.
 pub struct SharedPool<T: Send + 'static, R = ByDefault, S = DefaultSource>(
     pub(crate) Arc<Inner<T, R, S>>,
 )
@@ -182,8 +183,30 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shared
     /// [`PoolError::Source`] if none is idle and memory for one more is refused.
     #[inline(always)]
     pub fn try_get(&self) -> Result<SharedPooled<'_, T, R, S>, PoolError> {
-        let object = Inner::take_here(self)?;
-        // SAFETY: `take_here` says so.
+        let object = take_out(self)?;
+        // SAFETY: `take_out` says so.
+        Ok(unsafe { Guard::new(object, self) })
+    }
+
+    /// An idle object, or the one that `create` makes in place of [`Recycle::create`]: for objects whose
+    /// making can fail, or needs something that the hooks do not have.
+    ///
+    /// ```
+    /// # use pool_object::{GetError, SharedPool};
+    /// let pool: SharedPool<u16> = SharedPool::new();
+    /// assert!(matches!(pool.get_with(|| "http".parse()), Err(GetError::Create(_))));
+    /// assert_eq!(*pool.get_with(|| "80".parse())?, 80);
+    /// # Ok::<(), GetError<core::num::ParseIntError>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`GetError::Create`] with `create`'s own, or as [`try_get`](Self::try_get).
+    pub fn get_with<E>(
+        &self,
+        create: impl FnOnce() -> Result<T, E>,
+    ) -> Result<SharedPooled<'_, T, R, S>, GetError<E>> {
+        let object = take_out_or(self, create)?;
+        // SAFETY: `take_out_or` says so.
         Ok(unsafe { Guard::new(object, self) })
     }
 
@@ -208,8 +231,8 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shared
     /// As [`try_get`](Self::try_get).
     #[inline]
     pub fn try_get_owned(&self) -> Result<OwnedPooled<T, R, S>, PoolError> {
-        let object = Inner::take_here(self)?;
-        // SAFETY: `take_here` says so.
+        let object = take_out(self)?;
+        // SAFETY: `take_out` says so.
         Ok(unsafe { Guard::new(object, self.clone()) })
     }
 
@@ -363,6 +386,32 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<
         // SAFETY: the caller's promise.
         unsafe { self.0.vacate_dropped(place) };
     }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Stock<T>
+    for SharedPool<T, R, S>
+{
+    #[inline(always)]
+    fn idle(&self) -> Option<NonNull<T>> {
+        Inner::idle_here(self)
+    }
+
+    fn uncount(&self) {
+        self.0.uncount();
+    }
+
+    fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>> {
+        self.0.make(make)
+    }
+}
+
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> sealed::Home
+    for &SharedPool<T, R, S>
+{
+}
+impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> sealed::Home
+    for SharedPool<T, R, S>
+{
 }
 
 // SAFETY: the pool lives as long as a handle on it, so its memory stays; objects that are out are in

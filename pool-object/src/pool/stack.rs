@@ -55,8 +55,24 @@ impl<T> Stack<T> {
         self.low.set(self.top.get());
     }
 
+    /// The place on top. One comparison tells that there is one, and that it has not rested.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<NonNull<T>> {
+        let top = self.top.get();
+        if top == self.low.get() {
+            return self.pop_rested();
+        }
+        // SAFETY: above the lowest, so there is one below, within the run.
+        let top = unsafe { top.sub(1) };
+        self.top.set(top);
+        // SAFETY: below where the top was, so initialised.
+        Some(unsafe { top.read() })
+    }
+
+    /// As `pop`, when `top` is as low as it was since `rest`: once a place between two of those.
+    #[cold]
+    #[inline(never)]
+    fn pop_rested(&self) -> Option<NonNull<T>> {
         let top = self.top.get();
         if top == self.base.get() {
             return None;
@@ -64,9 +80,7 @@ impl<T> Stack<T> {
         // SAFETY: above the base, so there is one below, within the run.
         let top = unsafe { top.sub(1) };
         self.top.set(top);
-        if top < self.low.get() {
-            self.low.set(top);
-        }
+        self.low.set(top);
         // SAFETY: below where the top was, so initialised.
         Some(unsafe { top.read() })
     }

@@ -7,6 +7,8 @@ use loom::sync as imp;
 #[cfg(not(loom))]
 use std::sync as imp;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 pub(crate) use imp::MutexGuard;
 pub(crate) use imp::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -30,3 +32,11 @@ impl<T> Mutex<T> {
 pub(crate) use loom::thread;
 #[cfg(not(loom))]
 pub(crate) use std::thread;
+
+/// Calls what may panic where nothing may. The panic hook has told of it; what it panics with is dropped,
+/// or leaked if that panics as well.
+pub(crate) fn swallow(call: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
+        core::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
+    }
+}

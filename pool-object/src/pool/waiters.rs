@@ -1,10 +1,9 @@
 //! Who waits for an object, in the order in which they came: a list through the waiters themselves.
 //! A storage file.
 
-use crate::pool::sync::thread::Thread;
+use crate::pool::sync::{swallow, thread::Thread};
 use core::ptr::NonNull;
 use core::task::Waker;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Whom to tell.
 #[derive(Debug)]
@@ -22,10 +21,7 @@ impl Party {
         if !std::thread::panicking() {
             return self.tell();
         }
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.tell())) {
-            // Its destructor might panic as well; what that panics with is leaked.
-            core::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
-        }
+        swallow(|| self.tell());
     }
 
     fn tell(self) {

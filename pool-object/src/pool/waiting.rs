@@ -16,9 +16,19 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll};
 use pool_core::PageSource;
 
-/// A place in the queue for the right to an object.
+/// What a ticket is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wish {
+    /// The right to an object.
+    Object,
+    /// That no object is out.
+    End,
+}
+
+/// A place in a queue. As a future it ends when its turn has come.
 pub(crate) struct Ticket<'p, T: Send, R: Recycle<T>, S: PageSource> {
     pool: &'p BoundedPool<T, R, S>,
+    wish: Wish,
     /// Used under the pool's lock alone. While it is in the list this value is pinned, and it leaves
     /// the list in `drop` at the latest.
     node: UnsafeCell<Node>,
@@ -33,8 +43,8 @@ unsafe impl<T: Send, R: Recycle<T> + Sync, S: PageSource + Sync + Send> Send
 }
 
 impl<'p, T: Send, R: Recycle<T>, S: PageSource> Ticket<'p, T, R, S> {
-    pub(crate) const fn new(pool: &'p BoundedPool<T, R, S>) -> Self {
-        Self { pool, node: UnsafeCell::new(Node::new()), _pinned: PhantomPinned }
+    pub(crate) const fn new(pool: &'p BoundedPool<T, R, S>, wish: Wish) -> Self {
+        Self { pool, wish, node: UnsafeCell::new(Node::new()), _pinned: PhantomPinned }
     }
 
     fn node(&self) -> NonNull<Node> {
@@ -55,6 +65,7 @@ impl<'p, T: Send, R: Recycle<T>, S: PageSource> Ticket<'p, T, R, S> {
                 *state = State::Idle;
                 Some(Err(PoolError::Closed))
             }
+            State::Idle if self.wish == Wish::End => (*rights.out == 0).then_some(Ok(())),
             State::Idle if rights.closed => Some(Err(PoolError::Closed)),
             State::Idle if *rights.out < rights.limit => {
                 *rights.out += 1;
@@ -65,7 +76,7 @@ impl<'p, T: Send, R: Recycle<T>, S: PageSource> Ticket<'p, T, R, S> {
     }
 
     /// The result if there is one. Else it is in the queue, and `party` is woken when there is.
-    pub(crate) fn poll(
+    pub(crate) fn poll_as(
         self: Pin<&Self>,
         party: impl FnOnce() -> Party,
     ) -> Option<Result<(), PoolError>> {
@@ -82,7 +93,8 @@ impl<'p, T: Send, R: Recycle<T>, S: PageSource> Ticket<'p, T, R, S> {
             result
         });
         // A right that just came must not be lost if the drop panics.
-        let right = matches!(result, Some(Ok(()))).then(|| Right(self.pool));
+        let granted = self.wish == Wish::Object && matches!(result, Some(Ok(())));
+        let right = granted.then(|| Right(self.pool));
         drop(party);
         core::mem::forget(right);
         result
@@ -98,7 +110,7 @@ impl<'p, T: Send, R: Recycle<T>, S: PageSource> Ticket<'p, T, R, S> {
             }
         } else if let Some(new) = party.take() {
             // SAFETY: not waiting, so in no list. It is pinned, and `drop` takes it out.
-            unsafe { rights.waiters.push(self.node(), new) };
+            unsafe { rights.queue(self.wish).push(self.node(), new) };
         }
     }
 }
@@ -107,19 +119,31 @@ impl<T: Send, R: Recycle<T>, S: PageSource> Drop for Ticket<'_, T, R, S> {
     /// Leaves the queue; a right that came and was not seen goes on to the next.
     fn drop(&mut self) {
         let node = self.node();
+        // Its party is dropped last: that is foreign code.
         let (state, _party) = self.pool.with_waiters(|rights| {
             // SAFETY: under the lock, so nobody else uses it.
             let party = match unsafe { &(*node.as_ptr()).state } {
                 // SAFETY: those that wait are in the list.
-                State::Waiting(_) => unsafe { rights.waiters.unlink(node) },
+                State::Waiting(_) => unsafe { rights.queue(self.wish).unlink(node) },
                 _ => None,
             };
             // SAFETY: under the lock, so nobody else uses it.
             let state = unsafe { &mut (*node.as_ptr()).state };
             (replace(state, State::Idle), party)
         });
-        if let State::Granted = state {
+        if let (State::Granted, Wish::Object) = (state, self.wish) {
             self.pool.give_right();
+        }
+    }
+}
+
+impl<T: Send, R: Recycle<T>, S: PageSource> Future for Ticket<'_, T, R, S> {
+    type Output = Result<(), PoolError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_ref().poll_as(|| Party::Task(context.waker().clone())) {
+            Some(result) => Poll::Ready(result),
+            None => Poll::Pending,
         }
     }
 }
@@ -141,7 +165,7 @@ pub struct Get<'p, T: Send, R: Recycle<T> = ByDefault, S: PageSource = DefaultSo
 
 impl<'p, T: Send, R: Recycle<T>, S: PageSource> Get<'p, T, R, S> {
     pub(crate) const fn new(pool: &'p BoundedPool<T, R, S>) -> Self {
-        Self { ticket: Ticket::new(pool) }
+        Self { ticket: Ticket::new(pool, Wish::Object) }
     }
 }
 
@@ -152,7 +176,7 @@ impl<'p, T: Send, R: Recycle<T>, S: PageSource> Future for Get<'p, T, R, S> {
         // SAFETY: the field is pinned with the whole: nothing moves out of it.
         let ticket = unsafe { self.as_ref().map_unchecked(|get| &get.ticket) };
         let pool = ticket.pool;
-        match ticket.poll(|| Party::Task(context.waker().clone())) {
+        match ticket.poll_as(|| Party::Task(context.waker().clone())) {
             None => Poll::Pending,
             Some(Ok(())) => Poll::Ready(pool.redeem()),
             Some(Err(error)) => Poll::Ready(Err(error)),

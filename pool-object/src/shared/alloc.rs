@@ -3,9 +3,10 @@
 use super::central::Limits;
 use super::home::Home;
 use super::registry::{Slot, with_cache};
+use crate::block_alloc::move_block;
 use crate::error::{AllocError, refuse};
 use crate::size_class::SizeClass;
-use crate::small::tell_length;
+use crate::small::{FRESH, tell_length};
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::{self, NonNull};
@@ -46,10 +47,10 @@ use pool_core::{Global, PageSource, poison};
 /// ```
 ///
 /// ```text
-///   thread A       thread B       thread C     caches: lists of free blocks, a class each
+///   thread A       thread B       thread C     caches: arrays of free blocks, a class each
 ///     │ ▲            │ ▲            │ ▲
-///     ▼ │  whole lists, a lock a class ▼ │
-///   depot ─────────────────────────────────    lists that nobody has looked at
+///     ▼ │  in batches, a lock a class  ▼ │
+///   depot ─────────────────────────────────    blocks that nobody has touched
 ///     │ ▲
 ///   spans      64 KiB cut into blocks; counts what is out, so that empty ones are known
 ///     │ ▲
@@ -62,8 +63,10 @@ use pool_core::{Global, PageSource, poison};
 /// # Memory
 /// - A thread's cache has 4 MiB at most, 64 KiB a class, all caches together 64 MiB: see
 ///   [`with_thread_bytes`](Self::with_thread_bytes). It begins with 4 KiB a class and grows with use.
-/// - The depot keeps up to eight lists a class. One that a full cache gives has 32 KiB at most, or
-///   three blocks; one that a thread gives at its end is all it had of the class, up to twice that.
+/// - The depot keeps at most 256 KiB of blocks a class, or four times four; a page of pointers is added
+///   when it was found too small.
+/// - Arrays of pointers are in blocks of the heap itself, 8 KiB at most: an eighth of what they point
+///   to for blocks of 64 bytes.
 /// - Empty spans go back to the source by themselves, all but 1 MiB
 ///   ([`with_spare_bytes`](Self::with_spare_bytes)), whenever anybody takes blocks from the shared
 ///   half or gives them there. (The end of a thread, which does not know the source, leaves that to
@@ -80,12 +83,13 @@ use pool_core::{Global, PageSource, poison};
 /// child goes on with this thread's cache; what other threads' caches held is lost to it.
 ///
 /// Fourteen heaps at a time, and the process-wide one, have caches on every thread, for which each
-/// thread reserves 16 KiB of thread-local memory that is touched as it is used. A heap whose first
-/// use comes when fourteen others live is served under the locks of its classes: correct, but several
-/// times slower.
+/// thread reserves 20 KiB of thread-local memory. A heap whose first use comes when fourteen others
+/// live is served under the locks of its classes: correct, but several times slower
+/// ([`has_thread_caches`](Self::has_thread_caches), and
+/// [`ProcessStats::without_caches`](crate::ProcessStats::without_caches) for all of them).
 ///
 /// # Complexity
-/// Allocate and deallocate: O(1), amortised over lists; no search. Dropping: O(spans + large
+/// Allocate and deallocate: O(1), amortised over batches; no search. Dropping: O(spans + large
 /// blocks + threads).
 ///
 /// A box keeps its heap from being dropped:
@@ -132,7 +136,8 @@ unsafe impl<S: PageSource + Send> Send for SharedAlloc<S> {}
 unsafe impl<S: PageSource + Send + Sync> Sync for SharedAlloc<S> {}
 
 impl SharedAlloc {
-    /// A heap over the process-wide source. Nothing is acquired before the first allocation.
+    /// A heap over the process-wide source. Nothing is acquired before the first allocation. More than
+    /// fourteen at a time share no more caches: see *Threads* [above](Self#threads).
     ///
     /// ```
     /// use pool_object::SharedAlloc;
@@ -159,7 +164,8 @@ impl Default for SharedAlloc {
 }
 
 impl<S: PageSource> SharedAlloc<S> {
-    /// A heap over `source`. Nothing is acquired before the first allocation.
+    /// A heap over `source`. Nothing is acquired before the first allocation. More than fourteen at a
+    /// time share no more caches: see *Threads* [above](Self#threads).
     ///
     /// ```
     /// use pool_core::{Heap, PageSource};
@@ -184,7 +190,7 @@ impl<S: PageSource> SharedAlloc<S> {
     }
 
     /// The most bytes of free blocks that the cache of each thread keeps; 4 MiB unless told
-    /// otherwise. What it has beyond that when a list grows is given back class by class.
+    /// otherwise. What it has beyond that when an array grows is given back class by class.
     #[must_use]
     pub const fn with_thread_bytes(mut self, bytes: usize) -> Self {
         self.limits.thread = bytes;
@@ -267,7 +273,7 @@ impl<S: PageSource> SharedAlloc<S> {
         let Some(class) = SizeClass::of(layout) else {
             return self.allocate_large(layout, false);
         };
-        let block = match with_cache(slot, |cache| cache.pop(class)) {
+        let block = match with_cache(slot, |cache| cache.magazines.pop(class)) {
             Some(block) => block,
             None => {
                 let block = self.refill(slot, class);
@@ -287,8 +293,9 @@ impl<S: PageSource> SharedAlloc<S> {
         self.try_allocate_zeroed(layout).unwrap_or_else(|error| refuse(error))
     }
 
-    /// As [`allocate_zeroed`](Self::allocate_zeroed). Large blocks of fresh pages are not
-    /// overwritten.
+    /// As [`allocate_zeroed`](Self::allocate_zeroed). What the source gave zeroed, and nobody has
+    /// written since, is not written again: large blocks of such pages, and blocks of 1 KiB or more that
+    /// are cut from such a span when neither the thread nor the depot has a free one.
     ///
     /// # Errors
     /// If no memory can be had.
@@ -306,7 +313,16 @@ impl<S: PageSource> SharedAlloc<S> {
         if layout.size() > SizeClass::MAX_SIZE && SizeClass::of(layout).is_none() {
             return self.allocate_large(layout, true);
         }
-        let block = self.try_allocate_at(slot, layout)?;
+        let block = match take(slot, layout) {
+            Some(block) => block,
+            None => {
+                let fresh = layout.size() >= FRESH;
+                if let Some(block) = fresh.then(|| self.take_zeroed(slot, layout)).flatten() {
+                    return Ok(block);
+                }
+                self.allocate_slow(slot, layout)?
+            }
+        };
         // SAFETY: the block has so many bytes and is ours.
         unsafe { block.write_bytes(0, layout.size()) };
         Ok(block)
@@ -337,8 +353,9 @@ impl<S: PageSource> SharedAlloc<S> {
         };
         // SAFETY: the caller's promise; the layout tells the class it was allocated from, and the cache
         // is of this heap, or closed.
-        if with_cache(slot, |cache| unsafe { cache.push(class, block) }) {
-            self.overflow(slot, class);
+        if !with_cache(slot, |cache| unsafe { cache.magazines.push(class, block) }) {
+            // SAFETY: as above.
+            unsafe { self.overflow(slot, class, block) };
         }
     }
 
@@ -352,66 +369,22 @@ impl<S: PageSource> SharedAlloc<S> {
             return unsafe { self.deallocate_large(block) };
         };
         // SAFETY: as in `deallocate_at`.
-        if with_cache(slot, |cache| unsafe { cache.push(class, block) }) {
-            self.overflow(slot, class);
+        if !with_cache(slot, |cache| unsafe { cache.magazines.push(class, block) }) {
+            // SAFETY: as above.
+            unsafe { self.overflow(slot, class, block) };
         }
     }
 
-    /// Makes a block longer or shorter: in place if the class stays the same, or if a large block's
+    /// Makes a block one for another layout: in place if the class stays the same, or if a large block's
     /// run is long enough and not more than twice too long; else by moving what it holds.
+    /// [`BlockAlloc::reallocate`](crate::BlockAlloc::reallocate) changes the size alone.
     ///
-    /// # Panics
-    /// If no memory can be had.
+    /// # Errors
+    /// If no memory can be had; the block is as before.
     ///
     /// # Safety
     /// As [`deallocate`](Self::deallocate) about `block` and `old`. The old pointer must not be used
     /// any more, even if the block did not move.
-    #[inline]
-    pub unsafe fn reallocate(&self, block: NonNull<u8>, old: Layout, size: usize) -> NonNull<u8> {
-        // SAFETY: the caller's promise.
-        unsafe { self.try_reallocate(block, old, size) }.unwrap_or_else(|error| refuse(error))
-    }
-
-    /// As [`reallocate`](Self::reallocate).
-    ///
-    /// ```
-    /// use core::alloc::Layout;
-    /// use pool_object::SharedAlloc;
-    /// let heap = SharedAlloc::new();
-    /// let layout = Layout::array::<u8>(50)?;
-    /// let block = heap.allocate(layout);
-    /// // SAFETY: allocated above with this layout, and not used after.
-    /// let longer = unsafe { heap.try_reallocate(block, layout, 56)? };
-    /// assert_eq!(block, longer); // both are of the class of 56 bytes
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If no memory can be had; the block is as before.
-    ///
-    /// # Safety
-    /// As [`reallocate`](Self::reallocate).
-    #[inline]
-    pub unsafe fn try_reallocate(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        size: usize,
-    ) -> Result<NonNull<u8>, AllocError> {
-        let error = AllocError::TooLarge { size, align: old.align() };
-        let new = Layout::from_size_align(size, old.align()).map_err(|_| error)?;
-        // SAFETY: the caller's promise; the alignment is the same.
-        unsafe { self.try_relayout(block, old, new) }
-    }
-
-    /// As [`try_reallocate`](Self::try_reallocate), to any layout: a block that is not aligned as
-    /// the new one asks moves.
-    ///
-    /// # Errors
-    /// If no memory can be had; the block is as before.
-    ///
-    /// # Safety
-    /// As [`reallocate`](Self::reallocate).
     #[inline]
     pub unsafe fn try_relayout(
         &self,
@@ -429,25 +402,7 @@ impl<S: PageSource> SharedAlloc<S> {
             return Ok(block);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.move_block(block, old, new) }
-    }
-
-    /// # Safety
-    /// As [`deallocate`](Self::deallocate) about `block` and `old`.
-    #[inline(never)]
-    unsafe fn move_block(
-        &self,
-        block: NonNull<u8>,
-        old: Layout,
-        new: Layout,
-    ) -> Result<NonNull<u8>, AllocError> {
-        let place = self.try_allocate(new)?;
-        let bytes = old.size().min(new.size());
-        // SAFETY: both blocks have so many bytes, and a block just allocated overlaps no other.
-        unsafe { place.copy_from_nonoverlapping(block, bytes) };
-        // SAFETY: the caller's promise.
-        unsafe { self.deallocate(block, old) };
-        Ok(place)
+        unsafe { move_block(self, block, old, new) }
     }
 }
 
@@ -455,7 +410,7 @@ impl<S: PageSource> SharedAlloc<S> {
 #[inline(always)]
 fn take(slot: Slot, layout: Layout) -> Option<NonNull<u8>> {
     let class = SizeClass::of_common(layout)?;
-    let block = with_cache(slot, |cache| cache.pop(class))?;
+    let block = with_cache(slot, |cache| cache.magazines.pop(class))?;
     poison::allow(block.as_ptr(), layout.size());
     Some(block)
 }

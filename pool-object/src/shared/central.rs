@@ -2,29 +2,37 @@
 //! under a lock of its own. A storage file.
 //!
 //! ```text
-//!   threads' caches ◄─► depot (whole lists, O(1)) ◄─► spans ◄─► spare spans ◄─► page source
+//!   threads' caches ◄─► depot (pointers) ◄─► spans ◄─► spare spans ◄─► page source
 //! ```
 //!
 //! The depot is TCMalloc's transfer cache: what one thread frees and another needs passes through
-//! it without being looked at. Spans, whose headers are cold, see only what it has no room for.
+//! it without being touched. Spans, whose headers are cold, see only what it has no room for.
+//!
+//! Depots have their pointers in blocks of the heap, as caches have theirs: blocks of its *own*, that are
+//! counted apart.
 //!
 //! **Order of locks.** A thread holds the lock of one class, or that of the spare spans, or that of
 //! the large blocks, and asks nobody for anything meanwhile: neither for another lock nor the
 //! page source. So `fork` can take all of them in any order.
 
+#[cfg(not(loom))]
+mod zeroed;
+
+#[cfg(not(loom))]
+use super::store::array_class;
+use super::store::{FEW, Outlook, PAGES, Store, most};
 use crate::large::LargeTable;
+use crate::magazine::{Place, hide};
 use crate::size_class::SizeClass;
-use crate::span::{Block, Chain, Link, Span, SpanList};
+use crate::span::{Span, SpanList};
 use crate::stats::ClassStats;
 use crate::sync::Lock;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
+use core::cell::Cell;
 use core::ptr::NonNull;
+use core::slice;
 use pool_core::{PageSource, Run, poison};
-
-/// Lists that the depot of a class keeps. Each is half of what a thread's bin may have: 32 KiB at
-/// most, or three blocks.
-const DEPOT: usize = 8;
 
 /// How much may lie idle.
 #[derive(Clone, Copy)]
@@ -64,34 +72,9 @@ const CLASSES: usize = if cfg!(loom) { 2 } else { SizeClass::COUNT };
 #[repr(align(128))]
 struct Class {
     store: Lock<Store>,
-    /// Whether the depot has no room, as of a moment ago: only whoever holds the lock knows.
-    full: AtomicBool,
+    /// Whether the depot had too few pages, lately.
+    crowded: AtomicBool,
 }
-
-/// What is shared of a class.
-struct Store {
-    /// Spans with blocks left in them.
-    partial: SpanList,
-    /// Spans without.
-    full: SpanList,
-    /// How many there are of both.
-    spans: usize,
-    /// Blocks of these that were ever handed out.
-    carved: usize,
-    /// Blocks out of spans: in use, in a cache or in the depot.
-    out: usize,
-    /// The first `depot_len` are lists of free blocks of this class.
-    depot: [Option<Chain>; DEPOT],
-    depot_len: usize,
-    /// Blocks in the depot.
-    depot_blocks: usize,
-    /// Blocks in threads' caches when these last said so: more than `out` perhaps, if a thread uses
-    /// them since and another one freed them.
-    cached: usize,
-}
-
-// SAFETY: the spans and free blocks that it points to are its own, and reached through it alone.
-unsafe impl Send for Store {}
 
 /// Empty spans, by length.
 struct Spare([SpanList; LENGTHS]);
@@ -108,24 +91,6 @@ const LENGTHS: usize = {
 const fn length_index(len: usize) -> usize {
     (len.ilog2() - SizeClass::MIN_SPAN.ilog2()) as usize
 }
-
-/// What a class looks like to a thread that frees.
-#[derive(Clone, Copy)]
-pub(crate) struct Outlook {
-    /// Blocks in use, other threads' caches as they last said.
-    pub(crate) live: usize,
-    /// Blocks in the depot.
-    pub(crate) depot: usize,
-    /// Whether the class holds so little that nobody needs to look for empty spans.
-    pub(crate) quiet: bool,
-}
-
-/// Spans that a class may have before it is looked for empty ones.
-const QUIET_SPANS: usize = 4;
-/// Blocks of a class that are too few to put back.
-pub(crate) const FEW: usize = 4;
-/// Bytes of spans that the heap may have before.
-const QUIET_BYTES: usize = 2 << 20;
 
 /// See [`Central::shrinks`].
 const COME_AND_GO: usize = 512 << 10;
@@ -150,91 +115,160 @@ impl Central {
         self.classes[class.index()].store.with(f)
     }
 
-    /// Takes at most `most` free blocks out, at least one, for a cache that has none: the caller
-    /// uses one of them and keeps the others. It said it had `told` before. `None` if no block is
-    /// left: then it needs a span.
-    pub(crate) fn take(
+    /// Takes at most `most` free blocks out for a cache that has none: the caller uses one of them and
+    /// keeps the others. It said it had `told` before. They are in the first of `places`; returns how
+    /// many. 0 if no block is left: then it needs a span.
+    ///
+    /// # Safety
+    /// `most` is not 0, and so many places can be written.
+    pub(crate) unsafe fn take(
         &self,
         class: SizeClass,
         most: usize,
         told: usize,
-    ) -> Option<(Chain, Outlook)> {
+        places: NonNull<Place>,
+    ) -> (usize, Outlook) {
         self.with(class, |store| {
             let Outlook { live, quiet, .. } = store.outlook(&self.held);
             // What is taken now may have to be put back when half of what is live is freed.
             let most = if quiet { most } else { most.min(live / 2 + FEW) };
-            let chain = store.take_from_depot(most).or_else(|| store.take_from_spans(most))?;
-            store.cached = store.cached - told + (chain.len - 1);
-            self.classes[class.index()].full.store(store.depot_len == DEPOT, Relaxed);
-            Some((chain, store.outlook(&self.held)))
+            // SAFETY: the caller's promise.
+            let taken = unsafe { store.take(class, most, places) };
+            if taken > 0 {
+                store.cached = store.cached - told + (taken - 1);
+            }
+            (taken, store.outlook(&self.held))
         })
     }
 
-    /// Takes free blocks of a cache back, if `chain` is any, and notes how many it still has where
-    /// it said it had `told` before. The depot has them, or if it is full their spans.
+    /// Takes a block out: for who has no cache.
+    pub(crate) fn take_one(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        let block = Cell::new(NonNull::dangling());
+        // SAFETY: one place.
+        let (taken, _) = unsafe { self.take(class, 1, 0, NonNull::from(&block)) };
+        (taken > 0).then(|| block.get())
+    }
+
+    /// Takes a block out that the heap needs for itself.
+    pub(crate) fn take_own(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        let block = Cell::new(NonNull::dangling());
+        let taken = self.with(class, |store| {
+            // SAFETY: one place.
+            let taken = unsafe { store.take(class, 1, NonNull::from(&block)) };
+            store.own += taken;
+            taken
+        });
+        poison::allow(block.get().as_ptr(), if taken > 0 { class.size() } else { 0 });
+        (taken > 0).then(|| block.get())
+    }
+
+    /// Takes back what [`take_own`](Self::take_own) gave.
+    ///
+    /// # Safety
+    /// It gave this block, of this class, and it is not used any more.
+    pub(crate) unsafe fn give_own(&self, class: SizeClass, block: NonNull<u8>) {
+        hide(block, class);
+        let empty = SpanList::new();
+        self.with(class, |store| {
+            store.own -= 1;
+            store.put_in_spans(class, slice::from_ref(&Cell::new(block)), &empty);
+        });
+        self.park(&empty);
+    }
+
+    /// Takes free blocks of a cache back, and notes how many it still has where it said it had `told`
+    /// before. The depot has them, or if it is full their spans.
     pub(crate) fn give(
         &self,
         class: SizeClass,
-        chain: Option<Chain>,
+        blocks: &[Place],
         told: usize,
         has: usize,
     ) -> Outlook {
         let empty = SpanList::new();
         let outlook = self.with(class, |store| {
             store.cached = store.cached - told + has;
-            if let Some(chain) = chain.and_then(|chain| store.put_in_depot(chain)) {
-                store.put_in_spans(class, chain, usize::MAX, &empty);
+            let rest = store.put_in_depot(class, blocks);
+            store.put_in_spans(class, rest, &empty);
+            if !rest.is_empty() && store.pages < PAGES {
+                self.classes[class.index()].crowded.store(true, Relaxed);
             }
-            self.classes[class.index()].full.store(store.depot_len == DEPOT, Relaxed);
             store.outlook(&self.held)
         });
         self.park(&empty);
         outlook
     }
 
-    /// As [`give`](Self::give), but of the first `most` blocks, at least one; the rest is returned.
-    pub(crate) fn give_some(
-        &self,
-        class: SizeClass,
-        chain: Chain,
-        most: usize,
-        told: usize,
-    ) -> (Option<Chain>, Outlook) {
-        let shared = &self.classes[class.index()];
-        if !shared.full.load(Relaxed) {
-            // Outside of the lock, since it walks.
-            let (gone, rest) = chain.split(most);
-            let has = rest.map_or(0, |rest| rest.len);
-            return (rest, self.give(class, Some(gone), told, has));
-        }
-        let empty = SpanList::new();
-        let result = shared.store.with(|store| {
-            let rest = store.put_in_spans(class, chain, most, &empty);
-            store.cached = store.cached - told + rest.map_or(0, |rest| rest.len);
-            shared.full.store(store.depot_len == DEPOT, Relaxed);
-            (rest, store.outlook(&self.held))
-        });
-        self.park(&empty);
-        result
-    }
-
     /// Puts free blocks of a cache into their spans, and those of the depot, too. The cache has none
     /// left where it said it had `told`. Blocks in use then.
-    pub(crate) fn give_all(&self, class: SizeClass, chain: Option<Chain>, told: usize) -> Outlook {
+    pub(crate) fn give_all(&self, class: SizeClass, blocks: &[Place], told: usize) -> Outlook {
         let empty = SpanList::new();
         let outlook = self.with(class, |store| {
             store.cached -= told;
-            while let Some(chain) = store.take_from_depot(usize::MAX) {
-                store.put_in_spans(class, chain, usize::MAX, &empty);
-            }
-            if let Some(chain) = chain {
-                store.put_in_spans(class, chain, usize::MAX, &empty);
-            }
+            store.empty_depot(class, &empty);
+            store.put_in_spans(class, blocks, &empty);
             store.sweep(&empty);
             store.outlook(&self.held)
         });
         self.park(&empty);
         outlook
+    }
+
+    /// Whether a class' depot shall have another page.
+    pub(crate) fn wants_page(&self, class: SizeClass) -> bool {
+        self.classes[class.index()].crowded.load(Relaxed)
+    }
+
+    /// Gives a class' depot another page, if it has too few.
+    ///
+    /// # Safety
+    /// The block is one of the heap's own, of the class of arrays of `most(class)` places, and nobody
+    /// else uses it.
+    pub(crate) unsafe fn add_page(&self, class: SizeClass, block: NonNull<u8>) {
+        let added = self.with(class, |store| {
+            self.classes[class.index()].crowded.store(false, Relaxed);
+            let page = store.depot.get_mut(store.pages);
+            store.pages += usize::from(page.is_some());
+            page.map(|page| *page = block.cast()).is_some()
+        });
+        if !added {
+            // SAFETY: as the caller promises.
+            unsafe { self.give_array(most(class), block) };
+        }
+    }
+
+    /// Empties a class' depot, and gives its pages back.
+    pub(crate) fn drop_pages(&self, class: SizeClass) {
+        let empty = SpanList::new();
+        let (depot, pages) = self.with(class, |store| {
+            store.empty_depot(class, &empty);
+            (store.depot, core::mem::take(&mut store.pages))
+        });
+        self.park(&empty);
+        for page in &depot[..pages] {
+            // SAFETY: given to the depot by `add_page`, and its own until now.
+            unsafe { self.give_array(most(class), page.cast()) };
+        }
+    }
+
+    /// Takes back a block that an array of so many places was in.
+    ///
+    /// # Safety
+    /// It is one of the heap's own, of the class of such arrays, and not used any more.
+    #[cfg(not(loom))]
+    pub(crate) unsafe fn give_array(&self, places: usize, block: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.give_own(array_class(places), block) };
+    }
+
+    /// As above, in a model, whose arrays are boxes: as blocks they would be steps more to interleave.
+    ///
+    /// # Safety
+    /// It is one that the model boxed, and not used any more.
+    #[cfg(loom)]
+    pub(crate) unsafe fn give_array(&self, _: usize, block: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { super::model::Array::from_raw(block.cast().as_ptr()) });
     }
 
     /// Gives a class another span, which is empty and its own now.
@@ -313,6 +347,12 @@ impl Central {
         fits
     }
 
+    /// Whether a cache may perhaps keep `bytes` more.
+    pub(crate) fn may_grant(&self, bytes: usize) -> bool {
+        let granted = self.granted.load(Relaxed).saturating_add(bytes);
+        bytes <= self.limits.thread && granted <= self.limits.threads
+    }
+
     /// A cache keeps `bytes` less from now on.
     pub(crate) fn take_back(&self, bytes: usize) {
         self.granted.fetch_sub(bytes, Relaxed);
@@ -348,7 +388,7 @@ impl Central {
     pub(crate) fn class_stats(&self, class: SizeClass) -> ClassStats {
         self.with(class, |store| ClassStats {
             live: store.live(),
-            cached: store.cached + store.depot_blocks,
+            cached: store.cached + store.depot_len + store.own,
             free: store.spans * class.blocks() - store.out,
             spans: store.spans,
             held_bytes: store.spans * class.span_len(),
@@ -391,8 +431,8 @@ impl Central {
     }
 
     /// Forgets the caches of threads that a forked child does not have: what they hold is lost, and
-    /// counts as live. `told` says what this thread's cache has said of a class, and what it was
-    /// granted in all.
+    /// counts as live. `told` says what this thread's cache has said of a class, and `granted` what it
+    /// was granted in all.
     #[cfg(not(loom))]
     pub(crate) fn forget_others(&self, told: impl Fn(SizeClass) -> usize, granted: usize) {
         for class in SizeClass::all() {
@@ -421,168 +461,6 @@ impl Central {
 
 impl Class {
     fn new() -> Self {
-        Self { store: Lock::new(Store::new()), full: AtomicBool::new(false) }
+        Self { store: Lock::new(Store::new()), crowded: AtomicBool::new(false) }
     }
-}
-
-impl Store {
-    fn new() -> Self {
-        Self {
-            partial: SpanList::new(),
-            full: SpanList::new(),
-            spans: 0,
-            carved: 0,
-            out: 0,
-            depot: [None; DEPOT],
-            depot_len: 0,
-            depot_blocks: 0,
-            cached: 0,
-        }
-    }
-
-    fn live(&self) -> usize {
-        self.out.saturating_sub(self.depot_blocks + self.cached)
-    }
-
-    fn outlook(&self, held: &AtomicUsize) -> Outlook {
-        let quiet = self.spans <= QUIET_SPANS || held.load(Relaxed) <= QUIET_BYTES;
-        Outlook { live: self.live(), depot: self.depot_blocks, quiet }
-    }
-
-    fn take_from_depot(&mut self, most: usize) -> Option<Chain> {
-        let last = self.depot_len.checked_sub(1)?;
-        let (chain, rest) = self.depot[last].take()?.split(most);
-        self.depot[last] = rest;
-        self.depot_len = if rest.is_some() { last + 1 } else { last };
-        self.depot_blocks -= chain.len;
-        Some(chain)
-    }
-
-    /// Keeps a list; or returns it, if there is no room.
-    fn put_in_depot(&mut self, chain: Chain) -> Option<Chain> {
-        let Some(place) = self.depot.get_mut(self.depot_len) else { return Some(chain) };
-        *place = Some(chain);
-        self.depot_len += 1;
-        self.depot_blocks += chain.len;
-        None
-    }
-
-    fn take_from_spans(&mut self, most: usize) -> Option<Chain> {
-        let span = self.partial.head()?;
-        let carved = span.carved();
-        let chain = span.take_at_most(most);
-        self.carved += span.carved() - carved;
-        if span.is_full() {
-            self.partial.remove(span);
-            self.full.push(span);
-        }
-        self.out += chain.map_or(0, |chain| chain.len);
-        chain
-    }
-
-    /// Puts the first `most` of these free blocks into their spans; those that are empty then leave
-    /// to `empty`. The rest is returned.
-    fn put_in_spans(
-        &mut self,
-        class: SizeClass,
-        chain: Chain,
-        most: usize,
-        empty: &SpanList,
-    ) -> Option<Chain> {
-        let mut left = chain.len.min(most);
-        let rest = chain.len - left;
-        self.out -= left;
-        let mut link = Link(Some(chain.first));
-        while let (Some(first), true) = (link.0, left > 0) {
-            // SAFETY: free blocks lie in live spans of their class, with provenance for them.
-            let span = unsafe { Span::of(first.cast(), class) };
-            let (last, len, next) = same_span(first, class, left);
-            let was_full = span.is_full();
-            // SAFETY: these blocks of the span were in a list of free ones, which is given up.
-            unsafe { span.put(first, last, len) };
-            if was_full || span.out() == 0 {
-                self.sort_in(span, was_full, empty);
-            }
-            link = next;
-            left -= len;
-        }
-        self::chain(link, rest)
-    }
-
-    /// Takes spans out that were never used: a thread that brings one may find blocks in the depot
-    /// then, which somebody has put there meanwhile.
-    fn sweep(&mut self, empty: &SpanList) {
-        while let Some(span) = self.partial.iter().find(|span| span.out() == 0) {
-            self.partial.remove(span);
-            self.spans -= 1;
-            self.carved -= span.carved();
-            empty.push(span);
-        }
-    }
-
-    /// Puts a span that was full or is empty into the list where it belongs.
-    fn sort_in(&mut self, span: Span, was_full: bool, empty: &SpanList) {
-        let list = if was_full { &self.full } else { &self.partial };
-        list.remove(span);
-        if span.out() > 0 {
-            self.partial.push(span);
-        } else {
-            self.spans -= 1;
-            self.carved -= span.carved();
-            empty.push(span);
-        }
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        let (mut spans, mut out) = (0, 0);
-        for span in self.partial.iter().chain(self.full.iter()) {
-            span.check()?;
-            spans += 1;
-            out += span.out();
-        }
-        let depot: usize = self.depot.iter().flatten().map(|chain| chain.len).sum();
-        if (spans, out) != (self.spans, self.out) {
-            return Err("a class counts other spans or blocks than it has");
-        }
-        if depot != self.depot_blocks || depot > self.out {
-            return Err("a class counts other free blocks than it has");
-        }
-        Ok(())
-    }
-}
-
-/// How far a list of free blocks, all of `class`, stays in the span that it begins in, for `most`
-/// blocks, at least one: the last block there, how many there are, and what follows.
-#[inline(always)]
-fn same_span(first: Block, class: SizeClass, most: usize) -> (Block, usize, Link) {
-    let (start, span_len) = (first.addr().get() & !(class.span_len() - 1), class.span_len());
-    let (mut last, mut left) = (first, most);
-    loop {
-        // SAFETY: free blocks of a list of ours: live memory, whose first word is a link.
-        let link = unsafe { last.read() };
-        left -= 1;
-        // No address in the span but has the same upper bits; the end of the list, 0, has others.
-        if left == 0 || link.0.map_or(0, |next| next.addr().get()) ^ start >= span_len {
-            return (last, most - left, link);
-        }
-        // SAFETY: not the end of the list, as above: no span is at address 0.
-        last = unsafe { link.0.unwrap_unchecked() };
-    }
-}
-
-/// The list that begins with `first` and has `len` blocks, if there are any.
-pub(crate) fn chain(first: Link, len: usize) -> Option<Chain> {
-    first.0.map(|first| Chain { first, len })
-}
-
-/// A list of one free block.
-///
-/// # Safety
-/// The block is free, and the caller's to give up; aligned to 8 and not shorter than a link, with
-/// provenance for its span.
-pub(crate) unsafe fn single(block: NonNull<u8>) -> Chain {
-    let first = block.cast();
-    // SAFETY: the caller's promise.
-    unsafe { first.write(Link::NONE) };
-    Chain { first, len: 1 }
 }

@@ -70,6 +70,14 @@ forward!([] GlobalHeap, this => (*this));
 /// let sum = std::thread::spawn(move || boxed.iter().sum::<i32>()).join().unwrap();
 /// assert_eq!(sum, 6); // the box kept the heap, and took it along
 /// ```
+///
+/// What is not for other threads does not become so by lying in it:
+///
+/// ```compile_fail,E0277
+/// use pool_object::{PoolBox, SharedHeap};
+/// let boxed = PoolBox::new_in(std::rc::Rc::new(1), SharedHeap::new());
+/// std::thread::spawn(move || assert_eq!(**boxed, 1));
+/// ```
 #[derive(Debug)]
 pub struct SharedHeap<S: PageSource = Global>(Arc<SharedAlloc<S>>);
 

@@ -1,12 +1,15 @@
 //! Where a shared heap gets its memory, and how it begins and ends. A storage file.
 
 use super::alloc::SharedAlloc;
-use super::central::{Central, single};
+use super::central::Central;
 use super::ledger::Desk;
 use super::registry::{self, Entry, LEDGER, Slot, with_cache};
+use super::store::{array_class, most};
 use crate::size_class::SizeClass;
 use crate::span::Span;
+use core::cell::Cell;
 use core::ptr::{self, NonNull};
+use core::slice;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use pool_core::{PageError, PageSource, Request, Run};
 
@@ -21,6 +24,7 @@ impl<S: PageSource> SharedAlloc<S> {
     pub(super) fn refill(&self, slot: Slot, class: SizeClass) -> Result<NonNull<u8>, PageError> {
         let entry = self.entry()?;
         self.open(slot, entry);
+        self.lengthen(slot, entry, class);
         let block = loop {
             if let Some(block) = take_central(slot, entry, class) {
                 break block;
@@ -88,21 +92,43 @@ impl<S: PageSource> SharedAlloc<S> {
 
     #[cold]
     pub(super) fn open_now(&self, slot: Slot, entry: &Entry) {
-        let block = loop {
-            if let Some(block) = take_central(Slot::NONE, entry, LEDGER) {
-                break block;
-            }
-            if self.add_span(Slot::NONE, entry, LEDGER).is_err() {
-                return;
-            }
-        };
-        // Not in use by anybody else.
-        entry.central.give(LEDGER, None, 0, 1);
+        let Some(block) = self.take_own(slot, entry, LEDGER) else { return };
         // SAFETY: a block of that class, taken above; the cache is closed, as the caller has seen.
         if let Err(block) = unsafe { registry::open(entry, slot, block) } {
             // SAFETY: the same block, and nobody has it.
-            let block = unsafe { single(block) };
-            entry.central.give(LEDGER, Some(block), 1, 0);
+            unsafe { entry.central.give_own(LEDGER, block) };
+        }
+    }
+
+    /// A block for the heap itself, if there is memory.
+    fn take_own(&self, slot: Slot, entry: &Entry, class: SizeClass) -> Option<NonNull<u8>> {
+        loop {
+            if let Some(block) = entry.central.take_own(class) {
+                return Some(block);
+            }
+            self.add_span(slot, entry, class).ok()?;
+        }
+    }
+
+    /// Gives this thread's magazine of a class a longer array, if it wants one and there is memory.
+    fn lengthen(&self, slot: Slot, entry: &Entry, class: SizeClass) {
+        let central = &entry.central;
+        let wants = |cache: &_| Desk::of(cache, central)?.wants_places(class);
+        let Some(places) = with_cache(slot, wants) else { return };
+        let Some(block) = self.take_own(slot, entry, array_class(places)) else { return };
+        with_cache(slot, |cache| match Desk::of(cache, central) {
+            // SAFETY: a block of the heap's own, of that class, taken above.
+            Some(desk) => unsafe { desk.lengthen(class, places, block) },
+            // SAFETY: as above.
+            None => unsafe { central.give_own(array_class(places), block) },
+        });
+    }
+
+    /// Gives a depot that was too small another page, if there is memory.
+    fn add_page(&self, slot: Slot, entry: &Entry, class: SizeClass) {
+        if let Some(block) = self.take_own(slot, entry, array_class(most(class))) {
+            // SAFETY: a block of the heap's own, of that class, taken above.
+            unsafe { entry.central.add_page(class, block) };
         }
     }
 
@@ -159,7 +185,8 @@ impl<S: PageSource> SharedAlloc<S> {
             }
         });
         for class in SizeClass::all() {
-            central.give_all(class, None, 0);
+            central.give_all(class, &[], 0);
+            central.drop_pages(class);
         }
         self.release_beyond(central, 0);
         before.saturating_sub(central.held())
@@ -184,30 +211,27 @@ impl<S: PageSource> SharedAlloc<S> {
         }
     }
 
-    /// Sees to a bin that took one block too many.
+    /// Takes a block for which there is no room in this thread's magazine.
+    ///
+    /// # Safety
+    /// As [`deallocate`](Self::deallocate), of a block of this class.
     #[cold]
     #[inline(never)]
-    pub(super) fn overflow(&self, slot: Slot, class: SizeClass) {
+    pub(super) unsafe fn overflow(&self, slot: Slot, class: SizeClass, block: NonNull<u8>) {
         let Some(entry) = self.existing() else { return };
-        let closed = with_cache(slot, |cache| match Desk::of(cache, &entry.central) {
-            Some(desk) => {
-                desk.overflow(class);
-                false
-            }
-            None => true,
-        });
-        if closed {
-            self.overflow_closed(slot, entry, class);
-        }
-        self.release_excess(&entry.central);
-    }
-
-    /// The block goes straight to the shared half, and the next one perhaps not.
-    #[cold]
-    pub(super) fn overflow_closed(&self, slot: Slot, entry: &Entry, class: SizeClass) {
-        let block = with_cache(slot, |cache| cache.take_from_closed(class));
-        entry.central.give(class, block, 0, 0);
         self.open(slot, entry);
+        self.lengthen(slot, entry, class);
+        if entry.central.wants_page(class) {
+            self.add_page(slot, entry, class);
+        }
+        with_cache(slot, |cache| match Desk::of(cache, &entry.central) {
+            // SAFETY: the caller's promise.
+            Some(desk) => unsafe { desk.overflow(class, block) },
+            None => {
+                entry.central.give(class, slice::from_ref(&Cell::new(block)), 0, 0);
+            }
+        });
+        self.release_excess(&entry.central);
     }
 }
 
@@ -215,7 +239,7 @@ impl<S: PageSource> SharedAlloc<S> {
 fn take_central(slot: Slot, entry: &Entry, class: SizeClass) -> Option<NonNull<u8>> {
     with_cache(slot, |cache| match Desk::of(cache, &entry.central) {
         Some(desk) => desk.refill(class),
-        None => entry.central.take(class, 1, 0).map(|(chain, _)| chain.first.cast()),
+        None => entry.central.take_one(class),
     })
 }
 

@@ -1,30 +1,31 @@
 //! The slow half of a thread's cache: how much each bin may hold, and where its blocks come from and
 //! go.
 //!
-//! A bin that took one block too many gives half of what it may have to the central half; one that
-//! is empty gets as much. So between two calls there are at least half as many operations, whichever
-//! way they go.
+//! A magazine that is full gives half of what it may have to the central half; one that is empty gets
+//! as much. So between two calls there are at least half as many operations, whichever way they go.
 //!
-//! A bin's capacity begins at about a page of blocks, and doubles when it was not enough, to 64 KiB.
-//! Each doubling is granted out of the bytes that the thread may keep, and all threads together. When
-//! the thread's are used up, another class gives its own back.
+//! A magazine begins at about a page of blocks, and doubles when it was not enough, to 64 KiB. Each
+//! doubling is granted out of the bytes that the thread may keep, and all threads together. When
+//! the thread's are used up, another class gives its own back. Its array is in a block of the heap's
+//! own, which somebody has to bring who knows where spans come from.
 //!
 //! **Empty spans.** The last free blocks of many spans may lie in a cache. So a class that holds more
 //! than a little also looks when half of what was live is freed: then all that lies idle goes to its
 //! spans. [`Central`] says what is live.
-#![forbid(unsafe_code)]
 
 use super::cache::Cache;
-use super::central::{Central, FEW, Outlook};
+use super::central::Central;
+use super::store::{FEW, Outlook, most};
+use crate::magazine::{Magazines, Place};
 use crate::size_class::SizeClass;
-use crate::span::Chain;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use core::slice;
 
-/// What a thread's cache knows besides its bins.
+/// What a thread's cache knows besides its magazines.
 pub(crate) struct Ledger {
     entries: [Entry; SizeClass::COUNT],
-    /// Bytes that the bins' capacities add up to.
+    /// Bytes that the magazines' capacities add up to.
     granted: Cell<usize>,
     /// The central's epoch that was last seen.
     epoch: Cell<usize>,
@@ -33,46 +34,27 @@ pub(crate) struct Ledger {
 }
 
 struct Entry {
-    /// The bin's room and length together; modulo 2^32.
-    sum: Cell<u32>,
-    /// Blocks that the bin may have.
-    cap: Cell<u32>,
+    /// Places of the magazine's array: blocks that it may have.
+    places: Cell<u32>,
     /// Frees until it is time to look for empty spans again, as of the last look.
     limit: Cell<u32>,
-    /// Blocks in the bin when the central half was last told.
+    /// Blocks in the magazine when the central half was last told.
     told: Cell<u32>,
 }
 
-/// Blocks a bin may have at most: 64 KiB of them, four at least, and not more than 1024.
-pub(crate) const fn most(class: SizeClass) -> u32 {
-    let len = (64 << 10) / class.size() as u32;
-    if len < 4 {
-        4
-    } else if len > 1024 {
-        1024
-    } else {
-        len
-    }
-}
-
-/// Blocks that a bin may have at first: 4 KiB of them, two at least.
-const fn least(class: SizeClass) -> u32 {
-    let len = (4 << 10) / class.size() as u32;
+/// Blocks that a magazine may have at first: 4 KiB of them, two at least.
+const fn least(class: SizeClass) -> usize {
+    let len = if cfg!(loom) { 2 } else { (4 << 10) / class.size() };
     if len < 2 { 2 } else { len }
 }
 
 impl Entry {
     const fn new() -> Self {
-        Self {
-            sum: Cell::new(0),
-            cap: Cell::new(0),
-            limit: Cell::new(u32::MAX),
-            told: Cell::new(0),
-        }
+        Self { places: Cell::new(0), limit: Cell::new(u32::MAX), told: Cell::new(0) }
     }
 
-    fn cap(&self) -> usize {
-        self.cap.get() as usize
+    fn places(&self) -> usize {
+        self.places.get() as usize
     }
 
     fn told(&self) -> usize {
@@ -110,87 +92,89 @@ impl<'a> Desk<'a> {
         Some(Self { cache, ledger: cache.ledger()?, central })
     }
 
-    /// Blocks in a bin.
+    fn magazines(self) -> &'a Magazines {
+        &self.cache.magazines
+    }
+
+    /// Blocks in a magazine.
     fn len(self, class: SizeClass) -> usize {
-        let sum = self.ledger.entry(class).sum.get();
-        sum.wrapping_sub(self.cache.room(class)) as usize
+        self.magazines().len(class)
     }
 
-    /// Takes all blocks of a bin, which has no room then.
-    fn take(self, class: SizeClass) -> Option<Chain> {
-        let all = self.cache.take(class, self.len(class));
-        self.set(class, 0, 0);
-        all
+    /// A magazine's blocks are given away: it has none then.
+    fn forget(self, class: SizeClass) {
+        // SAFETY: none.
+        unsafe { self.magazines().set_len(class, 0) };
     }
 
-    /// Sets a bin's room, when it has `len` blocks.
-    fn set(self, class: SizeClass, len: usize, room: u32) {
-        self.cache.set_room(class, room);
-        self.ledger.entry(class).sum.set(room + len as u32);
-    }
-
-    /// A block, when the bin has none; `None` if the class needs a span first.
+    /// A block, when the magazine has none; `None` if the class needs a span first.
     pub(crate) fn refill(self, class: SizeClass) -> Option<NonNull<u8>> {
         self.heed();
-        self.set(class, 0, 0);
-        self.grow(class);
         let entry = self.ledger.entry(class);
-        // One more than the bin then has, since one is used: lists of the depot are that long.
-        let (chain, outlook) = self.central.take(class, entry.cap() / 2 + 1, entry.told())?;
-        let len = chain.len - 1;
-        entry.told.set(len as u32);
-        self.cache.put(class, chain);
-        let block = self.cache.pop(class);
+        // As many as it gives at a time: the depot has them in such lots.
+        let most = entry.places() / 2;
+        if most == 0 {
+            return self.central.take_one(class);
+        }
+        // SAFETY: half of the array's places, which are the empty magazine's.
+        let (taken, outlook) =
+            unsafe { self.central.take(class, most, entry.told(), self.magazines().array(class)) };
+        entry.told.set(if taken > 0 { taken as u32 - 1 } else { entry.told.get() });
+        // SAFETY: so many places were written, with blocks that are this magazine's now; the limit is
+        // set below.
+        unsafe { self.magazines().set_len(class, taken) };
+        let block = self.magazines().pop(class);
         self.note(class, outlook);
-        self.make_room(class, len);
+        self.make_room(class);
         block
     }
 
-    /// Sees to a bin that took one block more than it had room for.
-    pub(crate) fn overflow(self, class: SizeClass) {
-        if self.heed() {
+    /// Takes a block when the magazine is full, or when it is time to look for empty spans.
+    ///
+    /// # Safety
+    /// The block is of this class and heap, with provenance for its span; nobody uses it any more.
+    pub(crate) unsafe fn overflow(self, class: SizeClass, block: NonNull<u8>) {
+        self.heed();
+        let entry = self.ledger.entry(class);
+        if entry.places() == 0 {
+            self.central.give(class, slice::from_ref(&Cell::new(block)), 0, 0);
             return;
         }
-        let entry = self.ledger.entry(class);
-        let mut len = self.len(class);
-        // Else it is only time to look.
-        let full = len > entry.cap() && !self.grow(class);
-        let outlook = if full {
-            self.give_half(class, &mut len)
+        // SAFETY: the limit, and so the length, is below the number of places; the caller's promise.
+        unsafe { self.magazines().push_more(class, block) };
+        let outlook = if self.len(class) == entry.places() {
+            self.give_half(class)
         } else {
-            self.central.give(class, None, entry.told(), len)
+            self.central.give(class, &[], entry.told(), self.len(class))
         };
-        entry.told.set(len as u32);
+        entry.told.set(self.len(class) as u32);
         self.note(class, outlook);
-        if !outlook.quiet && len + outlook.depot >= outlook.live {
-            self.set(class, len, 0);
+        if !outlook.quiet && self.len(class) + outlook.depot >= outlook.live {
             self.flush(class);
-            len = 0;
         }
-        self.make_room(class, len);
+        self.make_room(class);
     }
 
-    /// Leaves half of its capacity to a bin that has `len` blocks. A class that may keep nothing
-    /// gives all.
-    fn give_half(self, class: SizeClass, len: &mut usize) -> Outlook {
-        let entry = self.ledger.entry(class);
-        let keep = entry.cap() / 2;
-        let Some(all) = self.cache.take(class, *len) else {
-            return self.central.give(class, None, entry.told(), 0);
-        };
-        let (kept, outlook) = self.central.give_some(class, all, *len - keep, entry.told());
-        *len = kept.map_or(0, |kept| kept.len);
-        if let Some(kept) = kept {
-            self.cache.put(class, kept);
+    /// Gives the older half of a magazine away.
+    fn give_half(self, class: SizeClass) -> Outlook {
+        let places = self.magazines().places(class);
+        let (older, newer) = places.split_at(places.len().div_ceil(2));
+        let told = self.ledger.entry(class).told();
+        let outlook = self.central.give(class, older, told, newer.len());
+        for (to, from) in places.iter().zip(newer) {
+            to.set(from.get());
         }
+        // SAFETY: the newer ones were moved to the front; the others were given away.
+        unsafe { self.magazines().set_len(class, newer.len()) };
         outlook
     }
 
     /// Puts all idle blocks of a class into their spans.
     fn flush(self, class: SizeClass) {
-        let list = self.take(class);
         let entry = self.ledger.entry(class);
-        let outlook = self.central.give_all(class, list, entry.told());
+        let blocks = self.magazines().places(class);
+        let outlook = self.central.give_all(class, blocks, entry.told());
+        self.forget(class);
         entry.told.set(0);
         self.note(class, outlook);
     }
@@ -202,31 +186,49 @@ impl<'a> Desk<'a> {
         self.ledger.entry(class).limit.set(limit);
     }
 
-    /// Sets the room of a bin that has `len` blocks: what its capacity leaves, or until it is time
-    /// to look.
-    fn make_room(self, class: SizeClass, len: usize) {
-        let entry = self.ledger.entry(class);
-        let rest = entry.cap.get().saturating_sub(len as u32);
-        self.set(class, len, rest.min(entry.limit.get()));
+    /// Sets the limit of a magazine: what its array has, or when it is time to look.
+    fn make_room(self, class: SizeClass) {
+        let (entry, len) = (self.ledger.entry(class), self.len(class));
+        let rest = entry.places().saturating_sub(len + 1);
+        let limit = len + rest.min(entry.limit.get() as usize);
+        // SAFETY: not below the length; below the number of places, if there are any.
+        unsafe { self.magazines().set_limit(class, limit) };
     }
 
-    /// Lets the bin have more, if it may: twice as much.
-    fn grow(self, class: SizeClass) -> bool {
-        let entry = self.ledger.entry(class);
-        let cap = entry.cap.get();
-        cap < most(class) && self.grow_from(class, cap)
+    /// How many places the magazine's next array has, if it shall have one when it has none left for
+    /// another block, or is empty.
+    #[inline]
+    pub(crate) fn wants_places(self, class: SizeClass) -> Option<usize> {
+        let (places, len) = (self.ledger.entry(class).places(), self.len(class));
+        let short = len == 0 || len + 1 >= places;
+        let more = (2 * places).max(least(class)).min(most(class));
+        let bytes = (more - places) * class.size();
+        (short && bytes > 0 && self.central.may_grant(bytes)).then_some(more)
     }
 
-    #[cold]
-    fn grow_from(self, class: SizeClass, cap: u32) -> bool {
-        let new = (2 * cap).max(least(class)).min(most(class));
-        let bytes = (new - cap) as usize * class.size();
-        if !self.afford(class, bytes) || !self.central.grant(bytes) {
-            return false;
+    /// Gives a magazine an array of so many places, if it may have them. The block that is not needed
+    /// then goes back: the one that it had, or this one.
+    ///
+    /// # Safety
+    /// The block is one of the heap's own, of the class of such an array, and nobody else uses it.
+    pub(crate) unsafe fn lengthen(self, class: SizeClass, places: usize, block: NonNull<u8>) {
+        let entry = self.ledger.entry(class);
+        let before = entry.places();
+        let bytes = places.saturating_sub(before) * class.size();
+        let may = places > before && self.afford(class, bytes) && self.central.grant(bytes);
+        if !may {
+            // SAFETY: the caller's promise.
+            return unsafe { self.central.give_array(places, block) };
         }
         self.ledger.granted.set(self.ledger.granted.get() + bytes);
-        self.ledger.entry(class).cap.set(new);
-        true
+        entry.places.set(places as u32);
+        // SAFETY: more places than before, and so than the limit; nobody else uses them.
+        let old: NonNull<Place> = unsafe { self.magazines().set_array(class, block.cast()) };
+        if before > 0 {
+            // SAFETY: it came the same way, and is not used any more.
+            unsafe { self.central.give_array(before, old.cast()) };
+        }
+        self.make_room(class);
     }
 
     /// Whether the thread may keep so many bytes more, after other classes have given theirs back.
@@ -245,42 +247,51 @@ impl<'a> Desk<'a> {
         fits()
     }
 
-    /// Gives a class' blocks and capacity back.
+    /// Gives a class' blocks and array back.
     fn close(self, class: SizeClass) {
         let entry = self.ledger.entry(class);
-        let list = self.take(class);
-        if list.is_some() || entry.told() > 0 {
-            self.central.give(class, list, entry.told(), 0);
+        let blocks = self.magazines().places(class);
+        if !blocks.is_empty() || entry.told() > 0 {
+            self.central.give(class, blocks, entry.told(), 0);
+            self.forget(class);
             entry.told.set(0);
         }
-        let bytes = entry.cap.replace(0) as usize * class.size();
-        if bytes > 0 {
-            self.ledger.granted.set(self.ledger.granted.get() - bytes);
-            self.central.take_back(bytes);
-        }
+        self.drop_array(class);
     }
 
-    /// Puts everything idle into its spans if somebody asked for it; whether that was so.
-    fn heed(self) -> bool {
+    /// Gives a magazine's array back, when it is empty.
+    fn drop_array(self, class: SizeClass) {
+        let places = self.ledger.entry(class).places.replace(0) as usize;
+        if places == 0 {
+            return;
+        }
+        let array = self.magazines().take_array(class);
+        // SAFETY: `lengthen` got it as one of the heap's own, and it is not used any more.
+        unsafe { self.central.give_array(places, array.cast()) };
+        let bytes = places * class.size();
+        self.ledger.granted.set(self.ledger.granted.get() - bytes);
+        self.central.take_back(bytes);
+    }
+
+    /// Puts everything idle into its spans if somebody asked for it.
+    fn heed(self) {
         let epoch = self.central.epoch();
-        let asked = self.ledger.epoch.replace(epoch) != epoch;
-        if asked {
+        if self.ledger.epoch.replace(epoch) != epoch {
             self.flush_all();
         }
-        asked
     }
 
-    /// Puts all idle blocks into their spans.
+    /// Puts all idle blocks into their spans, and those of the arrays.
     pub(crate) fn flush_all(self) {
         for class in SizeClass::all() {
             if self.len(class) + self.ledger.entry(class).told() > 0 {
                 self.flush(class);
             }
-            self.set(class, 0, 0);
+            self.drop_array(class);
         }
     }
 
-    /// Gives all blocks and capacities back, for others to use. The cache can be closed then.
+    /// Gives all blocks and arrays back, for others to use. The cache can be closed then.
     pub(crate) fn close_all(self) {
         SizeClass::all().for_each(|class| self.close(class));
     }
@@ -289,8 +300,6 @@ impl<'a> Desk<'a> {
     #[cfg(not(loom))]
     pub(crate) fn forget_others(self) {
         let told = |class| self.ledger.entry(class).told();
-        // The ledger's own block is in the cache of nobody.
-        let told = |class| told(class) + usize::from(class == super::registry::LEDGER);
         self.central.forget_others(told, self.ledger.granted.get());
     }
 
@@ -299,7 +308,7 @@ impl<'a> Desk<'a> {
         for class in SizeClass::all() {
             let (entry, len) = (self.ledger.entry(class), self.len(class));
             if len != entry.told() {
-                self.central.give(class, None, entry.told(), len);
+                self.central.give(class, &[], entry.told(), len);
                 entry.told.set(len as u32);
             }
         }

@@ -4,12 +4,22 @@
 use super::cache::Cache;
 use super::central::{Central, Limits};
 use super::ledger::{Desk, Ledger};
+use crate::magazine::Place;
 use crate::size_class::SizeClass;
 use core::alloc::Layout;
+use core::cell::Cell;
 use core::ptr::NonNull;
 use loom::sync::Arc;
 use pool_core::{Heap, PageSource, Request};
 use std::boxed::Box;
+
+/// An array of a magazine or depot. Not a block of the heap, as elsewhere: that would be steps more to
+/// interleave.
+pub(crate) type Array = Box<[Place; 2]>;
+
+fn array() -> NonNull<u8> {
+    NonNull::from(Box::leak(Array::new([const { Cell::new(NonNull::dangling()) }; 2]))).cast()
+}
 
 /// The shared half of a heap, over the global allocator.
 pub struct Shared {
@@ -22,7 +32,10 @@ impl Shared {
     #[must_use]
     pub fn new(thread_bytes: usize) -> Arc<Self> {
         let limits = Limits { thread: thread_bytes, threads: usize::MAX, spare: 0 };
-        Arc::new(Self { central: Central::new(limits), source: Heap::new() })
+        let this = Self { central: Central::new(limits), source: Heap::new() };
+        // SAFETY: the depot gives it back as such an array.
+        unsafe { this.central.add_page(SizeClass::SMALLEST, array()) };
+        Arc::new(this)
     }
 
     /// Blocks of a layout in use, and free ones in caches and the depot.
@@ -43,7 +56,7 @@ impl Shared {
     /// Asks for everything idle, and gives empty spans back; bytes.
     pub fn trim(&self, layout: Layout) -> usize {
         self.central.ask_back();
-        self.central.give_all(class(layout), None, 0);
+        self.central.give_all(class(layout), &[], 0);
         let mut bytes = 0;
         while let Some(run) = self.central.excess(0) {
             bytes += run.len();
@@ -66,6 +79,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.central.drop_pages(SizeClass::SMALLEST);
         // SAFETY: the threads are gone, and with them all blocks.
         unsafe { self.central.release_all(&self.source) };
     }
@@ -96,9 +110,10 @@ impl Thread {
     #[must_use]
     pub fn allocate(&self, layout: Layout) -> NonNull<u8> {
         let class = class(layout);
-        if let Some(block) = self.cache.pop(class) {
+        if let Some(block) = self.cache.magazines.pop(class) {
             return block;
         }
+        self.lengthen(class);
         loop {
             if let Some(block) = self.desk().refill(class) {
                 return block;
@@ -114,8 +129,19 @@ impl Thread {
     pub unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         let class = class(layout);
         // SAFETY: the caller's promise.
-        if unsafe { self.cache.push(class, block) } {
-            self.desk().overflow(class);
+        if unsafe { self.cache.magazines.push(class, block) } {
+            return;
+        }
+        self.lengthen(class);
+        // SAFETY: the caller's promise.
+        unsafe { self.desk().overflow(class, block) };
+    }
+
+    fn lengthen(&self, class: SizeClass) {
+        if let Some(places) = self.desk().wants_places(class) {
+            assert_eq!(places, 2);
+            // SAFETY: the desk gives it back as such an array.
+            unsafe { self.desk().lengthen(class, places, array()) };
         }
     }
 }

@@ -11,9 +11,8 @@
 //! slot was given to that heap, under the same lock, and published with `Release`.
 
 use super::cache::Cache;
-use super::central::{Central, single};
+use super::central::Central;
 use super::ledger::{Desk, Ledger};
-use crate::magazine::hide;
 use crate::size_class::SizeClass;
 use crate::sync::Lock;
 use core::alloc::Layout;
@@ -25,7 +24,6 @@ use core::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use pool_core::hooks::{ThreadEnd, at_fork};
-use pool_core::poison;
 
 /// Caches that each thread has.
 const CACHES: usize = 16;
@@ -197,6 +195,19 @@ pub(crate) unsafe fn remove(entry: &Entry) {
     });
 }
 
+/// Calls `f` for each heap and the slot that it is in; returns how many threads are open. Meanwhile no
+/// heap is added or removed, and no thread registers or ends. `f` allocates nothing.
+pub(crate) fn survey(mut f: impl FnMut(&Central, Slot)) -> usize {
+    REGISTRY.with(|registry| {
+        let mut heap = deref(registry.heaps);
+        while let Some(entry) = heap {
+            f(&entry.central, Slot(entry.slot.load(Relaxed)));
+            heap = deref(entry.next.get());
+        }
+        core::iter::successors(deref(registry.threads), |thread| deref(thread.next.get())).count()
+    })
+}
+
 /// What a link of the registry leads to.
 fn deref<'a, T>(link: *const T) -> Option<&'a T> {
     // SAFETY: links are null, or lead to a thread that has not ended or a heap that was not removed:
@@ -208,7 +219,7 @@ fn deref<'a, T>(link: *const T) -> Option<&'a T> {
 /// The block comes back if that cannot be.
 ///
 /// # Safety
-/// The block is one of the heap's, of the class [`LEDGER`], and nobody's. The cache is closed.
+/// The block is one of the heap's own, of the class [`LEDGER`], and nobody's. The cache is closed.
 #[cold]
 pub(crate) unsafe fn open(
     entry: &Entry,
@@ -219,7 +230,6 @@ pub(crate) unsafe fn open(
     if !known || !THREAD.with(Thread::is_open) {
         return Err(block);
     }
-    poison::allow(block.as_ptr(), size_of::<Ledger>());
     let ledger: NonNull<Ledger> = block.cast();
     // SAFETY: the block is ours, long enough for a ledger and aligned.
     unsafe { ledger.write(Ledger::new(entry.central.epoch())) };
@@ -297,10 +307,8 @@ fn close(cache: &Cache, central: &Central) {
     let Some(desk) = Desk::of(cache, central) else { return };
     desk.close_all();
     if let Some(block) = cache.close() {
-        hide(block, LEDGER);
-        // SAFETY: the ledger's block, which is not used any more; it came from `central`.
-        let block = unsafe { single(block) };
-        central.give(LEDGER, Some(block), 1, 0);
+        // SAFETY: the ledger's block, one of the heap's own, which is not used any more.
+        unsafe { central.give_own(LEDGER, block) };
     }
 }
 

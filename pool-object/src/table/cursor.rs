@@ -1,4 +1,4 @@
-//! From tenant to tenant by the live bits. A storage file.
+//! From tenant to tenant by the generations. A storage file.
 
 use crate::table::key::Key;
 use crate::table::page::{Page, Spot};
@@ -26,7 +26,7 @@ impl<T> Place<T> {
 }
 
 /// Goes through the slots of a store in their order, 64 at a look. Raw, so that the store may
-/// vacate slots meanwhile.
+/// vacate slots meanwhile, of those that it has been to.
 pub(crate) struct Cursor<T> {
     /// The pages of the directory, `end` of them.
     pages: NonNull<Page<T>>,
@@ -35,8 +35,9 @@ pub(crate) struct Cursor<T> {
     number: usize,
     /// The page that `bits` belong to, if there are any.
     page: Page<T>,
-    /// The word after the one that `bits` are what is left of.
+    /// Sixty-four slots of it each, of which those before are done.
     word: usize,
+    /// Tenants to come among those before `word`.
     bits: u64,
 }
 
@@ -58,7 +59,8 @@ impl<T> Cursor<T> {
     /// The next tenant.
     ///
     /// # Safety
-    /// The store is alive and has had no page opened or closed since the cursor was made.
+    /// The store is alive and has had no page opened or closed since the cursor was made, nor a slot
+    /// filled or vacated that is still to come.
     #[inline(always)]
     pub(crate) unsafe fn next(&mut self) -> Option<Place<T>> {
         if self.bits == 0 {
@@ -81,17 +83,26 @@ impl<T> Cursor<T> {
         mut f: impl FnMut(B, Place<T>) -> B,
     ) -> B {
         loop {
-            if self.bits == 0 {
-                // SAFETY: the caller's promise.
-                if unsafe { self.advance() }.is_none() {
-                    return result;
+            let (page, first) = (self.page, self.first());
+            let mut start = 64 * self.word;
+            loop {
+                while self.bits != 0 {
+                    // Of the word before.
+                    let slot = (start - 64) | self.bits.trailing_zeros() as usize;
+                    self.bits &= self.bits - 1;
+                    result = f(result, Place { spot: Spot { page, slot }, first });
                 }
+                if start == 64 * Self::WORDS {
+                    break;
+                }
+                // SAFETY: the page is there, and has so many words.
+                self.bits = unsafe { page.live(start / 64) };
+                start += 64;
             }
-            let (page, first, start) = (self.page, self.first(), 64 * (self.word - 1));
-            while self.bits != 0 {
-                let slot = start | self.bits.trailing_zeros() as usize;
-                self.bits &= self.bits - 1;
-                result = f(result, Place { spot: Spot { page, slot }, first });
+            // SAFETY: the caller's promise.
+            match unsafe { Self::next_page(self.pages, self.number, self.end) } {
+                Some((number, page)) => (self.number, self.page, self.word) = (number + 1, page, 0),
+                None => return result,
             }
         }
     }
@@ -99,7 +110,7 @@ impl<T> Cursor<T> {
     /// The index of the first slot of `page`.
     #[inline(always)]
     fn first(&self) -> u32 {
-        ((self.number - 1) << Page::<T>::SHAPE.bits) as u32
+        (self.number.wrapping_sub(1) << Page::<T>::SHAPE.bits) as u32
     }
 
     /// Takes up the next word that is not 0; `None` at the end.
@@ -111,26 +122,30 @@ impl<T> Cursor<T> {
         while self.bits == 0 {
             if self.word == Self::WORDS {
                 // SAFETY: the caller's promise.
-                self.page = unsafe { self.next_page() }?;
-                self.word = 0;
+                let (number, page) = unsafe { Self::next_page(self.pages, self.number, self.end) }?;
+                (self.number, self.page, self.word) = (number + 1, page, 0);
             }
             // SAFETY: the page is there, and has so many words.
-            let word = unsafe { self.page.live(self.word) };
-            // SAFETY: initialised when the page was opened.
-            self.bits = unsafe { word.read() };
+            self.bits = unsafe { self.page.live(self.word) };
             self.word += 1;
         }
         Some(())
     }
 
+    /// The first page that is there, from this number on, and its own. Not by `self`, which so stays
+    /// in registers.
+    ///
     /// # Safety
-    /// As `next`.
-    #[cold]
-    unsafe fn next_page(&mut self) -> Option<Page<T>> {
+    /// As `next`; these are its fields.
+    #[inline]
+    unsafe fn next_page(
+        pages: NonNull<Page<T>>,
+        number: usize,
+        end: usize,
+    ) -> Option<(usize, Page<T>)> {
         // SAFETY: the directory's pages stay where they are, as the caller promises.
-        let pages = unsafe { slice::from_raw_parts(self.pages.as_ptr(), self.end) };
-        let found = pages[self.number..].iter().position(|page| page.is_there())?;
-        self.number += found + 1;
-        Some(pages[self.number - 1])
+        let pages = unsafe { slice::from_raw_parts(pages.as_ptr(), end) };
+        let there = |(_, page): &(usize, &Page<T>)| page.is_there();
+        pages.iter().enumerate().skip(number).find(there).map(|(number, &page)| (number, page))
     }
 }

@@ -1,11 +1,11 @@
 //! A page of slots: where its parts stand. A storage file.
 
+use crate::table::live::{self, Group};
 use crate::table::shape::Shape;
 use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
-use core::sync::atomic::AtomicU32;
 use pool_core::{PageError, PageSource, Request, Run};
 
 /// A slot: a value, or a vacant slot's link to the next.
@@ -15,18 +15,18 @@ pub(crate) union Slot<T> {
     next: u32,
 }
 
-/// The generation of a slot that has no more tenants, or that is none. Even, so no key has it.
+/// The generation of a slot that has no more tenants, or that is none. Not `LIVE`, so no key has it.
 pub(crate) const RETIRED: u32 = 0;
 
 /// The generations of a page that is not there.
-static ABSENT: [AtomicU32; 1 << Shape::MAX_BITS] =
-    [const { AtomicU32::new(RETIRED) }; 1 << Shape::MAX_BITS];
+static ABSENT: [Group; 1 << (Shape::MAX_BITS - 6)] =
+    [const { Group([RETIRED; 64]) }; 1 << (Shape::MAX_BITS - 6)];
 
 /// A page of [`Shape`] `SHAPE`, in a run of its own, or none. Whoever holds it minds when it is
 /// released.
 pub(crate) struct Page<T> {
     /// Of a page: its generations, with provenance for the whole of a live run in which `open` has
-    /// written the live bits, the generations and the run. Of none: `ABSENT`, so that looking a
+    /// written the generations and the run. Of none: `ABSENT`, so that looking a
     /// key up needs not ask which it is.
     generations: NonNull<u32>,
     slots: PhantomData<*mut Slot<T>>,
@@ -58,19 +58,13 @@ impl<T> Page<T> {
 
     /// A page from `source` without a tenant, all slots at generation `first`.
     pub(crate) fn open(source: &impl PageSource, first: u32) -> Result<Self, PageError> {
-        let align = align_of::<Slot<T>>().max(8);
+        let align = align_of::<Slot<T>>().max(align_of::<Group>());
         let run = source.acquire(Request::new(Self::SHAPE.len).align(align))?;
         let page = Self { generations: run.ptr().cast(), slots: PhantomData };
-        for word in 0..Self::SHAPE.words() {
-            // SAFETY: the page has so many words.
-            let live = unsafe { page.live(word) };
-            // SAFETY: within the run, which is nobody else's; aligned, as `Shape` says.
-            unsafe { live.write(0) };
-        }
         for slot in 0..=Self::MASK {
             // SAFETY: the slot's number is at most `MASK`.
             let generation = unsafe { page.generation(slot) };
-            // SAFETY: as above.
+            // SAFETY: within the run, which is nobody else's; aligned, as `Shape` says.
             unsafe { generation.write(if slot < Self::SHAPE.slots { first } else { RETIRED }) };
         }
         // SAFETY: the page is there.
@@ -140,7 +134,7 @@ impl<T> Page<T> {
         unsafe { self.slot(slot) }.cast()
     }
 
-    /// Where the generation of a slot is: odd while it has a tenant.
+    /// Where the generation of a slot is: `LIVE` while it has a tenant.
     ///
     /// # Safety
     /// The slot's number is at most `MASK`. To be written it needs a page.
@@ -150,16 +144,16 @@ impl<T> Page<T> {
         unsafe { self.generations.add(slot) }
     }
 
-    /// The bits of the slots from `64 * word` on: set while they have tenants.
+    /// A bit for each slot from `64 * word` on, the first one lowest: whether it has a tenant.
     ///
     /// # Safety
-    /// There is a page, and `word` is below `SHAPE.words()`.
+    /// The page is live or not there, and `word` is below `SHAPE.words()`.
     #[inline(always)]
-    pub(crate) unsafe fn live(self, word: usize) -> NonNull<u64> {
-        // SAFETY: as `Shape` says.
-        let first = unsafe { self.at::<u64>(Self::SHAPE.live) };
-        // SAFETY: there are more words than that.
-        unsafe { first.add(word) }
+    pub(crate) unsafe fn live(self, word: usize) -> u64 {
+        // SAFETY: there are 64 generations for each word, of a page or of none.
+        let first = unsafe { self.generations.add(64 * word) };
+        // SAFETY: as above, initialised, aligned as the run, and not written before this returns.
+        live::bits(unsafe { first.cast::<Group>().as_ref() })
     }
 
     /// # Safety
@@ -185,7 +179,7 @@ impl<T> Clone for Spot<T> {
 impl<T> Copy for Spot<T> {}
 
 impl<T> Spot<T> {
-    /// The generation; odd while the slot has a tenant.
+    /// The generation; `LIVE` while the slot has a tenant.
     ///
     /// # Safety
     /// The page is live or not there, and the number at most `MASK`.
@@ -237,40 +231,5 @@ impl<T> Spot<T> {
         let place = unsafe { self.page.next(self.slot) };
         // SAFETY: a slot is long and aligned enough for a link, and this one has no value.
         unsafe { place.write(next) };
-    }
-
-    /// Whether the slot's bit is set.
-    ///
-    /// # Safety
-    /// The page is live, and the number at most `MASK`.
-    pub(crate) unsafe fn is_live(self) -> bool {
-        // SAFETY: the caller's promise.
-        let word = unsafe { self.page.live(self.slot / 64) };
-        // SAFETY: `open` initialised it.
-        unsafe { word.read() >> (self.slot % 64) & 1 != 0 }
-    }
-
-    /// Sets the slot's bit.
-    ///
-    /// # Safety
-    /// The type's.
-    #[inline(always)]
-    pub(crate) unsafe fn set_live(self) {
-        // SAFETY: the caller's promise.
-        let mut word = unsafe { self.page.live(self.slot / 64) };
-        // SAFETY: `open` initialised it, and nobody else looks at it.
-        *unsafe { word.as_mut() } |= 1 << (self.slot % 64);
-    }
-
-    /// Clears the slot's bit.
-    ///
-    /// # Safety
-    /// The type's.
-    #[inline(always)]
-    pub(crate) unsafe fn clear_live(self) {
-        // SAFETY: the caller's promise.
-        let mut word = unsafe { self.page.live(self.slot / 64) };
-        // SAFETY: as in `set_live`.
-        *unsafe { word.as_mut() } &= !(1 << (self.slot % 64));
     }
 }

@@ -6,8 +6,8 @@ use core::alloc::Layout;
 /// Where things stand in a page, in bytes from its start:
 ///
 /// ```text
-/// │ generations: 4 bytes a slot │ live: a bit a slot │ the run │ slots … │
-/// 0                             live                 run       first     len
+/// │ generations: 4 bytes a slot │ the run │ slots … │
+/// 0                             run       first     len
 /// ```
 ///
 /// Slots come last: then no offset is negative from where the generations are, which looking a
@@ -24,8 +24,6 @@ pub(crate) struct Shape {
     pub(crate) slots: usize,
     /// Bits of a slot's number: `slots <= 1 << bits`.
     pub(crate) bits: u32,
-    /// Where the words of live bits begin; a multiple of 8.
-    pub(crate) live: usize,
     /// Where the page's own run is written down; a multiple of 8.
     pub(crate) run: usize,
     /// Where the slots begin; a multiple of their alignment.
@@ -33,8 +31,10 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// The length of a page, if it has room for so many slots.
+    const USUAL_LEN: usize = 64 << 10;
     /// The shortest page.
-    const MIN_LEN: usize = 64 << 10;
+    const MIN_LEN: usize = 16 << 10;
     /// Slots that a page has at least, if they are longer than that allows.
     const MIN_SLOTS: usize = 8;
     /// Bits of the number of slots of at least 4 bytes, with 4 bytes more for each.
@@ -42,14 +42,36 @@ impl Shape {
     /// Bytes for the run.
     const RUN: usize = 2 * size_of::<usize>();
 
-    /// The shape with the most slots. Fails to compile if a slot has more than an eighth of the
-    /// bytes that an object may have.
+    /// Slots' numbers of a byte are cut out of an index by one instruction.
+    const BYTE: u32 = 8;
+
+    /// The shape of the fewest bytes a slot, or one of at most 256 slots if those are but a hundredth
+    /// more. Fails to compile if a slot has more than an eighth of the bytes that an object may have.
     pub(crate) const fn of(slot: Layout) -> Self {
+        let len = Self::len(slot);
+        let densest = Self::densest(slot, len);
+        let mut len = len;
+        while len >= Self::MIN_LEN {
+            let shape = Self::with_bits(slot, len, Self::BYTE);
+            if shape.slots * (densest.len / len) * 100 >= densest.slots * 99 {
+                return shape;
+            }
+            len /= 2;
+        }
+        densest
+    }
+
+    /// Bytes of a page with room for `MIN_SLOTS`.
+    const fn len(slot: Layout) -> usize {
         let wanted = match slot.size().checked_mul(Self::MIN_SLOTS) {
             Some(bytes) if bytes < isize::MAX as usize / 2 => bytes.next_power_of_two(),
             _ => panic!("objects of a table or pool have at most a sixteenth of isize::MAX bytes"),
         };
-        let len = if wanted < Self::MIN_LEN { Self::MIN_LEN } else { wanted };
+        if wanted < Self::USUAL_LEN { Self::USUAL_LEN } else { wanted }
+    }
+
+    /// The shape with the most slots.
+    const fn densest(slot: Layout, len: usize) -> Self {
         let mut best = Self::with_bits(slot, len, 6);
         let mut bits = 7;
         while bits <= Self::MAX_BITS {
@@ -63,15 +85,14 @@ impl Shape {
     }
 
     const fn with_bits(slot: Layout, len: usize, bits: u32) -> Self {
-        let live = 4 << bits;
-        let run = live + (1 << bits) / 8;
+        let run = 4 << bits;
         let first = (run + Self::RUN).next_multiple_of(slot.align());
         let room = len.saturating_sub(first) / slot.size();
         let slots = if room < 1 << bits { room } else { 1 << bits };
-        Self { len, slots, bits, live, run, first }
+        Self { len, slots, bits, run, first }
     }
 
-    /// Bits of live slots are kept in so many words.
+    /// So many times 64 slots have numbers.
     pub(crate) const fn words(self) -> usize {
         1 << (self.bits - 6)
     }
@@ -91,9 +112,8 @@ mod tests {
         for size in (4..20_000).step_by(step).chain([1 << 16, 100_000, 1 << 20, 5 << 20]) {
             let shape = shape(size, 1);
             assert!(shape.slots >= 1 && shape.slots <= 1 << shape.bits, "{size}");
-            assert_eq!((shape.live % 8, shape.run % 8), (0, 0));
-            assert!(4 << shape.bits <= shape.live);
-            assert!(shape.live + 8 * shape.words() <= shape.run);
+            assert_eq!((shape.run % 8, shape.words() << 6), (0, 1 << shape.bits));
+            assert!(4 << shape.bits <= shape.run);
             assert!(shape.run + 2 * size_of::<usize>() <= shape.first);
             assert!(shape.first + shape.slots * size <= shape.len, "{size}: {shape:?}");
             assert!(shape.len.is_power_of_two());

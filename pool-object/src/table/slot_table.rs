@@ -7,6 +7,7 @@ use crate::table::iter::{Drain, Iter, IterMut};
 use crate::table::key::Key;
 use crate::table::store::{Store, Vacant};
 use core::fmt;
+use core::iter::FusedIterator;
 use core::ops::{Index, IndexMut};
 use pool_core::PageSource;
 
@@ -39,16 +40,17 @@ use pool_core::PageSource;
 ///
 /// # Memory
 ///
-/// Pages of 64 KiB (or eight values, if those are longer) from the page source; a value is at one
-/// address for its whole life. Beyond `size_of::<T>()` (at least 4) a value costs 4 bytes and a
-/// bit, and its share of what does not fill a page: 5.1 bytes in all at 256 B. An empty table has no
+/// Pages of 16 to 64 KiB (or eight values, if those are longer) from the page source; a value is at
+/// one address for its whole life. Beyond `size_of::<T>()` (at least 4) a value costs 4 bytes, and its
+/// share of what does not fill a page: 4.1 bytes in all at 256 B. An empty table has no
 /// memory. [`shrink`](Self::shrink) gives pages back that have no values.
 ///
 /// # Keys
 ///
 /// Each slot counts its tenants; a key has the count. A slot that has had one to two billion of them
-/// (2³⁰ to 2³¹: tables begin to count at different numbers) is not used any more, so that no count comes again, and a page that is given back leaves the highest of its
-/// counts to the one that comes in its place.
+/// (2³⁰ to 2³¹: tables begin to count at different numbers) is not used any more, so that no count
+/// comes again, and a page that is given back leaves the highest of its counts to the one that comes
+/// in its place.
 ///
 /// # Complexity
 ///
@@ -79,7 +81,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     /// ```
     /// use pool_core::{Heap, PageSource};
     /// use pool_object::SlotTable;
-    /// let mut table = SlotTable::new_in(Heap::new().limited(64 << 10));
+    /// let mut table = SlotTable::new_in(Heap::new().limited(16 << 10));
     /// assert!(table.try_insert([0u8; 100]).is_err()); // a page, but none for the directory
     /// ```
     #[must_use]
@@ -105,13 +107,13 @@ impl<T, S: PageSource> SlotTable<T, S> {
         self.store.set_max(values);
     }
 
-    /// With slots that begin at this generation or the next even one, instead of one that no other
+    /// With slots that begin at this generation, from 1 to 2³¹ - 1, instead of one that no other
     /// table of the process is near. For tests of what happens when slots are used up.
     ///
     /// ```
-    /// let mut table = pool_object::SlotTable::new().with_first_generation(u32::MAX - 1);
+    /// let mut table = pool_object::SlotTable::new().with_first_generation(u32::MAX >> 1);
     /// let key = table.insert(1);
-    /// assert_eq!(key.generation(), u32::MAX);
+    /// assert_eq!(key.generation(), u32::MAX >> 1);
     /// table.remove(key);
     /// assert_ne!(table.insert(2).index(), key.index()); // the slot has retired
     /// ```
@@ -151,6 +153,38 @@ impl<T, S: PageSource> SlotTable<T, S> {
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.store.capacity()
+    }
+
+    /// Takes memory for `values` more values at once, so that their inserts cannot be refused. To keep
+    /// it, do not [`shrink`](Self::shrink).
+    ///
+    /// # Panics
+    /// If there is no room; [`try_reserve`](Self::try_reserve) says why instead.
+    #[track_caller]
+    pub fn reserve(&mut self, values: usize) {
+        if let Err(error) = self.try_reserve(values) {
+            refuse(error)
+        }
+    }
+
+    /// As [`reserve`](Self::reserve). O(values): slots that are kept ready are touched.
+    ///
+    /// ```
+    /// use pool_core::{Heap, PageSource};
+    /// let source = Heap::new().counted();
+    /// let mut table = pool_object::SlotTable::new_in(&source);
+    /// table.try_reserve(1000)?;
+    /// let taken = source.traffic().live_bytes;
+    /// (0..1000).for_each(|number| drop(table.insert(number)));
+    /// assert_eq!(source.traffic().live_bytes, taken);
+    /// # Ok::<(), pool_object::TableError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TableError`]; what was taken until then went back, and so did all that [`shrink`](Self::shrink)
+    /// gives back.
+    pub fn try_reserve(&mut self, values: usize) -> Result<(), TableError> {
+        self.store.reserve(values)
     }
 
     /// Where pages come from.
@@ -205,10 +239,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     #[inline(always)]
     #[track_caller]
     pub fn insert(&mut self, value: T) -> Key {
-        let entry = self.vacant_entry();
-        let key = entry.key();
-        entry.insert(value);
-        key
+        self.store.insert(value)
     }
 
     /// As [`insert`](Self::insert).
@@ -217,14 +248,7 @@ impl<T, S: PageSource> SlotTable<T, S> {
     /// The value, and a [`TableError`]. Nothing has changed.
     #[inline(always)]
     pub fn try_insert(&mut self, value: T) -> Result<Key, InsertError<T>> {
-        match self.try_vacant_entry() {
-            Ok(entry) => {
-                let key = entry.key();
-                entry.insert(value);
-                Ok(key)
-            }
-            Err(error) => Err(InsertError { value, error }),
-        }
+        self.store.try_insert(value)
     }
 
     /// Whether the key's value is there.
@@ -347,6 +371,37 @@ impl<T, S: PageSource> SlotTable<T, S> {
     #[inline]
     pub fn iter_mut(&mut self) -> IterMut<'_, T> {
         IterMut::new(&mut self.store)
+    }
+
+    /// The keys, in the order of their slots.
+    ///
+    /// ```
+    /// let mut table = pool_object::SlotTable::new();
+    /// let (a, b) = (table.insert('a'), table.insert('b'));
+    /// assert!(table.keys().eq([a, b]) && table.values().eq(&['a', 'b']));
+    /// ```
+    #[inline]
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = Key> + FusedIterator + Clone {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// The values, in the order of their slots.
+    #[inline]
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &T> + FusedIterator + Clone {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// The values, to be changed, in the order of their slots.
+    ///
+    /// ```
+    /// let mut idle_for = pool_object::SlotTable::new();
+    /// let key = idle_for.insert(1);
+    /// idle_for.values_mut().for_each(|seconds| *seconds += 1);
+    /// assert_eq!(idle_for[key], 2);
+    /// ```
+    #[inline]
+    pub fn values_mut(&mut self) -> impl ExactSizeIterator<Item = &mut T> + FusedIterator {
+        self.iter_mut().map(|(_, value)| value)
     }
 
     /// Asserts every internal invariant, in O(slots): for tests and fuzzing.

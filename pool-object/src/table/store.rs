@@ -2,15 +2,16 @@
 
 use crate::table::cursor::Cursor;
 use crate::table::directory::Directory;
-use crate::table::error::TableError;
+use crate::table::error::{InsertError, TableError, refuse};
 use crate::table::key::Key;
+use crate::table::live::LIVE;
 use crate::table::page::{Page, RETIRED, Spot};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use pool_core::PageSource;
 
 /// The end of the list of vacant slots.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 /// Fresh slots that are listed at once: few, since linking a slot touches it.
 const BATCH: usize = 8;
 
@@ -28,34 +29,38 @@ static BEGUN: AtomicUsize = AtomicUsize::new(0);
 fn first_generation() -> u32 {
     let number = BEGUN.fetch_add(1, Ordering::Relaxed) as u32;
     // Weyl's sequence by the golden ratio: neighbours are far apart.
-    number.wrapping_mul(0x9e37_79b9) >> 1
+    number.wrapping_mul(0x9e37_79b9) >> 2
 }
 
 /// Invariants, which `check` checks:
 /// 1. A slot below `SHAPE.slots` of a page has a tenant, an initialised value, exactly if its generation
-///    is odd, and exactly if its bit is set. `len` counts them.
+///    is `LIVE`. There are `mark - room` of them.
 /// 2. The vacant slots whose generation is not `RETIRED` are, once each, in the list that begins at
 ///    `free` and goes on in the slots' links, or are fresh: in the last page from `fresh` on.
-/// 3. Slots begin at a generation that is even, not `RETIRED`, and above that of every key of an
+/// 3. Slots begin at a generation that is not `LIVE`, not `RETIRED`, and above that of every key of an
 ///    earlier tenant of this index.
 pub(crate) struct Store<T, S: PageSource> {
-    directory: Directory<T>,
+    pub(super) directory: Directory<T>,
     /// The first vacant slot's index, or `NONE`.
-    free: u32,
+    pub(super) free: u32,
     /// The first slot of the last page that has never been listed.
-    fresh: usize,
-    len: usize,
-    /// The most that `len` was, or was to be.
-    peak: usize,
+    pub(super) fresh: usize,
+    /// How many tenants more there may be before something has to be done for it; below 0 if there are
+    /// more than may be.
+    pub(super) room: isize,
+    /// The most tenants that there were, or were to be.
+    pub(super) peak: usize,
     /// Slots that have tenants or are listed.
-    usable: usize,
+    pub(super) usable: usize,
     /// The lowest of `usable`, `peak` and `max`: one comparison sees to all of them.
-    mark: usize,
+    pub(super) mark: usize,
+    /// Pages that were given back and may be had again.
+    pub(super) gaps: usize,
     /// Of pages that the directory has not; `RETIRED` before the first one.
-    first: u32,
+    pub(super) first: u32,
     /// The most slots that may have tenants.
-    max: usize,
-    source: S,
+    pub(super) max: usize,
+    pub(super) source: S,
 }
 
 // SAFETY: the store owns its values, pages and source, all of which may go to another thread if `T`
@@ -65,9 +70,11 @@ unsafe impl<T: Send, S: PageSource + Send> Send for Store<T, S> {}
 unsafe impl<T: Sync, S: PageSource + Sync> Sync for Store<T, S> {}
 
 impl<T, S: PageSource> Store<T, S> {
-    const SLOTS: usize = Page::<T>::SHAPE.slots;
-    const BITS: u32 = Page::<T>::SHAPE.bits;
-    const MASK: usize = Page::<T>::MASK;
+    pub(super) const SLOTS: usize = Page::<T>::SHAPE.slots;
+    pub(super) const BITS: u32 = Page::<T>::SHAPE.bits;
+    pub(super) const MASK: usize = Page::<T>::MASK;
+    /// As many slots as they have.
+    pub(super) const MOST_SLOTS: usize = Self::MOST_PAGES.saturating_mul(Self::SLOTS);
     /// So many pages have indices below `NONE`.
     const MOST_PAGES: usize = (NONE >> Self::BITS) as usize;
 
@@ -76,10 +83,11 @@ impl<T, S: PageSource> Store<T, S> {
             directory: Directory::new(),
             free: NONE,
             fresh: Self::SLOTS,
-            len: 0,
+            room: 0,
             peak: 0,
             usable: 0,
             mark: 0,
+            gaps: 0,
             first: RETIRED,
             max: usize::MAX,
             source,
@@ -88,7 +96,7 @@ impl<T, S: PageSource> Store<T, S> {
 
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.mark.wrapping_sub(self.room as usize)
     }
 
     pub(crate) fn peak(&self) -> usize {
@@ -113,9 +121,9 @@ impl<T, S: PageSource> Store<T, S> {
         Self::SLOTS * self.directory.pages().iter().filter(|page| page.is_there()).count()
     }
 
-    /// Lets new pages begin at this generation, or the even one above.
+    /// Lets new pages begin at this generation, or the next that may be.
     pub(crate) fn set_first(&mut self, first: u32) {
-        self.first = self.first.max(first.saturating_add(1) & !1).max(2);
+        self.first = self.first.max(first).clamp(RETIRED + 1, LIVE - 1);
     }
 
     /// The slot of the tenant with this key.
@@ -123,11 +131,11 @@ impl<T, S: PageSource> Store<T, S> {
     fn find(&self, key: Key) -> Option<Spot<T>> {
         let page = self.directory.page(key.index() as usize >> Self::BITS)?;
         // From all of the key's bits, not the index: saves widening that.
-        let spot = Spot { page, slot: key.to_u64() as usize & Self::MASK };
+        let spot = Spot { page, slot: key.index() as usize & Self::MASK };
         // SAFETY: the number is at most `MASK`, and pages are live while the directory has them.
         let generation = unsafe { spot.generation() };
-        // Odd, as every key's, if they are equal: so there is a page, and a tenant (1).
-        if generation != key.generation() {
+        // `LIVE`, as every key's, if they are equal: so there is a page, and a tenant (1).
+        if generation != key.live_generation() {
             stale();
             return None;
         }
@@ -181,12 +189,74 @@ impl<T, S: PageSource> Store<T, S> {
     /// The place of the next tenant; nothing is taken yet.
     #[inline(always)]
     pub(crate) fn vacant(&mut self) -> Result<Vacant<'_, T, S>, TableError> {
-        if self.len >= self.mark {
+        if self.room <= 0 {
             self.raise_mark()?;
         }
         // SAFETY: a slot is listed, since fewer than `usable` have tenants.
         let key = unsafe { self.key_of_vacant() };
         Ok(Vacant { store: self, key })
+    }
+
+    /// Moves a value into the table.
+    ///
+    /// # Panics
+    /// If there is no room.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn insert(&mut self, value: T) -> Key {
+        if self.room <= 0 {
+            // Behind a reference, which makes it another copy: one that the slow way shared would have
+            // to be made before the fast way.
+            return self.insert_slowly(&mut Some(value));
+        }
+        // SAFETY: a slot is listed, since fewer than `usable` have tenants.
+        unsafe { self.settle(value) }
+    }
+
+    /// As `insert`; else the value, and why there is no room.
+    #[inline(always)]
+    pub(crate) fn try_insert(&mut self, value: T) -> Result<Key, InsertError<T>> {
+        if self.room <= 0 {
+            return self.try_insert_slowly(&mut Some(value));
+        }
+        // SAFETY: as in `insert`.
+        Ok(unsafe { self.settle(value) })
+    }
+
+    /// Moves a value into the first listed slot; its key.
+    ///
+    /// # Safety
+    /// There is one.
+    #[inline(always)]
+    unsafe fn settle(&mut self, value: T) -> Key {
+        let index = self.free;
+        // SAFETY: the caller's promise.
+        let (_, generation) = unsafe { self.fill(value) };
+        Key::new(generation, index)
+    }
+
+    /// As `insert` of what is in `value`.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn insert_slowly(&mut self, value: &mut Option<T>) -> Key {
+        match self.try_insert_slowly(value) {
+            Ok(key) => key,
+            Err(refusal) => refuse(refusal.error),
+        }
+    }
+
+    /// As `try_insert` of what is in `value`.
+    #[cold]
+    #[inline(never)]
+    fn try_insert_slowly(&mut self, value: &mut Option<T>) -> Result<Key, InsertError<T>> {
+        let raised = self.raise_mark();
+        let value = value.take().expect("callers have one");
+        match raised {
+            // SAFETY: a slot is listed, since fewer than `usable` have tenants.
+            Ok(()) => Ok(unsafe { self.settle(value) }),
+            Err(error) => Err(InsertError { value, error }),
+        }
     }
 
     /// The first listed slot.
@@ -214,27 +284,29 @@ impl<T, S: PageSource> Store<T, S> {
         Key::new(generation, self.free)
     }
 
-    /// Moves a value into the first listed slot.
+    /// Moves a value into the first listed slot; its place and generation.
     ///
     /// # Safety
-    /// There is one, and `key` is what `key_of_vacant` says.
+    /// There is one.
     #[inline(always)]
-    unsafe fn fill(&mut self, key: Key, value: T) -> &mut T {
+    unsafe fn fill(&mut self, value: T) -> (NonNull<T>, u32) {
         // SAFETY: the caller's promise.
         let spot = unsafe { self.first_vacant() };
         // SAFETY: a listed slot is one of a live page, vacant, and linked (2).
-        self.free = unsafe { spot.next() };
-        self.len += 1;
+        let next = unsafe { spot.next() };
         // SAFETY: as above.
-        unsafe { spot.set_live() };
-        // SAFETY: as above; the key's generation is odd, and one above that of the slot.
-        unsafe { spot.set_generation(key.generation()) };
-        // SAFETY: as above.
-        let mut place = unsafe { spot.value() };
+        let place = unsafe { spot.value() };
+        // First of all that is written: nothing of it is in the value's way then, as far as the compiler
+        // can tell, and it is copied once.
         // SAFETY: a slot without a tenant is free to be written, and aligned for `T`.
         unsafe { place.write(value) };
-        // SAFETY: written just now, and borrowed as `self` is, exclusively.
-        unsafe { place.as_mut() }
+        // SAFETY: as above.
+        let generation = unsafe { spot.generation() } | LIVE;
+        // SAFETY: as above; the value is there.
+        unsafe { spot.set_generation(generation) };
+        self.free = next;
+        self.room -= 1;
+        (place, generation)
     }
 
     /// Takes the tenant out.
@@ -255,18 +327,17 @@ impl<T, S: PageSource> Store<T, S> {
         let place = unsafe { spot.value() };
         // SAFETY: a tenant is an initialised value; from here on the slot counts as vacant.
         let value = unsafe { place.read() };
-        let generation = key.generation().wrapping_add(1);
-        self.len -= 1;
+        // Away with `LIVE`, and one more.
+        let generation = key.live_generation().wrapping_add(LIVE | 1);
+        self.room += 1;
         // SAFETY: as above.
-        unsafe { spot.clear_live() };
-        // SAFETY: as above. After the last one this is `RETIRED`, which no key has.
         unsafe { spot.set_generation(generation) };
-        if generation != RETIRED {
-            // SAFETY: as above, and the value was taken out.
-            unsafe { spot.set_next(self.free) };
-            self.free = key.index();
-        } else {
-            self.retire_one();
+        // SAFETY: as above, and the value was taken out.
+        unsafe { spot.set_next(self.free) };
+        self.free = key.index();
+        if generation >= LIVE {
+            // SAFETY: the slot is as it was found, and the list begins with it.
+            unsafe { self.retire(spot) };
         }
         value
     }
@@ -303,25 +374,34 @@ impl<T, S: PageSource> Store<T, S> {
     #[cold]
     #[inline(never)]
     fn raise_mark(&mut self) -> Result<(), TableError> {
-        if self.len >= self.max {
-            return Err(TableError::Full { live: self.len, limit: self.max });
+        if self.len() >= self.max {
+            return Err(TableError::Full { live: self.len(), limit: self.max });
         }
         if self.free == NONE {
             self.list_fresh()?;
         }
-        self.peak = self.peak.max(self.len + 1);
+        self.peak = self.peak.max(self.len() + 1);
         self.set_mark();
         Ok(())
     }
 
-    fn set_mark(&mut self) {
+    pub(super) fn set_mark(&mut self) {
+        let len = self.len();
         self.mark = self.usable.min(self.peak).min(self.max);
+        self.room = self.mark.wrapping_sub(len) as isize;
     }
 
-    /// One slot will have no tenant again.
+    /// The slot has had as many tenants as can be told from each other.
+    ///
+    /// # Safety
+    /// It is one of this store's, has no tenant, and is the first that is listed.
     #[cold]
     #[inline(never)]
-    fn retire_one(&mut self) {
+    unsafe fn retire(&mut self, spot: Spot<T>) {
+        // SAFETY: the caller's promise.
+        unsafe { spot.set_generation(RETIRED) };
+        // SAFETY: listed slots are linked.
+        self.free = unsafe { spot.next() };
         self.usable -= 1;
         self.set_mark();
     }
@@ -350,7 +430,12 @@ impl<T, S: PageSource> Store<T, S> {
     ///
     /// # Safety
     /// The page with this number is there; the slots have no tenants and are not listed.
-    unsafe fn list(&mut self, page: Page<T>, number: usize, slots: core::ops::Range<usize>) {
+    pub(super) unsafe fn list(
+        &mut self,
+        page: Page<T>,
+        number: usize,
+        slots: core::ops::Range<usize>,
+    ) {
         for slot in slots.rev() {
             // SAFETY: the caller's promise.
             unsafe { Spot { page, slot }.set_next(self.free) };
@@ -361,17 +446,18 @@ impl<T, S: PageSource> Store<T, S> {
 
     /// One more page: where one was given back, whose slots are listed then, or at the end, where
     /// they are fresh.
-    fn add_page(&mut self) -> Result<(), TableError> {
+    pub(super) fn add_page(&mut self) -> Result<(), TableError> {
         if let Some(number) = self.gap() {
             let page = Page::open(&self.source, self.directory.firsts()[number])?;
             self.directory.set(number, page, RETIRED);
+            self.gaps -= 1;
             // SAFETY: all slots of a new page are vacant and not listed. None counts as fresh,
             // even if the page is the last: `fresh` is `SLOTS`.
             unsafe { self.list(page, number, 0..Self::SLOTS) };
             return Ok(());
         }
         if self.directory.len() >= Self::MOST_PAGES {
-            return Err(TableError::Full { live: self.len, limit: Self::MOST_PAGES * Self::SLOTS });
+            return Err(TableError::Full { live: self.len(), limit: Self::MOST_SLOTS });
         }
         if self.first == RETIRED {
             self.set_first(first_generation());
@@ -386,116 +472,17 @@ impl<T, S: PageSource> Store<T, S> {
 
     /// The number of a page that was given back and may be had again.
     fn gap(&self) -> Option<usize> {
+        if self.gaps == 0 {
+            return None;
+        }
+        self.all_gaps().next()
+    }
+
+    /// The numbers of all of them.
+    pub(super) fn all_gaps(&self) -> impl Iterator<Item = usize> {
         let entries = self.directory.pages().iter().zip(self.directory.firsts());
-        entries
-            .enumerate()
-            .find(|(_, (page, first))| !page.is_there() && **first != RETIRED)
-            .map(|(number, _)| number)
-    }
-
-    /// Gives back pages without tenants; their bytes.
-    pub(crate) fn shrink(&mut self) -> usize {
-        let (mut bytes, pages) = (0, self.directory.len());
-        for number in 0..pages {
-            let page = self.directory.pages()[number];
-            // SAFETY: the directory's page, if it is there.
-            if !page.is_there() || unsafe { Self::has_tenant(page) } {
-                continue;
-            }
-            // SAFETY: the directory's page.
-            let first = unsafe { Self::highest_generation(page) };
-            self.directory.set(number, Page::absent(), first);
-            // SAFETY: opened with this source, without tenants, and the directory has forgotten it;
-            // its slots leave the list below, before anything looks at that.
-            bytes += unsafe { page.close(&self.source) };
-            if number + 1 == pages {
-                self.fresh = Self::SLOTS;
-            }
-        }
-        self.first = self.directory.forget_last(self.first);
-        self.list_all();
-        self.set_mark();
-        // SAFETY: a store has one source for its whole life.
-        bytes + unsafe { self.directory.release_if_empty(&self.source) }
-    }
-
-    /// Lists anew all vacant slots that are not fresh, the first one first.
-    fn list_all(&mut self) {
-        self.free = NONE;
-        self.usable = self.len;
-        for number in (0..self.directory.len()).rev() {
-            let page = self.directory.pages()[number];
-            for slot in (0..self.listable(number)).rev() {
-                // SAFETY: a slot of the directory's page, or of none.
-                let generation = unsafe { Spot { page, slot }.generation() };
-                if generation % 2 == 0 && generation != RETIRED {
-                    // SAFETY: not `RETIRED`, so in a page; even, so vacant; and nothing of this
-                    // page has been listed yet but slots behind it.
-                    unsafe { self.list(page, number, slot..slot + 1) };
-                }
-            }
-        }
-    }
-
-    /// Slots of the page with this number that are not fresh.
-    fn listable(&self, number: usize) -> usize {
-        if number + 1 == self.directory.len() { self.fresh } else { Self::SLOTS }
-    }
-
-    /// Whether a slot of the page has a tenant.
-    ///
-    /// # Safety
-    /// The page is live.
-    unsafe fn has_tenant(page: Page<T>) -> bool {
-        // SAFETY: the numbers are below `SLOTS`.
-        (0..Self::SLOTS).any(|slot| unsafe { Spot { page, slot }.is_live() })
-    }
-
-    /// The highest generation of the page's slots; `RETIRED` if one is.
-    ///
-    /// # Safety
-    /// The page is live.
-    unsafe fn highest_generation(page: Page<T>) -> u32 {
-        // SAFETY: the numbers are below `SLOTS`.
-        let generations = (0..Self::SLOTS).map(|slot| unsafe { Spot { page, slot }.generation() });
-        let (lowest, highest) =
-            generations.fold((u32::MAX, 0), |(low, high), one| (low.min(one), high.max(one)));
-        if lowest == RETIRED { RETIRED } else { highest }
-    }
-
-    /// Looks at every invariant; for tests, in time O(slots).
-    pub(crate) fn check(&self) {
-        let (mut live, mut vacant) = (0, 0);
-        for (number, &page) in self.directory.pages().iter().enumerate() {
-            for slot in (0..=Self::MASK).filter(|_| page.is_there()) {
-                // SAFETY: the number is at most `MASK`, and the page is live.
-                let generation = unsafe { Spot { page, slot }.generation() };
-                // SAFETY: as above.
-                assert_eq!(generation % 2 == 1, unsafe { Spot { page, slot }.is_live() });
-                assert!(slot < Self::SLOTS || generation == RETIRED);
-                let is_vacant = generation % 2 == 0 && generation != RETIRED;
-                live += generation as usize % 2;
-                vacant += usize::from(is_vacant && slot < self.listable(number));
-            }
-        }
-        assert_eq!((live, live + vacant), (self.len, self.usable));
-        assert_eq!(self.mark, self.usable.min(self.peak).min(self.max));
-        self.check_list(vacant);
-    }
-
-    fn check_list(&self, vacant: usize) {
-        let mut free = self.free;
-        for _ in 0..vacant {
-            let page = self.directory.pages()[free as usize >> Self::BITS];
-            let spot = Spot { page, slot: free as usize & Self::MASK };
-            assert!(page.is_there() && spot.slot < Self::SLOTS);
-            // SAFETY: just looked.
-            let generation = unsafe { spot.generation() };
-            assert!(generation % 2 == 0 && generation != RETIRED);
-            // SAFETY: as above; listed slots are linked.
-            free = unsafe { spot.next() };
-        }
-        assert_eq!(free, NONE, "the list has exactly the vacant slots");
+        let is_gap = |(page, first): (&Page<T>, &u32)| !page.is_there() && *first != RETIRED;
+        entries.map(is_gap).enumerate().filter_map(|(number, is_gap)| is_gap.then_some(number))
     }
 }
 
@@ -515,7 +502,9 @@ impl<'a, T, S: PageSource> Vacant<'a, T, S> {
     #[inline(always)]
     pub(crate) fn fill(self, value: T) -> &'a mut T {
         // SAFETY: `vacant` found a listed slot, and the store has been borrowed since.
-        unsafe { self.store.fill(self.key, value) }
+        let (mut place, _) = unsafe { self.store.fill(value) };
+        // SAFETY: written just now, and borrowed as the store is, exclusively.
+        unsafe { place.as_mut() }
     }
 }
 
@@ -539,7 +528,7 @@ impl<T, S: PageSource> Draining<'_, T, S> {
     }
 
     pub(crate) fn left(&self) -> usize {
-        self.store.len
+        self.store.len()
     }
 }
 

@@ -36,6 +36,10 @@ pub enum Op {
         pick: u16,
     },
     Flush,
+    /// Chooses what `Relocate` moves.
+    MarkSparse {
+        percent: u8,
+    },
     Trim,
     Reserve {
         bytes: u32,
@@ -59,7 +63,8 @@ impl Op {
             8..10 => Self::FreeMany { pick, count },
             10 => Self::Relayout { pick, size, align: kind >> 4 },
             11 => Self::Relocate { pick },
-            12 => Self::Flush,
+            12 if b % 2 == 0 => Self::Flush,
+            12 => Self::MarkSparse { percent: a % 101 },
             13 => Self::Trim,
             14 => Self::Reserve { bytes: size },
             _ => Self::Clear,
@@ -172,13 +177,17 @@ impl<'s> Machine<'s> {
         if self.live.is_empty() {
             return;
         }
-        let index = pick % self.live.len();
-        let live = &mut self.live[index];
-        // SAFETY: live, of this heap and layout.
-        if let Some(block) = unsafe { self.heap.try_relocate(live.block, live.layout) } {
-            live.block = block;
+        // That one and some behind it.
+        let first = pick % self.live.len();
+        for live in self.live[first..].iter_mut().take(500) {
+            let sparse = self.heap.is_sparse(live.block.as_ptr(), live.layout);
+            // SAFETY: live, of this heap and layout.
+            if let Some(block) = unsafe { self.heap.try_relocate(live.block, live.layout) } {
+                assert!(sparse && !self.heap.is_sparse(block.as_ptr(), live.layout));
+                live.block = block;
+            }
+            live.check(live.layout.size());
         }
-        live.check(live.layout.size());
     }
 
     fn step(&mut self, op: &Op) {
@@ -198,6 +207,10 @@ impl<'s> Machine<'s> {
             Op::Relayout { pick, size, align } => self.relayout(pick as usize, layout(size, align)),
             Op::Relocate { pick } => self.relocate(pick as usize),
             Op::Flush => self.heap.flush(),
+            Op::MarkSparse { percent } => {
+                let bytes = self.heap.mark_sparse(percent.into());
+                assert!(bytes <= self.heap.stats().held_bytes());
+            }
             Op::Trim => {
                 self.heap.trim();
                 assert_eq!(self.heap.stats().spare, 0);

@@ -29,6 +29,8 @@ pub enum Op {
     Clear,
     Shrink,
     Limit(u8),
+    /// Make room for so many, and fill it.
+    Reserve(u8),
 }
 
 /// A value that counts how many of its kind there are.
@@ -127,6 +129,17 @@ impl<const PAD: usize> Pair<'_, PAD> {
         }
     }
 
+    fn reserve(&mut self, values: usize) {
+        let fits = self.table.len().saturating_add(values) <= self.limit;
+        if self.table.try_reserve(values).is_err() {
+            return;
+        }
+        assert!(fits, "a limit is a limit");
+        let calls = self.table.source().calls();
+        (0..values).for_each(|_| self.insert());
+        assert_eq!(self.table.source().calls(), calls, "there was room");
+    }
+
     fn entry(&mut self, used: bool) {
         let value = self.value();
         let number = value.number;
@@ -187,6 +200,7 @@ impl<const PAD: usize> Pair<'_, PAD> {
                 assert_eq!(before - after, bytes);
                 assert!(self.table.capacity() == 0 || !self.model.is_empty());
             }
+            Op::Reserve(values) => self.reserve(values as usize),
             Op::Limit(values) => {
                 self.limit = values as usize;
                 self.table.set_limit(self.limit);
@@ -206,9 +220,7 @@ impl<const PAD: usize> Pair<'_, PAD> {
             }
             None => assert_eq!(one, other),
         }
-        for value in self.table.iter_mut().map(|(_, value)| value) {
-            value.number += 1000;
-        }
+        self.table.values_mut().for_each(|value| value.number += 1000);
         self.model.values_mut().for_each(|number| *number += 1000);
     }
 
@@ -241,6 +253,9 @@ impl<const PAD: usize> Pair<'_, PAD> {
             assert_eq!(self.model.get(&key), Some(&value.number));
             sum + 1
         });
+        assert!(self.table.keys().eq(self.table.iter().map(|(key, _)| key)));
+        let sum: u64 = self.table.values().map(|value| value.number).sum();
+        assert_eq!(sum, self.model.values().sum());
         assert_eq!((folded, self.table.iter().len()), (self.model.len(), self.model.len()));
     }
 }

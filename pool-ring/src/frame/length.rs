@@ -37,10 +37,26 @@ pub struct LengthPrefix {
     /// `None`: the header.
     skip: Option<usize>,
     max: usize,
+    quick: Quick,
 }
 
-/// Offset, width and adjustment beyond this are not what any protocol has, and are computed with care.
-const USUAL: i64 = 1 << 32;
+/// What the parameters come to, so that most headers take one comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Quick {
+    /// Bits of eight bytes that are not the value's.
+    shift: u32,
+    /// Bytes of a frame that the user does not get.
+    skip: usize,
+    /// So many values from `least` on are lengths of whole frames.
+    least: u64,
+    count: u64,
+    /// What is added to such a value, modulo 2^64.
+    base: u64,
+}
+
+impl Quick {
+    const NO: Self = Self { shift: 0, skip: 0, least: 0, count: 0, base: 0 };
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Width {
@@ -52,17 +68,36 @@ enum Width {
     Varint,
 }
 
-/// What a header says.
-enum Header {
-    /// It is not whole yet.
-    Short,
-    /// The frame has `total` bytes, `header` of them up to the end of the length field.
-    Whole { header: usize, total: usize },
-}
-
 impl LengthPrefix {
     const fn new(width: Width, max: usize) -> Self {
-        Self { offset: 0, width, little: false, adjust: 0, skip: None, max }
+        let quick = Quick::NO;
+        Self { offset: 0, width, little: false, adjust: 0, skip: None, max, quick }.planned()
+    }
+
+    const fn planned(self) -> Self {
+        let width = match self.width {
+            Width::U8 => 1,
+            Width::U16 => 2,
+            Width::U24 => 3,
+            Width::U32 => 4,
+            Width::U64 => 8,
+            Width::Varint => return self,
+        };
+        let header = self.offset as i128 + width;
+        let base = header + self.adjust as i128;
+        let least = if self.adjust < 0 { -(self.adjust as i128) } else { 0 };
+        // From here on a whole frame has `header` bytes at least and `max` at most.
+        let count = self.max as i128 - base - least + 1;
+        let most = u64::MAX as i128 - least;
+        let count = if count > most { most } else { count };
+        let count = if count < 0 { 0 } else { count as u64 };
+        let skip = match self.skip {
+            Some(skip) => skip,
+            None => header as usize,
+        };
+        let shift = 64 - 8 * width as u32;
+        let quick = Quick { shift, skip, least: least as u64, count, base: base as u64 };
+        Self { quick, ..self }
     }
 
     /// A length of one byte. Whole frames have at most `max` bytes.
@@ -111,20 +146,20 @@ impl LengthPrefix {
     /// The same with `bytes` before the length field.
     #[must_use]
     pub const fn offset(self, bytes: usize) -> Self {
-        Self { offset: bytes, ..self }
+        Self { offset: bytes, ..self }.planned()
     }
 
     /// The same with `bytes` added to the value: how much more, or less, follows the length field.
     #[must_use]
     pub const fn adjust(self, bytes: i64) -> Self {
-        Self { adjust: bytes, ..self }
+        Self { adjust: bytes, ..self }.planned()
     }
 
     /// The same with `bytes` at the front of the frame that the user does not get; by default what
     /// stands before and in the length field.
     #[must_use]
     pub const fn skip(self, bytes: usize) -> Self {
-        Self { skip: Some(bytes), ..self }
+        Self { skip: Some(bytes), ..self }.planned()
     }
 
     /// The most bytes that a whole frame may have.
@@ -133,64 +168,84 @@ impl LengthPrefix {
         self.max
     }
 
-    /// The value at the front of `field`, and the bytes that it takes.
+    /// How many bytes the frame at the front of `bytes` has; `None` if its header is not whole. Not for varints.
     #[inline(always)]
-    fn value(&self, field: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
-        /// Reads an integer in the byte order asked for.
-        macro_rules! read {
-            ($int:ty) => {
-                field.first_chunk().map(|&bytes| {
-                    let big = <$int>::from_be_bytes(bytes);
-                    let value = if self.little { big.swap_bytes() } else { big };
-                    (u64::from(value), size_of::<$int>())
-                })
-            };
+    fn total(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        let Some(field) = bytes.get(self.offset..) else { return Ok(None) };
+        let word = match field.first_chunk() {
+            Some(&word) => u64::from_le_bytes(word),
+            None => match self.short_word(field) {
+                Some(word) => word,
+                None => return Ok(None),
+            },
+        };
+        let Quick { shift, least, count, base, .. } = self.quick;
+        let value = if self.little { word << shift } else { word.swap_bytes() } >> shift;
+        if value.wrapping_sub(least) >= count {
+            return Err(self.refused(value));
         }
-        Ok(match self.width {
-            Width::U8 => read!(u8),
-            Width::U16 => read!(u16),
-            Width::U24 => field.first_chunk().map(|&[a, b, c]| {
-                let value = [0, a, b, c];
-                let value = if self.little { [0, c, b, a] } else { value };
-                (u64::from(u32::from_be_bytes(value)), 3)
-            }),
-            Width::U32 => read!(u32),
-            Width::U64 => read!(u64),
-            Width::Varint => varint(field)?,
-        })
+        // At most `max`, which is a usize.
+        Ok(Some(base.wrapping_add(value) as usize))
     }
 
-    /// What the header at the front of `bytes` says.
-    #[inline(always)]
-    fn header(&self, bytes: &[u8]) -> Result<Header, FrameError> {
+    /// Less than eight bytes, if they are as many as the value has, with zeros behind. By value, as
+    /// [`refused`](Self::refused).
+    #[cold]
+    #[inline(never)]
+    fn short_word(self, field: &[u8]) -> Option<u64> {
+        let mut word = [0; 8];
+        word.get_mut(..field.len())?.copy_from_slice(field);
+        let bits = 8 * field.len() as u32;
+        (bits + self.quick.shift >= u64::BITS).then(|| u64::from_le_bytes(word))
+    }
+
+    /// Why there is no frame with this value. By value: so parameters that are constants stay such for the rest.
+    #[cold]
+    fn refused(self, value: u64) -> FrameError {
+        let body = i128::from(value) + i128::from(self.adjust);
+        if body < 0 {
+            return FrameError::BadLength;
+        }
+        let header = self.offset as u64 + u64::from(u64::BITS - self.quick.shift) / 8;
+        let len = u64::try_from(body + i128::from(header)).unwrap_or(u64::MAX);
+        FrameError::TooLarge { len, max: self.max }
+    }
+
+    /// Header and frame, as the varint at the front of `bytes` says; `None` if that is not whole.
+    fn by_varint(self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
         let field = bytes.get(self.offset..).unwrap_or(&[]);
-        let Some((value, width)) = self.value(field)? else { return Ok(Header::Short) };
+        let Some((value, width)) = varint(field)? else { return Ok(None) };
         // At most the length of `bytes`, so this cannot overflow.
         let header = self.offset + width;
-        let body = (value as i64).wrapping_add(self.adjust);
-        let usual = value < USUAL as u64 && self.adjust < USUAL && body >= 0;
-        let total = (header as u64).wrapping_add(body as u64);
-        if usual && total <= self.max as u64 {
-            // At most `max`, which is a usize, and at least the width.
-            return Ok(Header::Whole { header, total: total as usize });
-        }
-        self.unusual(header, value)
-    }
-
-    /// The same for any value and adjustment.
-    #[cold]
-    fn unusual(&self, header: usize, value: u64) -> Result<Header, FrameError> {
         let total = i128::from(value) + i128::from(self.adjust) + header as i128;
         if total < header as i128 {
             return Err(FrameError::BadLength);
         }
         match usize::try_from(total) {
-            Ok(total) if total <= self.max => Ok(Header::Whole { header, total }),
+            Ok(total) if total <= self.max => Ok(Some((header, total))),
             _ => {
                 let len = u64::try_from(total).unwrap_or(u64::MAX);
                 Err(FrameError::TooLarge { len, max: self.max })
             }
         }
+    }
+
+    fn decode_varint(self, bytes: &[u8]) -> Result<Decoded<&[u8]>, FrameError> {
+        Ok(match self.by_varint(bytes)? {
+            None => Decoded::NeedMore(Hint::Unknown),
+            Some((header, total)) => Self::cut(self.skip.unwrap_or(header), total, bytes),
+        })
+    }
+
+    /// The frame of `total` bytes at the front of `bytes`.
+    #[inline(always)]
+    fn cut(skip: usize, total: usize, bytes: &[u8]) -> Decoded<&[u8]> {
+        if total > bytes.len() {
+            return Decoded::NeedMore(Hint::Total(total));
+        }
+        // Nothing, if all of it is skipped.
+        let frame = bytes.get(skip..total).unwrap_or(&[]);
+        Decoded::Frame { frame, consumed: total }
     }
 
     /// The length field for `payload` bytes behind the header, and its width.
@@ -254,27 +309,23 @@ impl Decoder for LengthPrefix {
 
     #[inline]
     fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, FrameError> {
-        let (header, total) = match self.header(bytes)? {
-            Header::Short => return Ok(Decoded::NeedMore(Hint::Unknown)),
-            Header::Whole { header, total } => (header, total),
-        };
-        Ok(match bytes.get(..total) {
-            Some(whole) => {
-                let skip = self.skip.unwrap_or(header);
-                Decoded::Frame { frame: whole.get(skip..).unwrap_or(&[]), consumed: total }
-            }
-            None => Decoded::NeedMore(Hint::Total(total)),
+        if self.width == Width::Varint {
+            return self.decode_varint(bytes);
+        }
+        Ok(match self.total(bytes)? {
+            None => Decoded::NeedMore(Hint::Unknown),
+            Some(total) => Self::cut(self.quick.skip, total, bytes),
         })
     }
 
     #[inline]
     fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
-        match self.header(kept.head) {
-            Ok(Header::Whole { total, .. }) if kept.len.saturating_add(fresh.len()) < total => {
-                Some(Hint::Total(total))
-            }
-            _ => None,
-        }
+        let total = if self.width == Width::Varint {
+            self.by_varint(kept.head).ok()?.map(|(_, total)| total)
+        } else {
+            self.total(kept.head).ok()?
+        }?;
+        (kept.len.saturating_add(fresh.len()) < total).then_some(Hint::Total(total))
     }
 }
 
@@ -329,7 +380,7 @@ mod tests {
                 assert_eq!(codec.encoded_len(&payload[..len]), Ok(total));
                 let decoded = codec.decode(&out).unwrap();
                 assert_eq!(decoded, Decoded::Frame { frame: &payload[..len], consumed: total });
-                for cut in 0..total {
+                for cut in (0..total).step_by(if cfg!(miri) { 37 } else { 1 }) {
                     match codec.decode(&out[..cut]).unwrap() {
                         Decoded::NeedMore(Hint::Total(all)) => assert_eq!(all, total),
                         Decoded::NeedMore(Hint::Unknown) => assert!(cut < 13),
@@ -361,6 +412,55 @@ mod tests {
         assert_eq!(LengthPrefix::u8(9).adjust(-2).decode(&[1, 2, 3]), Err(FrameError::BadLength));
         let mut far = LengthPrefix::u8(usize::MAX).offset(usize::MAX);
         assert_eq!(far.decode(&[0; 9]), Ok(Decoded::NeedMore(Hint::Unknown)));
+    }
+
+    /// What is computed in advance is what is computed with care, for every length of what has come.
+    #[test]
+    fn headers_are_what_they_say() {
+        let mut found = 0;
+        let adjusts = [0, 1, -1, -4, -300, 300, i64::MAX, i64::MIN, -(1 << 40)];
+        let all_bytes = [
+            [0; 12],
+            [0xff; 12],
+            [1; 12],
+            [0, 0, 0, 0, 1, 44, 9, 9, 9, 9, 9, 9],
+            [1, 44, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        let codecs = [0, 1, 9, 100, 65_536, usize::MAX].into_iter().flat_map(all);
+        let codecs = codecs.flat_map(|codec| adjusts.map(|adjust| codec.adjust(adjust)));
+        // Miri takes every 20th.
+        let codecs = codecs.step_by(if cfg!(miri) { 20 } else { 1 });
+        for codec in codecs.filter(|codec| codec.width != Width::Varint) {
+            let width = (64 - codec.quick.shift) as usize / 8;
+            for bytes in all_bytes.iter().flat_map(|bytes| (0..=12).map(|len| &bytes[..len])) {
+                let got = codec.total(bytes);
+                let Some(field) = bytes.get(codec.offset..codec.offset + width) else {
+                    assert_eq!(got, Ok(None));
+                    continue;
+                };
+                let mut value: Vec<u8> = field.to_vec();
+                if codec.little {
+                    value.reverse();
+                }
+                let value = value.iter().fold(0, |value, &byte| value << 8 | i128::from(byte));
+                let body = value + i128::from(codec.adjust);
+                let total = body + (codec.offset + width) as i128;
+                match got {
+                    Ok(got) => {
+                        assert_eq!(got.map(|got| got as i128), Some(total));
+                        assert!(body >= 0 && total <= codec.max as i128);
+                        found += 1;
+                    }
+                    Err(FrameError::BadLength) => assert!(body < 0),
+                    Err(FrameError::TooLarge { len, .. }) => {
+                        assert!(total > codec.max as i128 || value == i128::from(u64::MAX));
+                        assert_eq!(i128::from(len), total.min(i128::from(u64::MAX)));
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+        assert!(found > if cfg!(miri) { 50 } else { 1000 }, "{found}");
     }
 
     #[test]

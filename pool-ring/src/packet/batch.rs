@@ -5,7 +5,7 @@ use super::conn::Conn;
 use super::ring::PacketRing;
 use super::stats::PacketStats;
 use crate::error::Refused;
-use crate::frame::{Decoded, Decoder};
+use crate::frame::{Decoded, Decoder, Hint, checked};
 use crate::slots::NONE;
 use core::fmt;
 use pool_core::PageSource;
@@ -65,8 +65,7 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
         let seen = core::mem::take(&mut open.seen);
         match self.decoder.decode_after(bytes, seen) {
             Ok(Decoded::Frame { frame, consumed }) => {
-                open.start += consumed.max(1).min(bytes.len());
-                open.moved = true;
+                open.start += checked(consumed, bytes.len());
                 Ok(Some(frame))
             }
             Ok(Decoded::NeedMore(hint)) => {
@@ -87,7 +86,22 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
         self.received
     }
 
-    /// Figures of the ring, as [`PacketRing::stats`]: for handlers of frames that show them.
+    /// Figures of the ring, as [`PacketRing::stats`]: for handlers of frames that show them. What is in this batch is
+    /// in none of them, but an entry of a connection that has had a partial before.
+    ///
+    /// ```
+    /// use pool_ring::{PacketRing, frame::Lines};
+    /// let mut ring = PacketRing::try_new()?;
+    /// let (mut conn, mut lines) = (ring.open(0), Lines::new(100));
+    /// let mut batch = ring.feed(&mut conn, &mut lines, &mut &b"INFO\nhalf"[..]).unwrap();
+    /// if batch.next().unwrap() == Some(b"INFO") {
+    ///     assert_eq!((batch.stats().partials, batch.stats().bytes), (0, 0));
+    /// }
+    /// drop(batch);
+    /// assert_eq!((ring.stats().partials, ring.stats().bytes), (1, 4));
+    /// # ring.close(&mut conn);
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> PacketStats {
         self.ring.stats()
@@ -113,12 +127,21 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
         let len = len.min(open.end - open.start);
         if len > 0 {
             open.start += len;
-            open.seen = 0;
-            open.moved = true;
+            (open.seen, open.hint) = (0, Hint::Unknown);
         }
     }
 
     /// Keeps what is left over, as dropping the batch does.
+    ///
+    /// ```
+    /// use pool_ring::{PacketRing, Policy, frame::Lines};
+    /// let mut ring = PacketRing::builder().budget(300).policy(Policy::Reject).try_build()?;
+    /// let (mut conn, mut lines) = (ring.open(0), Lines::new(1000));
+    /// let batch = ring.feed(&mut conn, &mut lines, &mut &[b'x'; 257][..]).unwrap();
+    /// assert_eq!(batch.finish().unwrap_err().bytes, 257); // two chunks cost 548
+    /// # ring.close(&mut conn);
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
     ///
     /// # Errors
     /// There was no room for it: close the connection.

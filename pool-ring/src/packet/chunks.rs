@@ -73,6 +73,12 @@ impl<S: PageSource> Chunks<S> {
         self.next[chunk as usize]
     }
 
+    /// The chunk that [`put`](Self::put) will begin with.
+    #[inline(always)]
+    pub(crate) const fn peek(&self) -> u32 {
+        if self.free == NONE { self.carved } else { self.free }
+    }
+
     /// A free chunk. The budget knows that there is one.
     #[inline(always)]
     fn take(&mut self) -> u32 {
@@ -212,7 +218,9 @@ mod tests {
             for cut in [1, 64, 65, 127, 399] {
                 let cut = cut.min(len);
                 let (other, _) = chunks.put(&bytes[..cut]);
-                let (mut chain, _) = chunks.put(&bytes[..cut]);
+                let promised = chunks.peek();
+                let (mut chain, first) = chunks.put(&bytes[..cut]);
+                assert_eq!(first, promised);
                 if cut < len {
                     chain = chunks.append(chain, cut, &bytes[cut..len]);
                 }

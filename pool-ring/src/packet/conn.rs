@@ -53,17 +53,22 @@ impl Conn {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) active: bool,
+    /// The batch is over, and what is left stays in the scratch until another connection is read. There is
+    /// room for it in the budget.
+    pub(super) resting: bool,
     /// Not yet taken: these bytes of the scratch, or of the block.
     pub(super) start: usize,
     pub(super) end: usize,
+    /// What `start` was at first: behind it, another frame begins.
+    pub(super) first: usize,
+    /// Since when the frame at `start` waits, if that is not when its entry says.
+    pub(super) since: Option<u32>,
     /// How many of them are known to be no whole frame.
     pub(super) seen: usize,
     /// `NONE` for the scratch.
     pub(super) block: u32,
     /// What the decoder said of the frame at `start`.
     pub(super) hint: Hint,
-    /// A frame was taken: what is left belongs to another.
-    pub(super) moved: bool,
     /// The decoder has given the stream up.
     pub(super) failed: bool,
     /// The connection has had this entry before; otherwise it is promised to it.
@@ -76,12 +81,14 @@ pub(super) struct Open {
 impl Open {
     pub(super) const NO: Self = Self {
         active: false,
+        resting: false,
+        first: 0,
+        since: None,
         start: 0,
         end: 0,
         seen: 0,
         block: NONE,
         hint: Hint::Unknown,
-        moved: false,
         failed: false,
         has_entry: false,
         entry: NONE,

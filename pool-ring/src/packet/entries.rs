@@ -14,6 +14,10 @@ pub(crate) const LISTS: usize = 63;
 const NOTES: usize = LISTS;
 
 const BLOCK: u32 = 1 << 31;
+/// Set in the generation of notes.
+const NOTE: u32 = 1 << 31;
+/// Generations of connections are 1 to this.
+pub(crate) const LAST_GENERATION: u32 = NOTE - 1;
 const UNSEEN: u32 = 1 << 31;
 
 /// A partial has less bytes than this.
@@ -133,30 +137,22 @@ impl<S: PageSource> Entries<S> {
         entry.len = len as u32;
     }
 
-    /// The entry that [`take`](Self::take) will return. An unreported note makes room if need be;
-    /// the budget leaves one entry for this. The flag says that a report was lost.
+    /// The entry that [`take`](Self::take) will return. There is none if notes have all that partials do not.
     #[inline(always)]
-    pub(crate) fn peek(&mut self) -> (u32, bool) {
+    pub(crate) const fn peek(&self) -> Option<u32> {
         if self.free != NONE {
-            (self.free, false)
+            Some(self.free)
         } else if self.carved < self.count {
-            (self.carved, false)
+            Some(self.carved)
         } else {
-            self.forget_note()
+            None
         }
-    }
-
-    #[cold]
-    fn forget_note(&mut self) -> (u32, bool) {
-        let lost = self.next_note().is_some();
-        debug_assert!(lost, "the budget allows more entries than there are");
-        (self.free, lost)
     }
 
     /// Takes the entry that `peek` named for a connection, empty and in no list.
     #[inline(always)]
     pub(crate) fn take(&mut self, token: u32, generation: u32, stamp: u32) -> u32 {
-        let (entry, _) = self.peek();
+        let entry = if self.free == NONE { self.carved } else { self.free };
         let place = &mut self.table[entry as usize];
         if self.free == NONE {
             self.carved += 1;
@@ -187,7 +183,7 @@ impl<S: PageSource> Entries<S> {
         self.live -= 1;
         self.noted += 1;
         let generation = self.table[entry as usize].generation;
-        self.table[entry as usize].generation = !generation;
+        self.table[entry as usize].generation = generation | NOTE;
         self.push(NOTES, entry);
     }
 
@@ -209,7 +205,7 @@ impl<S: PageSource> Entries<S> {
 
     /// Withdraws the note about a connection that had this entry, if there is one.
     pub(crate) fn withdraw_note(&mut self, entry: u32, generation: u32, token: u32) {
-        if self.is(entry, !generation, token) {
+        if self.is(entry, generation | NOTE, token) {
             self.drop_note(entry);
         }
     }
@@ -305,7 +301,7 @@ impl<S: PageSource> Entries<S> {
         })
     }
 
-    /// The number of entries that can be taken without forgetting notes, counted one by one.
+    /// The number of entries that can be taken, counted one by one.
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn count_free(&self) -> usize {
         let mut free = (self.count - self.carved) as usize;

@@ -4,12 +4,12 @@
 use super::batch::Batch;
 use super::config::PacketRingBuilder;
 use super::conn::{Conn, IDLE, Open};
-use super::entries::Form;
+use super::entries::{Form, LAST_GENERATION};
 use super::stats::PacketStats;
-use super::store::{NoRoom, Store, millis};
+use super::store::{NoRoom, Store, is_before, millis};
 use crate::DefaultSource;
 use crate::error::{ReadError, Refused};
-use crate::frame::Decoder;
+use crate::frame::{Decoder, Hint};
 use crate::slots::NONE;
 use crate::table::Table;
 use core::convert::Infallible;
@@ -64,6 +64,13 @@ use pool_core::{PageError, PageSource};
 /// design is that of cloudwu's `mread`, one ring for all connections, with O(1) for what takes a walk
 /// there.
 ///
+/// # What rests
+///
+/// What is left of the last batch stays in the scratch until another connection is read, and is settled then: so a socket that is
+/// read several times in a row pays no copy for what lies between. It is counted as if it were stored
+/// already: it rests only if the budget has room for it, and [`stats`](Self::stats), [`older_than`](Self::older_than) and
+/// [`evicted`](Self::evicted) see it.
+///
 /// # Frames larger than the scratch
 ///
 /// A partial of more than [`large_from`](PacketRingBuilder::large_from) bytes gets a contiguous block, of the announced length
@@ -77,14 +84,16 @@ use pool_core::{PageError, PageSource};
 /// ([`core::mem::forget`]) is settled by the next call. A panic while a frame is handled costs that frame.
 ///
 /// # Complexity
-/// A read: O(bytes) and O(1) beside that, evictions O(1) each and no more than chunks needed. A frame of n bytes that
+/// A read: O(bytes) and O(1) beside that; evictions O(1) each and no more than chunks needed. A frame of n bytes that
 /// trickles in: O(n) in all, if its decoder implements [`wait`](Decoder::wait), as all here do.
 pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     /// `gap` bytes for what was kept, then those for what is fresh.
     pub(super) scratch: Table<u8, S>,
-    gap: usize,
+    pub(super) gap: usize,
     /// Where the fresh bytes end.
     limit: usize,
+    /// What is left of a batch may rest in the scratch up to here.
+    pub(super) rest_to: usize,
     pub(super) open: Open,
     pub(super) store: Store<S>,
     /// The generation given last.
@@ -111,13 +120,16 @@ impl PacketRing<DefaultSource> {
 
 impl<S: PageSource + Clone> PacketRing<S> {
     pub(super) fn with(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
-        let gap = config.large_from.max(1 << config.chunk_shift).next_multiple_of(64);
+        let gap = config.large_from.max(1 << config.chunk_shift);
+        // More than there is memory for, if that is all of the addresses.
+        let gap = gap.checked_next_multiple_of(64).unwrap_or(isize::MAX as usize);
         let asked = gap.saturating_add(config.scratch);
         let scratch = Table::<u8, S>::new(source.clone(), asked)?;
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
-        let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9);
-        Ok(Self { scratch, gap, limit: asked, open: Open::NO, store, serial })
+        let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9) >> 1;
+        let rest_to = gap + config.scratch / 2;
+        Ok(Self { scratch, gap, limit: asked, rest_to, open: Open::NO, store, serial })
     }
 
     /// A new connection, called `token` in reports of evictions: its index in the table of
@@ -147,6 +159,13 @@ impl<S: PageSource + Clone> PacketRing<S> {
 
     /// What a partial of `len` bytes costs of the budget, in bytes, up to `large_from`; beyond, it is
     /// 28 bytes and what the source gives for the announced length, or for twice `len`.
+    ///
+    /// ```
+    /// use pool_ring::PacketRing;
+    /// let ring = PacketRing::try_new()?;
+    /// assert_eq!((ring.cost(1), ring.cost(256), ring.cost(257)), (288, 288, 548));
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
     #[must_use]
     pub fn cost(&self, len: usize) -> usize {
         self.store.cost(len)
@@ -157,6 +176,13 @@ impl<S: PageSource + Clone> PacketRing<S> {
     pub fn stats(&self) -> PacketStats {
         let mut stats = self.store.stats();
         stats.reserved += self.scratch.bytes();
+        if self.open.resting {
+            let Open { start, end, has_entry, .. } = self.open;
+            stats.partials += usize::from(!has_entry);
+            stats.bytes += end - start;
+            stats.used += self.store.cost_beside(end - start, has_entry);
+            stats.peak = stats.peak.max(stats.used);
+        }
         stats
     }
 
@@ -164,6 +190,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     #[must_use]
     pub fn partial_len(&self, conn: &Conn) -> usize {
         match self.lookup(conn) {
+            _ if self.rests(conn) => self.open.end - self.open.start,
             Ok(Some(entry)) => self.store.entries.len(entry),
             _ => 0,
         }
@@ -183,7 +210,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
     }
 
     /// Takes the reports of connections whose partial was evicted, or was refused: those are to be closed.
-    /// Call it after each round of reads; reports that are not taken are lost when their memory is needed.
+    /// Call it after each round of reads. No report is ever lost: each waits in the entry of its partial, and when as many wait
+    /// as partials would fit in the budget, reads of connections without a partial say
+    /// [`ReadError::Unreported`].
     ///
     /// ```
     /// use pool_ring::{PacketRing, Policy, ReadError, frame::Lines};
@@ -210,10 +239,30 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// still not whole, however many bytes have come since: the slow loris. Oldest first, unless the policy
     /// is [`EvictLargest`](crate::Policy::EvictLargest).
     ///
+    /// ```
+    /// use pool_ring::{PacketRing, frame::Lines};
+    /// use core::time::Duration;
+    /// let mut ring = PacketRing::try_new()?;
+    /// let (mut loris, mut lines) = (ring.open(7), Lines::new(1000));
+    /// for second in 0..60 {
+    ///     ring.set_now(Duration::from_secs(second));
+    ///     drop(ring.feed(&mut loris, &mut lines, &mut &b"x"[..]).unwrap());
+    /// }
+    /// assert!(ring.older_than(Duration::from_secs(30)).eq([7])); // began more than 30 s ago
+    /// assert_eq!(ring.older_than(Duration::ZERO).count(), 0);
+    /// # ring.close(&mut loris);
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
+    ///
     /// # Complexity
     /// O(what is returned); with `EvictLargest` O(partials).
     pub fn older_than(&self, deadline: Duration) -> impl Iterator<Item = u32> + '_ {
-        self.store.older_than(millis(deadline))
+        let deadline = millis(deadline);
+        let Open { resting, entry, since, token, .. } = self.open;
+        // What rests is the youngest if it began in the last batch, and else where its entry is.
+        let entry = if resting && since.is_none() { entry } else { NONE };
+        let rests = since.filter(|&since| resting && is_before(since, deadline)).map(|_| token);
+        self.store.older_than(deadline, entry).chain(rests)
     }
 
     /// Reads once from `source` and lends what came, together with what was kept, frame by frame.
@@ -262,6 +311,21 @@ impl<S: PageSource + Clone> PacketRing<S> {
         })
     }
 
+    /// The same for a file descriptor, a socket's say.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    #[cfg(all(feature = "fd", unix))]
+    #[inline]
+    pub fn recv<'r, D: Decoder>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+        fd: impl std::os::fd::AsFd,
+    ) -> Result<Batch<'r, D, S>, ReadError<std::io::Error>> {
+        self.fill(conn, decoder, |room| crate::sys::read_over(fd, room))
+    }
+
     /// The same for bytes that are in memory: takes as many from the front of `bytes` as a read would
     /// bring, and moves the slice behind them. An empty slice is no end
     /// of the stream: then the batch has what was kept, such as frames that were not taken from an earlier one.
@@ -294,14 +358,21 @@ impl<S: PageSource + Clone> PacketRing<S> {
         decoder: &'r mut D,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        if self.open.resting && self.rests(conn) {
+            return self.fill_behind(conn, decoder, read);
+        }
         self.settle_forgotten();
         let entry = self.lookup(conn).map_err(|_| ReadError::Evicted)?;
         let form = entry.map_or(Form::Empty, |entry| self.store.entries.form(entry));
         if let (Some(entry), Form::Block(block)) = (entry, form) {
             return self.fill_block(conn, decoder, entry, block, read);
         }
+        if entry.is_none() && self.store.entries.peek().is_none() {
+            return Err(self.undrained());
+        }
         let room = &mut self.scratch[self.gap..self.limit];
-        let len = read(room).map_err(ReadError::Io)?.min(self.limit - self.gap);
+        let most = room.len();
+        let len = read(room).map_err(ReadError::Io)?.min(most);
         if len == 0 {
             return Err(self.ended(conn));
         }
@@ -321,6 +392,34 @@ impl<S: PageSource + Clone> PacketRing<S> {
             start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
         }
         self.begin(conn, entry, start, self.gap + len, seen);
+        Ok(Batch::new(self, conn, decoder, len))
+    }
+
+    /// Whether what rests in the scratch is this connection's.
+    #[inline(always)]
+    fn rests(&self, conn: &Conn) -> bool {
+        let Open { entry, generation, token, resting, .. } = self.open;
+        resting && (conn.entry, conn.generation, conn.token) == (entry, generation, token)
+    }
+
+    /// Reads on behind what rests in the scratch.
+    #[inline(always)]
+    fn fill_behind<'r, D: Decoder, E>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        let room = &mut self.scratch[self.open.end..self.limit];
+        let most = room.len();
+        let len = read(room).map_err(ReadError::Io)?.min(most);
+        if len == 0 {
+            return Err(self.ended(conn));
+        }
+        self.store.stats.joins += 1;
+        let open = &mut self.open;
+        (open.resting, open.first, open.hint) = (false, open.start, Hint::Unknown);
+        open.end += len;
         Ok(Batch::new(self, conn, decoder, len))
     }
 
@@ -387,9 +486,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
         seen: usize,
     ) {
         if entry.is_none() {
-            let (promised, lost) = self.store.entries.peek();
-            self.store.stats.unreported += u64::from(lost);
-            self.serial = self.serial.wrapping_add(1).max(1);
+            // `fill` has seen that there is one.
+            let promised = self.store.entries.peek().unwrap_or(IDLE);
+            self.serial = if self.serial == LAST_GENERATION { 1 } else { self.serial + 1 };
             conn.entry = promised;
             conn.generation = self.serial;
             conn.chunk = NONE;
@@ -397,6 +496,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         self.open = Open {
             active: true,
             start,
+            first: start,
             end,
             seen,
             has_entry: entry.is_some(),
@@ -426,6 +526,11 @@ impl<S: PageSource + Clone> PacketRing<S> {
         ReadError::Ended { partial }
     }
 
+    #[cold]
+    const fn undrained<E>(&self) -> ReadError<E> {
+        ReadError::Unreported { reports: self.store.entries.noted() }
+    }
+
     /// What a connection has is lost, as there is no room for more.
     #[cold]
     fn no_room<E>(&mut self, conn: &Conn, entry: u32, error: NoRoom) -> ReadError<E> {
@@ -439,7 +544,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     #[inline(always)]
     pub(super) fn check(&self) {
         #[cfg(any(test, debug_assertions))]
-        if !self.open.active && self.store.entries.count() <= 300 {
+        if (self.open.resting || !self.open.active) && self.store.entries.count() <= 300 {
             self.store.check();
         }
     }
@@ -448,5 +553,48 @@ impl<S: PageSource + Clone> PacketRing<S> {
 impl<S: PageSource + Clone> fmt::Debug for PacketRing<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PacketRing").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::frame::Lines;
+    use crate::packet::Policy;
+    use pool_core::Heap;
+
+    /// Generations begin anew, and no stale handle is taken for a note, for a free entry, or for a tenant.
+    #[test]
+    fn generations_wrap() {
+        let heap = Heap::new();
+        let policy = Policy::EvictOldest { min_age: Duration::ZERO };
+        let builder = PacketRingBuilder::new().budget(2 * 288).policy(policy);
+        let mut ring = builder.try_build_in(&heap).unwrap();
+        ring.serial = LAST_GENERATION - 5;
+        let mut lines = Lines::new(100);
+        let mut stale = Vec::new();
+        for round in 0..20 {
+            let mut conn = ring.open(7);
+            drop(ring.feed(&mut conn, &mut lines, &mut &b"part"[..]).unwrap());
+            if round % 3 == 0 {
+                // Its report is taken, so that its entry is free.
+                ring.evicted().for_each(drop);
+            }
+            stale.push(conn);
+        }
+        assert!(ring.serial < 20 && ring.serial > 0);
+        let live = stale.split_off(18);
+        for mut conn in stale {
+            assert_eq!(ring.partial_len(&conn), 0);
+            let error = ring.feed(&mut conn, &mut lines, &mut &b"x"[..]).unwrap_err();
+            assert_eq!(error, ReadError::Evicted);
+            ring.close(&mut conn);
+        }
+        assert_eq!(ring.evicted().count(), 0, "reports went with their connections");
+        for mut conn in live {
+            assert_eq!(ring.partial_len(&conn), 4);
+            ring.close(&mut conn);
+        }
+        assert_eq!(ring.stats().used, 0);
     }
 }

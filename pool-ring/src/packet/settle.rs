@@ -9,10 +9,14 @@ use crate::slots::NONE;
 use pool_core::PageSource;
 
 impl<S: PageSource + Clone> PacketRing<S> {
-    /// Settles a batch that was forgotten.
+    /// Settles a batch that was forgotten, or that rests.
     #[inline(always)]
     pub(super) fn settle_forgotten(&mut self) {
-        if self.open.active {
+        if self.open.resting {
+            // There is room for it.
+            let _ = self.settle();
+            self.check();
+        } else if self.open.active {
             self.settle_without_conn();
         }
     }
@@ -32,6 +36,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
             self.open.active = false;
             self.store.empty(open.entry, open.block);
         } else {
+            self.note_since();
             // A refusal is noted, and the connection's handle is stale then.
             let _ = self.settle();
         }
@@ -50,39 +55,49 @@ impl<S: PageSource + Clone> PacketRing<S> {
                 self.store.drop_entry(self.open.entry, false);
             }
             conn.set_idle();
+            self.check();
+            return Ok(());
+        }
+        self.note_since();
+        if self.may_rest() {
+            self.open.resting = true;
+            conn.chunk = self.store.chunks.peek();
         } else {
-            self.settle_rest(conn)?;
+            // If it is refused, what `conn` knows of its entry is stale from now on.
+            conn.chunk = self.settle()?;
         }
         self.check();
         Ok(())
     }
 
+    /// If a frame was taken, what is left of the batch began with it; the first partial of a connection
+    /// begins now, too.
     #[inline(always)]
-    fn settle_rest(&mut self, conn: &mut Conn) -> Result<(), Refused> {
-        // If it is refused, what `conn` knows of its entry is stale from now on.
-        conn.chunk = self.settle()?;
-        Ok(())
+    fn note_since(&mut self) {
+        let Open { start, first, has_entry, since, .. } = self.open;
+        if start != first || (!has_entry && since.is_none()) {
+            self.open.since = Some(self.store.now);
+        }
+    }
+
+    /// Whether what is left may stay in the scratch: if it is small, a read of the same connection would have room
+    /// behind it, and nobody would have to be evicted for it.
+    #[inline(always)]
+    fn may_rest(&self) -> bool {
+        let Open { start, end, block, has_entry, .. } = self.open;
+        block == NONE
+            && end <= self.rest_to
+            && end - start <= self.gap
+            && self.store.would_fit(end - start, has_entry)
     }
 
     /// Keeps what is left of a batch, which is something. Returns the first chunk, or `NONE`.
     #[inline]
     fn settle(&mut self) -> Result<u32, Refused> {
-        self.open.active = false;
-        let Open { start, end, entry, has_entry, .. } = self.open;
-        let kept = if self.open.block != NONE {
-            self.settle_block(self.open).map(|()| (entry, NONE))
-        } else {
-            let rest = &self.scratch[start..end];
-            let hint = self.open.hint;
-            if has_entry {
-                if self.open.moved {
-                    self.store.restamp(entry);
-                }
-                self.store.keep(entry, rest, hint).map(|first| (entry, first))
-            } else {
-                self.store.keep_new(self.open.token, self.open.generation, rest, hint)
-            }
-        };
+        (self.open.active, self.open.resting) = (false, false);
+        let Open { start, end, .. } = self.open;
+        let is_small = self.open.block == NONE && end - start <= self.gap;
+        let kept = if is_small { self.settle_small() } else { self.settle_large(self.open) };
         match kept {
             Ok((entry, first)) => {
                 if self.open.seen != end - start {
@@ -94,6 +109,22 @@ impl<S: PageSource + Clone> PacketRing<S> {
         }
     }
 
+    /// The same for what fits in chunks. Returns the entry and the first chunk.
+    #[inline(always)]
+    fn settle_small(&mut self) -> Result<(u32, u32), NoRoom> {
+        let Open { start, end, mut entry, token, generation, since, has_entry, .. } = self.open;
+        if has_entry {
+            if let Some(since) = since {
+                self.store.restamp(entry, since);
+            }
+            self.store.charge_for(entry, end - start)?;
+        } else {
+            let since = since.unwrap_or(self.store.now);
+            entry = self.store.add_for((token, generation), since, end - start)?;
+        }
+        Ok((entry, self.store.put(entry, &self.scratch[start..end])))
+    }
+
     #[cold]
     fn settle_refused(&mut self) -> Refused {
         let Open { start, end, entry, has_entry, token, generation, .. } = self.open;
@@ -101,12 +132,27 @@ impl<S: PageSource + Clone> PacketRing<S> {
         Refused { bytes: end - start }
     }
 
+    /// The same for what is in a block, or has to be put in one.
     #[cold]
-    fn settle_block(&mut self, open: Open) -> Result<(), NoRoom> {
-        if !open.moved {
-            return self.store.block_more(open.entry, open.block, open.hint);
+    fn settle_large(&mut self, open: Open) -> Result<(u32, u32), NoRoom> {
+        let Open { start, end, mut entry, hint, .. } = open;
+        if let (true, Some(since)) = (open.has_entry, open.since) {
+            self.store.restamp(entry, since);
         }
-        self.store.restamp(open.entry);
-        self.store.block_rest(open.entry, open.block, open.start..open.end, open.hint)
+        if open.block == NONE {
+            if !open.has_entry {
+                entry = self.store.add(open.token, open.generation)?;
+            }
+            let kept = self.store.keep_large(entry, &[&self.scratch[start..end]], hint);
+            if kept.is_err() && !open.has_entry {
+                self.store.drop_entry(entry, false);
+            }
+            kept?;
+        } else if start != open.first {
+            self.store.block_rest(entry, open.block, start..end, hint)?;
+        } else {
+            self.store.block_more(entry, open.block, hint)?;
+        }
+        Ok((entry, NONE))
     }
 }

@@ -11,9 +11,9 @@ pub struct PacketStats {
     pub bytes: usize,
     /// What they cost of the budget.
     pub used: usize,
-    /// The most that they ever cost.
+    /// The most that they ever cost, as far as they were stored.
     pub peak: usize,
-    /// Of the budget, what is allowed.
+    /// What they may cost.
     pub budget: usize,
     /// Bytes of pages acquired for all of it, the scratch and the blocks included.
     pub reserved: usize,
@@ -25,7 +25,6 @@ pub struct PacketStats {
     pub evictions: u64,
     /// Partials that found no room themselves.
     pub rejected: u64,
-    /// Evicted or rejected connections that were never reported, because nobody drained the reports
-    /// and they stood in the way.
-    pub unreported: u64,
+    /// Reports of evicted or rejected connections that wait to be taken.
+    pub reports: usize,
 }

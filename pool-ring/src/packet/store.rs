@@ -3,13 +3,15 @@
 
 use super::chunks::{Chunks, LINK};
 use super::config::{PacketRingBuilder, Policy};
-use super::entries::{ENTRY, Entries, Form, LISTS, MAX_PARTIAL};
+use super::entries::{ENTRY, Entries, Form, LISTS};
+use super::large::Large;
 use super::stats::PacketStats;
-use crate::block::Block;
 use crate::frame::{Hint, Kept};
 use crate::slots::{NONE, Slots};
 use pool_core::{PageError, PageSource};
 
+/// There are no more chunks, or entries.
+const MOST: u32 = NONE >> 2;
 /// The list of each block under `EvictLargest` is at least this.
 const BLOCK_LISTS: usize = 48;
 
@@ -17,13 +19,6 @@ const BLOCK_LISTS: usize = 48;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoRoom {
     pub(crate) asked: usize,
-}
-
-/// A partial with contiguous memory of its own.
-struct Large<S: PageSource> {
-    block: Block<S>,
-    /// Where its frame ends, or the block's length if nobody knows.
-    want: usize,
 }
 
 /// All partials.
@@ -34,10 +29,12 @@ struct Large<S: PageSource> {
 pub(crate) struct Store<S: PageSource + Clone> {
     pub(crate) chunks: Chunks<S>,
     pub(crate) entries: Entries<S>,
-    large: Slots<Large<S>, S>,
-    large_from: usize,
+    pub(super) large: Slots<Large<S>, S>,
+    pub(super) large_from: usize,
     /// What a chunk costs.
     unit: usize,
+    /// What the longest partial in chunks costs.
+    most_small: usize,
     /// Whether lists go by cost.
     by_size: bool,
     policy: Policy,
@@ -45,9 +42,9 @@ pub(crate) struct Store<S: PageSource + Clone> {
     pub(crate) now: u32,
     min_age: u32,
     /// Bytes of blocks.
-    block_bytes: usize,
+    pub(super) block_bytes: usize,
     pub(crate) stats: PacketStats,
-    source: S,
+    pub(super) source: S,
 }
 
 /// Milliseconds, as entries note them.
@@ -55,13 +52,17 @@ pub(crate) fn millis(time: core::time::Duration) -> u32 {
     time.as_millis() as u32
 }
 
+/// Whether a time is before another; the clock wraps.
+pub(crate) const fn is_before(time: u32, deadline: u32) -> bool {
+    (deadline.wrapping_sub(time) as i32) > 0
+}
+
 impl<S: PageSource + Clone> Store<S> {
     pub(crate) fn new(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
         let PacketRingBuilder { budget, large_from, chunk_shift, policy, .. } = config;
         let per_chunk = (1 << chunk_shift) + LINK;
         // One more of each: the budget counts, not the tables.
-        let most =
-            |each: usize| u32::try_from(budget / each).unwrap_or(NONE >> 1).min(NONE >> 1) + 1;
+        let most = |each: usize| u32::try_from(budget / each).unwrap_or(MOST).min(MOST) + 1;
         let min_age = match policy {
             Policy::EvictOldest { min_age } => min_age.as_millis().min(u128::from(u32::MAX)) as u32,
             Policy::EvictLargest | Policy::Reject => 0,
@@ -69,10 +70,14 @@ impl<S: PageSource + Clone> Store<S> {
         let stats = PacketStats { budget, ..PacketStats::default() };
         Ok(Self {
             chunks: Chunks::new(&source, chunk_shift, most(per_chunk))?,
-            entries: Entries::new(source.clone(), most(per_chunk + ENTRY))?,
+            // Twice, for each may leave a report that waits.
+            entries: Entries::new(source.clone(), 2 * most(per_chunk + ENTRY))?,
             large: Slots::new(source.clone(), most(large_from.max(per_chunk)))?,
             large_from,
             unit: per_chunk,
+            most_small: ENTRY.saturating_add(
+                (large_from >> chunk_shift).saturating_add(1).saturating_mul(per_chunk),
+            ),
             by_size: policy == Policy::EvictLargest,
             policy,
             now: 0,
@@ -86,7 +91,7 @@ impl<S: PageSource + Clone> Store<S> {
     pub(crate) fn stats(&self) -> PacketStats {
         let tables = self.chunks.bytes() + self.entries.bytes() + self.large.bytes();
         let (partials, reserved) = (self.entries.live(), tables + self.block_bytes);
-        PacketStats { partials, reserved, ..self.stats }
+        PacketStats { partials, reserved, reports: self.entries.noted(), ..self.stats }
     }
 
     /// What a partial of `len` bytes in chunks costs.
@@ -98,7 +103,7 @@ impl<S: PageSource + Clone> Store<S> {
     /// What an entry costs. One without bytes counts as one with a chunk: so there are never more
     /// entries than the table has.
     #[inline(always)]
-    fn cost_of(&self, entry: u32) -> usize {
+    pub(super) fn cost_of(&self, entry: u32) -> usize {
         match self.entries.form(entry) {
             Form::Block(block) => {
                 ENTRY + self.large.get(block).map_or(0, |large| large.block.len())
@@ -146,7 +151,7 @@ impl<S: PageSource + Clone> Store<S> {
     /// Makes the budget allow `more` bytes for the connection with the entry `own` (`NONE` if it has
     /// none), whose partial will cost `total`, by evicting others if the policy says so.
     #[inline(always)]
-    fn make_room(&mut self, more: usize, total: usize, own: u32) -> Result<(), NoRoom> {
+    pub(super) fn make_room(&mut self, more: usize, total: usize, own: u32) -> Result<(), NoRoom> {
         if more <= self.stats.budget - self.stats.used {
             return Ok(());
         }
@@ -211,13 +216,6 @@ impl<S: PageSource + Clone> Store<S> {
         }
     }
 
-    /// Takes a block out, to be dropped when its bytes are somewhere else.
-    fn take_block(&mut self, block: u32) -> Option<Large<S>> {
-        let large = self.large.remove(block)?;
-        self.block_bytes -= large.block.len();
-        Some(large)
-    }
-
     /// A refused connection: what it has is freed, and its owner gets a note.
     #[cold]
     pub(crate) fn reject(&mut self, entry: Option<u32>, token: u32, generation: u32) {
@@ -225,8 +223,6 @@ impl<S: PageSource + Clone> Store<S> {
         match entry {
             Some(entry) => self.drop_entry(entry, true),
             None => {
-                let (_, lost) = self.entries.peek();
-                self.stats.unreported += u64::from(lost);
                 let entry = self.entries.take(token, generation, self.now);
                 self.entries.note(entry);
             }
@@ -235,7 +231,7 @@ impl<S: PageSource + Clone> Store<S> {
 
     /// Moves an entry to the list of its new cost, and charges the difference. It costs `old` now.
     #[inline(always)]
-    fn set(&mut self, entry: u32, old: usize, form: Form, len: usize) {
+    pub(super) fn set(&mut self, entry: u32, old: usize, form: Form, len: usize) {
         self.entries.set_form(entry, form, len);
         self.stats.bytes += len;
         let new = self.cost_of(entry);
@@ -246,68 +242,79 @@ impl<S: PageSource + Clone> Store<S> {
         }
     }
 
-    /// The partial of this entry begins now.
+    /// The partial of this entry began at `since`, later than all others.
     #[inline(always)]
-    pub(crate) fn restamp(&mut self, entry: u32) {
+    pub(crate) fn restamp(&mut self, entry: u32, since: u32) {
         let list = if self.by_size { self.list_for(self.cost_of(entry)) } else { 0 };
-        self.entries.set_stamp(entry, self.now);
+        self.entries.set_stamp(entry, since);
         self.entries.move_to_end(list, entry);
     }
 
-    /// Keeps `bytes`, which are not empty, for a connection that has no entry. Returns the entry and
-    /// the first chunk, or `NONE`.
-    #[inline]
-    pub(crate) fn keep_new(
-        &mut self,
-        token: u32,
-        generation: u32,
-        bytes: &[u8],
-        hint: Hint,
-    ) -> Result<(u32, u32), NoRoom> {
-        if bytes.len() > self.large_from {
-            let entry = self.add(token, generation)?;
-            return match self.keep(entry, bytes, hint) {
-                Ok(first) => Ok((entry, first)),
-                Err(error) => {
-                    self.drop_entry(entry, false);
-                    Err(error)
-                }
-            };
-        }
-        let cost = self.cost(bytes.len());
-        self.make_room(cost, cost, NONE)?;
-        let entry = self.entries.take(token, generation, self.now);
-        self.stats.copied += bytes.len() as u64;
-        let (last, first) = self.chunks.put(bytes);
-        self.entries.set_form(entry, Form::Chain(last), bytes.len());
-        self.stats.bytes += bytes.len();
-        self.charge(cost);
-        self.entries.push(self.list_for(cost), entry);
-        Ok((entry, first))
+    /// What `len` bytes that were read cost beside what is charged already: nothing, or an empty entry.
+    #[inline(always)]
+    pub(crate) fn cost_beside(&self, len: usize, has_entry: bool) -> usize {
+        let cost = self.cost(len);
+        if has_entry { cost - ENTRY - self.unit } else { cost }
     }
 
-    /// Keeps `bytes`, which are not empty, in the entry of a connection, which is empty. Returns
-    /// the first chunk, or `NONE`.
+    /// Whether `len` bytes that were read, which fit in chunks, could be kept without evicting anybody.
     #[inline(always)]
-    pub(crate) fn keep(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<u32, NoRoom> {
+    pub(crate) fn would_fit(&self, len: usize, has_entry: bool) -> bool {
+        let room = self.stats.budget - self.stats.used;
+        room >= self.most_small || room >= self.cost_beside(len, has_entry)
+    }
+
+    /// Makes an entry for a connection, charged for `len` bytes, which are not 0: they are to be put next.
+    #[inline(always)]
+    pub(crate) fn add_for(
+        &mut self,
+        (token, generation): (u32, u32),
+        since: u32,
+        len: usize,
+    ) -> Result<u32, NoRoom> {
+        let cost = self.cost(len);
+        self.make_room(cost, cost, NONE)?;
+        let entry = self.entries.take(token, generation, since);
+        self.charge(cost);
+        self.entries.push(self.list_for(cost), entry);
+        Ok(entry)
+    }
+
+    /// Charges an entry, which is empty, for `len` bytes, which are not 0: they are to be put next.
+    #[inline(always)]
+    pub(crate) fn charge_for(&mut self, entry: u32, len: usize) -> Result<(), NoRoom> {
         debug_assert_eq!(self.entries.form(entry), Form::Empty);
-        if bytes.len() > self.large_from {
-            return self.keep_large(entry, &[bytes], hint).map(|()| NONE);
-        }
         // An entry without bytes is charged for one chunk.
-        let more = (self.chunks.needed(bytes.len()) - 1) * self.unit;
+        let more = (self.chunks.needed(len) - 1) * self.unit;
         if more > self.stats.budget - self.stats.used {
             self.evict_for(more, ENTRY + self.unit + more, entry)?;
         }
-        self.stats.copied += bytes.len() as u64;
-        self.stats.bytes += bytes.len();
-        let (last, first) = self.chunks.put(bytes);
-        self.entries.set_form(entry, Form::Chain(last), bytes.len());
         self.charge(more);
         if self.by_size {
             self.relist(entry, ENTRY + self.unit, ENTRY + self.unit + more);
         }
-        Ok(first)
+        Ok(())
+    }
+
+    /// Copies `bytes` to chunks, for an entry that is charged for them. Returns the first chunk.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, entry: u32, bytes: &[u8]) -> u32 {
+        let (last, first) = self.chunks.put(bytes);
+        self.entries.set_form(entry, Form::Chain(last), bytes.len());
+        self.stats.copied += bytes.len() as u64;
+        self.stats.bytes += bytes.len();
+        first
+    }
+
+    /// Keeps `bytes`, which are not empty, in the entry of a connection, which is empty.
+    #[cold]
+    pub(super) fn keep(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<(), NoRoom> {
+        if bytes.len() > self.large_from {
+            return self.keep_large(entry, &[bytes], hint);
+        }
+        self.charge_for(entry, bytes.len())?;
+        self.put(entry, bytes);
+        Ok(())
     }
 
     /// Moves an entry to the list of its new cost.
@@ -320,59 +327,11 @@ impl<S: PageSource + Clone> Store<S> {
         }
     }
 
-    /// Keeps `parts` in a block, for an entry that is empty. If it is refused the entry stays so.
-    #[cold]
-    fn keep_large(&mut self, entry: u32, parts: &[&[u8]], hint: Hint) -> Result<(), NoRoom> {
-        let old = self.cost_of(entry);
-        let (large, len) = self.new_block(entry, old, parts, hint)?;
-        let bytes = large.block.len();
-        // There are as many slots as blocks could be within the budget.
-        let block = self.large.insert(large).map_err(|_| NoRoom { asked: bytes })?;
-        self.block_bytes += bytes;
-        self.set(entry, old, Form::Block(block), len);
-        Ok(())
-    }
-
-    /// A block with the bytes of `parts`, for which there is room once the entry, which costs `old`,
-    /// is charged for it instead.
-    fn new_block(
-        &mut self,
-        entry: u32,
-        old: usize,
-        parts: &[&[u8]],
-        hint: Hint,
-    ) -> Result<(Large<S>, usize), NoRoom> {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        let asked = match hint {
-            Hint::Total(total) => total.max(len),
-            Hint::Unknown => len.saturating_mul(2),
-        };
-        let refused = NoRoom { asked };
-        if asked.saturating_add(ENTRY) > self.stats.budget || asked >= MAX_PARTIAL {
-            return Err(refused);
-        }
-        // Before anybody is evicted for it: the source may refuse.
-        let mut block = Block::new(self.source.clone(), asked).map_err(|_| refused)?;
-        let new = ENTRY + block.len();
-        self.make_room(new.saturating_sub(old), new, entry)?;
-        let mut at = 0;
-        for part in parts {
-            block.write(at, part);
-            at += part.len();
-        }
-        self.stats.copied += len as u64;
-        let want = match hint {
-            Hint::Total(_) => asked,
-            Hint::Unknown => block.len(),
-        };
-        Ok((Large { block, want }, len))
-    }
-
     /// Adds `bytes`, which are not empty, to the chain of an entry, or makes a block of both. If it is
     /// refused what was kept stays.
     pub(crate) fn append(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<(), NoRoom> {
         let Form::Chain(last) = self.entries.form(entry) else {
-            return self.keep(entry, bytes, hint).map(drop);
+            return self.keep(entry, bytes, hint);
         };
         let len = self.entries.len(entry);
         let total = len + bytes.len();
@@ -385,41 +344,6 @@ impl<S: PageSource + Clone> Store<S> {
         let last = self.chunks.append(last, len, bytes);
         self.stats.bytes -= len;
         self.set(entry, old, Form::Chain(last), total);
-        Ok(())
-    }
-
-    /// Makes a block of a chain and the bytes behind it.
-    #[cold]
-    fn append_large(
-        &mut self,
-        entry: u32,
-        last: u32,
-        len: usize,
-        bytes: &[u8],
-        hint: Hint,
-    ) -> Result<(), NoRoom> {
-        let old = self.cost(len);
-        let hint = match hint {
-            Hint::Unknown => Hint::Unknown,
-            Hint::Total(total) => Hint::Total(total.max(len + bytes.len())),
-        };
-        let capacity = match hint {
-            Hint::Unknown => 2 * (len + bytes.len()),
-            Hint::Total(total) => total,
-        };
-        let (mut large, _) = self.new_block(entry, old, &[], Hint::Total(capacity))?;
-        self.chunks.copy_to(last, large.block.zeroed_mut(0..len));
-        large.block.write(len, bytes);
-        self.stats.copied += (len + bytes.len()) as u64;
-        if hint == Hint::Unknown {
-            large.want = large.block.len();
-        }
-        let block_bytes = large.block.len();
-        let block = self.large.insert(large).map_err(|_| NoRoom { asked: block_bytes })?;
-        self.block_bytes += block_bytes;
-        self.chunks.release(last);
-        self.stats.bytes -= len;
-        self.set(entry, old, Form::Block(block), len + bytes.len());
         Ok(())
     }
 
@@ -439,8 +363,8 @@ impl<S: PageSource + Clone> Store<S> {
         self.chunks.release(last);
         self.stats.joins += 1;
         self.stats.copied += len as u64;
-        self.stats.bytes -= len;
         self.entries.set_form(entry, Form::Empty, 0);
+        self.stats.bytes -= len;
         let less = (self.chunks.needed(len) - 1) * self.unit;
         self.stats.used -= less;
         if self.by_size {
@@ -449,113 +373,20 @@ impl<S: PageSource + Clone> Store<S> {
         len
     }
 
-    /// The bytes in a block.
-    #[inline]
-    pub(crate) fn block_bytes(&self, block: u32) -> &[u8] {
-        match self.large.get(block) {
-            Some(large) => large.block.bytes(0..large.block.init()),
-            None => &[],
-        }
-    }
-
-    /// Room in a block behind its first `len` bytes, at most `most`, for what is yet to come.
-    pub(crate) fn block_room(&mut self, block: u32, len: usize, most: usize) -> &mut [u8] {
-        match self.large.get_mut(block) {
-            Some(large) => {
-                let end = large.want.min(len.saturating_add(most)).max(len);
-                large.block.zeroed_mut(len..end)
-            }
-            None => &mut [],
-        }
-    }
-
-    /// `more` bytes have come into the block of an entry.
-    pub(crate) fn block_filled(&mut self, entry: u32, more: usize) {
-        let len = self.entries.len(entry);
-        self.entries.set_form(entry, self.entries.form(entry), len + more);
-        self.stats.bytes += more;
-    }
-
-    /// A frame in a block was not whole: makes room for more of it.
-    pub(crate) fn block_more(&mut self, entry: u32, block: u32, hint: Hint) -> Result<(), NoRoom> {
-        let len = self.entries.len(entry);
-        let Some(large) = self.large.get_mut(block) else { return Ok(()) };
-        large.want = match hint {
-            Hint::Total(total) => total,
-            Hint::Unknown => large.block.len(),
-        };
-        if len < large.want && large.want <= large.block.len() {
-            return Ok(());
-        }
-        self.grow_block(entry, block, len, hint)
-    }
-
-    #[cold]
-    fn grow_block(&mut self, entry: u32, block: u32, len: usize, hint: Hint) -> Result<(), NoRoom> {
-        let old = self.cost_of(entry);
-        let capacity = match hint {
-            Hint::Total(total) if total > len => total,
-            _ => len.saturating_mul(2),
-        };
-        let (mut new, _) = self.new_block(entry, old, &[], Hint::Total(capacity))?;
-        if hint == Hint::Unknown {
-            new.want = new.block.len();
-        }
-        if let Some(large) = self.large.get_mut(block) {
-            new.block.write(0, large.block.bytes(0..len));
-            self.block_bytes += new.block.len();
-            self.block_bytes -= large.block.len();
-            *large = new;
-        }
-        self.stats.copied += len as u64;
-        self.stats.bytes -= len;
-        self.set(entry, old, Form::Block(block), len);
-        Ok(())
-    }
-
-    /// Frames were taken from a block: keeps only what is left of it, or nothing.
-    pub(crate) fn block_rest(
-        &mut self,
-        entry: u32,
-        block: u32,
-        rest: core::ops::Range<usize>,
-        hint: Hint,
-    ) -> Result<(), NoRoom> {
-        let old = self.cost_of(entry);
-        self.stats.bytes -= self.entries.len(entry);
-        let large = self.take_block(block);
-        // The old block is charged for no longer, though it lives until its rest is elsewhere.
-        self.set(entry, old, Form::Empty, 0);
-        match large {
-            Some(large) if !rest.is_empty() => {
-                self.keep(entry, large.block.bytes(rest), hint).map(drop)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Frees the bytes of an entry, and keeps the entry.
-    pub(crate) fn empty(&mut self, entry: u32, block: u32) {
-        if block != NONE {
-            // Nothing is kept, so nothing is refused.
-            let _ = self.block_rest(entry, block, 0..0, Hint::Unknown);
-        }
-    }
-
-    /// The tokens of partials that began before `deadline`.
-    pub(crate) fn older_than(&self, deadline: u32) -> impl Iterator<Item = u32> + '_ {
-        let sorted = self.policy != Policy::EvictLargest;
+    /// The tokens of partials that began before `deadline`, that of the entry `resting`
+    /// among them, whose bytes are elsewhere.
+    pub(crate) fn older_than(&self, deadline: u32, resting: u32) -> impl Iterator<Item = u32> + '_ {
+        let sorted = !self.by_size;
         let some = |entry| (entry != NONE).then_some(entry);
-        // Signed, for the clock wraps.
-        let is_old =
-            move |entry: &u32| (deadline.wrapping_sub(self.entries.stamp(*entry)) as i32) > 0;
+        let is_old = move |entry: &u32| is_before(self.entries.stamp(*entry), deadline);
         (0..if sorted { 1 } else { LISTS })
             .flat_map(move |list| {
                 let next = move |&entry: &u32| some(self.entries.next(entry));
                 core::iter::successors(some(self.entries.first(list)), next)
                     .take_while(move |entry| !sorted || is_old(entry))
             })
-            .filter(move |entry| is_old(entry) && self.entries.len(*entry) > 0)
+            .filter(move |entry| is_old(entry))
+            .filter(move |entry| self.entries.len(*entry) > 0 || *entry == resting)
             .map(|entry| self.entries.token(entry))
     }
 

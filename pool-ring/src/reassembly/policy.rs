@@ -12,26 +12,29 @@ use crate::table::Span;
 ///
 /// | policy | the original's bytes count | documented for |
 /// |---|---|---|
-/// | `First` | always | Mac OS 9, HP-UX 11 (fragments), Vista (streams) |
+/// | `First` | always | Mac OS, HP-UX 11 (fragments) |
 /// | `Last` | never | Cisco IOS (fragments) |
-/// | `Bsd` | if it starts no later than the new one | FreeBSD, OpenBSD, NetBSD, AIX, HP-UX 10 |
+/// | `Bsd` | if it starts no later than the new one | FreeBSD, OpenBSD, AIX, IRIX, HP-UX 10 |
 /// | `BsdRight` | if it starts later than the new one | HP JetDirect |
 /// | `Linux` | if it starts before the new one | Linux 2.x |
-/// | `Windows` | unless the new one starts before it *and* ends after it | Windows (fragments) |
+/// | `Windows` | unless the new one starts before it *and* ends after it | Windows 98 to XP (fragments) |
 /// | `Solaris` | unless the new one starts before it and ends no earlier | Solaris (fragments) |
 /// | `Reject` | the new segment is refused if any byte differs | RFC 5722 and RFC 8200 in spirit |
 ///
-/// A stream's bytes that can be read already never change, whatever the policy: they have been delivered. The classic vector,
-/// six segments `111` at 0, `22` at 4, `333` at 6, `4444` at 1, `555` at 6 and `666` at 9, becomes, as long as nothing
-/// is delivered:
+/// The systems are those that Snort lists for fragments; its rules, and Suricata's, are the papers'.
 ///
-/// | | |
-/// |---|---|
-/// | `First`, `Windows`, `Solaris` | `111422333666` |
-/// | `Last` | `144442555666` |
-/// | `Bsd` | `111442333666` |
-/// | `BsdRight` | `144422555666` |
-/// | `Linux` | `111442555666` |
+/// A stream's bytes that can be read already never change, whatever the policy: they have been delivered. The papers'
+/// series, letters standing for eight bytes each, becomes, as long as nothing is delivered:
+///
+/// ```text
+///   original    AAA BBCCC D  EEFFFGGHHI
+///   new          JJJJ KKK                    then LLL at 9, MMM at 12, N at 16, O at 19, P at 20, QQ at 22
+///
+///   First       AAAJBBCCCLDLMEEFFFGGHHIQ     Bsd         AAAJJBCCCLLLMMMFFFGGHHIQ
+///   Last        AJJJJBKKKLLLMMMFNFGOPHQQ     BsdRight    AJJJBBKKKLDLMEEFNFGOPHQQ
+///   Windows     AAAJBBCCCLLLMEEFFFGGHHIQ     Linux       AAAJJBKKKLLLMMMFFFGGPHQQ
+///   Solaris     AAAJBBCCCLLLMMMFFFGGHHIQ
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OverlapPolicy {
     /// The original counts.

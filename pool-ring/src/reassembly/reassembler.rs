@@ -127,20 +127,20 @@ pub enum ReassembleError {
 /// # Complexity
 /// In order: O(bytes). Out of order: also O(log pieces + pieces overlapped), and moving at most `max_gaps` notes of 16 bytes.
 pub struct Reassembler<S: PageSource + Clone = DefaultSource> {
-    block: Block<S>,
+    pub(super) block: Block<S>,
     /// Where in the block byte `front` stands.
-    head: usize,
+    pub(super) head: usize,
     /// The first byte of the stream that is not consumed.
-    front: u64,
+    pub(super) front: u64,
     /// Bytes from `front` on that can be read.
-    len: usize,
+    pub(super) len: usize,
     /// What has come behind them; the first begins behind `front + len`.
-    spans: Spans<S>,
+    pub(super) spans: Spans<S>,
     /// When the first gap appeared, if there is one.
-    gap_since: Duration,
+    pub(super) gap_since: Duration,
     pub(super) config: ReassemblerBuilder,
     /// Nothing can be read before all is there: so everything is noted in `spans`.
-    hold: bool,
+    pub(super) hold: bool,
     source: S,
 }
 
@@ -239,12 +239,15 @@ impl<S: PageSource + Clone> Reassembler<S> {
             let fits = bytes.len() <= self.config.window - self.len
                 && bytes.len() as u64 <= u64::MAX - offset;
             if fits && bytes.len() <= self.block.len() - at && at <= self.block.init() {
-                self.block.write(at, bytes);
+                self.block.write_once(at, bytes);
                 self.len += bytes.len();
                 return Ok(Inserted { accepted: bytes.len(), ..Inserted::default() });
             }
         }
-        self.insert_slow(offset, bytes, now, &mut |_| {})
+        match self.insert_quick(offset, bytes, now) {
+            Some(inserted) => Ok(inserted),
+            None => self.insert_slow(offset, bytes, now, &mut |_| {}),
+        }
     }
 
     /// The same, and tells of every part that differs from what came before: for those who look for
@@ -276,6 +279,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
         self.insert_slow(offset, bytes, now, report)
     }
 
+    #[inline(never)]
     fn insert_slow(
         &mut self,
         offset: u64,
@@ -403,7 +407,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
 
     /// Makes the block have room for `extent` bytes from `front` on.
     fn make_room(&mut self, extent: usize) -> Result<(), ReassembleError> {
-        if self.head + extent <= self.block.len() {
+        if extent <= self.block.len() - self.head {
             return Ok(());
         }
         let used = match self.spans.all().last() {
@@ -493,7 +497,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
     }
 
     /// The invariants.
-    fn check(&self) {
+    pub(super) fn check(&self) {
         #[cfg(debug_assertions)]
         {
             let mut end = self.next();

@@ -8,12 +8,14 @@ use pool_core::{PageError, PageSource};
 /// Disjoint spans in order. No memory before the first one.
 pub(crate) struct Spans<S: PageSource> {
     table: Option<Table<Span, S>>,
+    /// Where in the table they begin: those in front go without the others being moved.
+    first: usize,
     len: usize,
 }
 
 impl<S: PageSource> Spans<S> {
     pub(crate) const fn new() -> Self {
-        Self { table: None, len: 0 }
+        Self { table: None, first: 0, len: 0 }
     }
 
     /// Bytes of its pages.
@@ -38,36 +40,97 @@ impl<S: PageSource> Spans<S> {
     /// Gives the memory back if it holds nothing.
     pub(crate) fn shrink(&mut self) {
         if self.len == 0 {
-            self.table = None;
+            (self.table, self.first) = (None, 0);
         }
     }
 
     pub(crate) fn all(&self) -> &[Span] {
         match &self.table {
-            Some(table) => &table[..self.len],
+            Some(table) => &table[self.first..self.first + self.len],
             None => &[],
         }
     }
 
+    #[inline]
     fn insert(&mut self, index: usize, span: Span) {
-        if let Some(table) = &mut self.table {
-            table.copy_within(index..self.len, index + 1);
-            table[index] = span;
-            self.len += 1;
+        let (first, len) = (self.first, self.len);
+        let Some(table) = &mut self.table else { return };
+        let is_low = first > 0 && (2 * index < len || first + len == table.len());
+        // Mostly there are few to move: a call that copies takes longer.
+        if is_low {
+            let low = &mut table[first - 1..first + index];
+            for at in 1..low.len() {
+                low[at - 1] = low[at];
+            }
+            low[index] = span;
+            self.first -= 1;
+        } else {
+            let high = &mut table[first + index..first + len + 1];
+            for at in (1..high.len()).rev() {
+                high[at] = high[at - 1];
+            }
+            high[0] = span;
         }
+        self.len += 1;
     }
 
+    #[inline]
     fn remove(&mut self, from: usize, to: usize) {
-        if let Some(table) = &mut self.table {
-            table.copy_within(to..self.len, from);
-            self.len -= to - from;
+        let (first, end) = (self.first, self.first + self.len);
+        let Some(table) = &mut self.table else { return };
+        self.len -= to - from;
+        if self.len == 0 {
+            self.first = 0;
+        } else if from == 0 {
+            self.first += to;
+        } else {
+            table.copy_within(first + to..end, first + from);
         }
     }
 
     fn set(&mut self, index: usize, span: Span) {
         if let Some(table) = &mut self.table {
-            table[index] = span;
+            table[self.first + index] = span;
         }
+    }
+
+    /// All before byte `end` can be read, and before the first span nothing was missing but this. Returns up to where
+    /// can be read then; `None`, and no change, if the first span begins before.
+    #[inline]
+    pub(crate) fn take_front(&mut self, end: u64) -> Option<u64> {
+        match self.all().first() {
+            Some(&first) if first.start == end => {
+                self.remove(0, 1);
+                Some(first.end)
+            }
+            Some(first) if first.start < end => None,
+            _ => Some(end),
+        }
+    }
+
+    /// Adds `new` where it overlaps none: `None`, and no change, if it does, or there would be more than `most`, or
+    /// nothing is reserved. For policies that merge.
+    #[inline]
+    pub(crate) fn add_beside(&mut self, new: Span, most: usize) -> Option<()> {
+        let table = self.table.as_mut()?;
+        let all = &mut table[self.first..self.first + self.len];
+        let index = all.partition_point(|span| span.end < new.start);
+        match &mut all[index..] {
+            // It goes on where `here` ends, perhaps up to the next one.
+            [here, behind, ..] if here.end == new.start && behind.start <= new.end => {
+                if behind.start < new.end {
+                    return None;
+                }
+                behind.start = here.start;
+                self.remove(index, index + 1);
+            }
+            [here, ..] if here.end == new.start => here.end = new.end,
+            [here, ..] if here.start < new.end => return None,
+            [here, ..] if here.start == new.end => here.start = new.start,
+            _ if self.len >= most => return None,
+            _ => self.insert(index, new),
+        }
+        Some(())
     }
 
     /// Removes the spans that begin no later than `end`, and those that touch them, from the first on; returns

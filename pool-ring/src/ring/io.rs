@@ -5,9 +5,6 @@ use super::RingBuf;
 use pool_core::PageSource;
 use std::io::{self, BufRead, ErrorKind, Read, Write};
 
-/// A read is given at least so many bytes if there is room for them anywhere.
-const LEAST: usize = 4 << 10;
-
 impl<S: PageSource + Clone> RingBuf<S> {
     /// Reads once from `source` into the spare bytes, and returns how many came; 0 at the end of the
     /// stream.
@@ -19,19 +16,18 @@ impl<S: PageSource + Clone> RingBuf<S> {
     /// What `source` says (an interrupted read is repeated); [`ErrorKind::StorageFull`] if there is no room.
     #[inline]
     pub fn read_from<R: Read + ?Sized>(&mut self, source: &mut R) -> io::Result<usize> {
-        let spare = self.initialised_spare(LEAST.min(self.capacity() - self.len()).max(1));
-        if spare.is_empty() {
-            return Err(full());
-        }
-        let most = spare.len();
-        let n = loop {
-            match source.read(spare) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => break result?.min(most),
+        let read = self.fill_by(|room| {
+            loop {
+                match source.read(room) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    result => return result,
+                }
             }
-        };
-        self.written(n);
-        Ok(n)
+        });
+        match read {
+            Some(result) => result,
+            None => Err(full()),
+        }
     }
 
     /// Writes once to `sink`, takes out what it took, and returns how much that was.
@@ -51,7 +47,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
 }
 
 #[cold]
-fn full() -> io::Error {
+pub(super) fn full() -> io::Error {
     io::Error::new(ErrorKind::StorageFull, "the ring is full: consume or reserve")
 }
 

@@ -2,7 +2,7 @@
 
 use crate::DefaultSource;
 use crate::block::Block;
-use crate::frame::{Decoded, Decoder};
+use crate::frame::{Decoded, Decoder, checked};
 use core::fmt;
 use core::mem::MaybeUninit;
 use pool_core::{PageError, PageSource};
@@ -45,11 +45,12 @@ use thiserror::Error;
 /// the spare end is used up.
 pub struct RingBuf<S: PageSource + Clone = DefaultSource> {
     block: Block<S>,
-    /// Where the filled bytes begin; 0 if there are none, and below the block's length.
+    /// Where the filled bytes begin: at most `tail`.
     head: usize,
-    /// Bytes filled; they are initialised and lie within the block: within its length if that is
-    /// linear, else within both views, and are at most its length.
-    len: usize,
+    /// Where they end. They are initialised and lie within the block (within both views of one that
+    /// shows twice), and are no more than its length. Positions run on while bytes are taken out; what puts bytes in
+    /// brings them back first, by `rewind`.
+    tail: usize,
     /// How many of these a decoder has seen to be no whole frame.
     seen: usize,
     source: S,
@@ -108,7 +109,7 @@ impl Default for RingBuf {
 impl<S: PageSource + Clone> RingBuf<S> {
     /// A ring over `source`, a handle, without memory.
     pub const fn new_in(source: S) -> Self {
-        Self { block: Block::empty(), head: 0, len: 0, seen: 0, source }
+        Self { block: Block::empty(), head: 0, tail: 0, seen: 0, source }
     }
 
     /// A ring over `source` with room for at least `bytes`.
@@ -132,14 +133,14 @@ impl<S: PageSource + Clone> RingBuf<S> {
     #[inline]
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.len
+        self.tail - self.head
     }
 
     /// Whether there are none.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.tail == self.head
     }
 
     /// Whether its pages are mapped twice, so that bytes are never moved.
@@ -159,8 +160,8 @@ impl<S: PageSource + Clone> RingBuf<S> {
     #[must_use]
     pub fn peek(&self) -> &[u8] {
         // SAFETY: the filled bytes lie within the block and are initialised, by the invariant of
-        // `len`.
-        unsafe { self.block.bytes_unchecked(self.head, self.len) }
+        // `tail`.
+        unsafe { self.block.bytes_unchecked(self.head, self.len()) }
     }
 
     /// Takes `n` bytes out.
@@ -170,29 +171,15 @@ impl<S: PageSource + Clone> RingBuf<S> {
     #[inline]
     #[track_caller]
     pub fn consume(&mut self, n: usize) {
-        assert!(n <= self.len, "{n} bytes consumed of {}", self.len);
-        self.take(n);
+        assert!(n <= self.len(), "{n} bytes consumed of {}", self.len());
+        self.head += n;
         // What begins now is another frame.
         self.seen = 0;
     }
 
-    /// Takes `n` bytes out, which are there.
-    #[inline(always)]
-    fn take(&mut self, n: usize) {
-        self.head += n;
-        self.len -= n;
-        // The front is where the caches are warm. Without this a linear ring would have to move.
-        if self.len == 0 {
-            self.head = 0;
-        } else if self.head >= self.block.len() {
-            // In the second view, that is.
-            self.head -= self.block.len();
-        }
-    }
-
     /// Takes all bytes out.
     pub fn clear(&mut self) {
-        self.consume(self.len);
+        self.consume(self.len());
     }
 
     /// Two halves for two threads, with what is filled in between; see [`spsc`](crate::spsc).
@@ -207,37 +194,40 @@ impl<S: PageSource + Clone> RingBuf<S> {
     /// ```
     #[cfg(feature = "alloc")]
     #[must_use]
-    pub fn split(self) -> (crate::spsc::Producer<S>, crate::spsc::Consumer<S>) {
-        crate::spsc::halves(self.block, self.head, self.len)
+    pub fn split(mut self) -> (crate::spsc::Producer<S>, crate::spsc::Consumer<S>) {
+        self.rewind();
+        let len = self.len();
+        crate::spsc::halves(self.block, self.head, len)
+    }
+
+    /// Brings the positions back to where they were a lap ago, or to the front, where the caches are warm, if there
+    /// is nothing: then a linear ring need not move anything.
+    #[inline(always)]
+    fn rewind(&mut self) {
+        if self.head == self.tail {
+            (self.head, self.tail) = (0, 0);
+        } else if self.head >= self.block.len() {
+            // In the second view, that is.
+            self.head -= self.block.len();
+            self.tail -= self.block.len();
+        }
     }
 
     /// Where the spare bytes begin, and how many can be had without moving anything.
     #[inline(always)]
-    fn spare(&self) -> (usize, usize) {
-        let tail = self.head + self.len;
-        (tail, self.block.spare(tail, self.len))
-    }
-
-    /// Makes room: at least `least` spare bytes in one piece, if there are that many anywhere.
-    #[inline(always)]
-    fn compact_for(&mut self, least: usize) {
-        if self.spare().1 < least && self.head > 0 {
-            self.compact();
-        }
-    }
-
-    #[cold]
-    fn compact(&mut self) {
-        if !self.block.is_mirrored() {
-            self.block.move_to_front(self.head..self.head + self.len);
-            self.head = 0;
-        }
+    fn spare(&mut self) -> (usize, usize) {
+        self.rewind();
+        (self.tail, self.block.spare(self.tail, self.len()))
     }
 
     /// Brings all spare bytes into one piece.
-    #[cfg(feature = "bytes")]
+    #[cold]
     pub(crate) fn make_contiguous(&mut self) {
-        self.compact_for(usize::MAX);
+        self.rewind();
+        if self.head > 0 && !self.block.is_mirrored() {
+            self.block.move_to_front(self.head..self.tail);
+            (self.head, self.tail) = (0, self.len());
+        }
     }
 
     /// Makes sure that at least `more` bytes can be written: by moving what there is to the front, or else
@@ -245,13 +235,23 @@ impl<S: PageSource + Clone> RingBuf<S> {
     ///
     /// # Errors
     /// [`ReserveError`]; the ring is as it was then.
+    #[inline]
     pub fn try_reserve(&mut self, more: usize) -> Result<(), ReserveError> {
-        self.compact_for(more);
         if self.spare().1 >= more {
             return Ok(());
         }
-        let error = ReserveError::TooLarge { asked: more, len: self.len };
-        let least = self.len.checked_add(more).ok_or(error)?;
+        self.reserve_elsewhere(more)
+    }
+
+    #[cold]
+    fn reserve_elsewhere(&mut self, more: usize) -> Result<(), ReserveError> {
+        let len = self.len();
+        if self.capacity() - len >= more {
+            self.make_contiguous();
+            return Ok(());
+        }
+        let error = ReserveError::TooLarge { asked: more, len };
+        let least = len.checked_add(more).ok_or(error)?;
         if least > isize::MAX as usize {
             return Err(error);
         }
@@ -268,9 +268,9 @@ impl<S: PageSource + Clone> RingBuf<S> {
     /// # Errors
     /// The smaller run could not be had; the ring is as it was.
     pub fn shrink_to(&mut self, bytes: usize) -> Result<(), ReserveError> {
-        let least = self.len.max(bytes);
+        let least = self.len().max(bytes);
         if least == 0 {
-            (self.block, self.head) = (Block::empty(), 0);
+            (self.block, self.head, self.tail) = (Block::empty(), 0, 0);
         } else if least < self.capacity() {
             self.move_to(least)?;
         }
@@ -284,7 +284,8 @@ impl<S: PageSource + Clone> RingBuf<S> {
         if block.len() != self.capacity() {
             block.write(0, self.peek());
             block.fence();
-            (self.block, self.head) = (block, 0);
+            (self.head, self.tail) = (0, self.len());
+            self.block = block;
         }
         Ok(())
     }
@@ -323,54 +324,99 @@ impl<S: PageSource + Clone> RingBuf<S> {
         // `n` behind it are by the caller's promise.
         unsafe { self.block.assume_init(tail + n) };
         self.block.fence();
-        self.len += n;
+        self.tail = tail + n;
     }
 
-    /// The spare bytes, at least `least` if there are that many, zeroed where nothing was ever written, and at most so many
-    /// more than were ever written: what a safe `Read` may be given.
+    /// Lends spare bytes to `read`, initialised ones as a safe `Read` must be given, and counts as many as it
+    /// says that it has written. `None`: there is no room.
     #[cfg(feature = "std")]
     #[inline(always)]
-    pub(crate) fn initialised_spare(&mut self, least: usize) -> &mut [u8] {
-        let (tail, spare) = self.spare();
-        let ready = spare.min(self.block.readable() - tail);
-        if ready >= least {
-            self.block.fence();
-            // SAFETY: spare, initialised up to `readable`, and no more than the block has.
-            return unsafe { self.block.bytes_mut_unchecked(tail, ready) };
+    pub(crate) fn fill_by<E>(
+        &mut self,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Option<Result<usize, E>> {
+        self.rewind();
+        let mut tail = self.tail;
+        // What is filled is initialised, so this is not negative.
+        let mut ready = self.block.ready_end(self.head) - tail;
+        if ready < LEAST {
+            (tail, ready) = self.initialise_spare()?;
         }
-        self.initialise_spare(least)
+        self.block.fence();
+        // SAFETY: spare bytes, below `readable`, and no more than the block has beside what is filled.
+        let room = unsafe { self.block.bytes_mut_unchecked(tail, ready) };
+        let result = read(room);
+        self.block.fence();
+        Some(result.map(|n| {
+            // Whoever reads may lie; more was not lent.
+            let n = n.min(ready);
+            self.tail = tail + n;
+            n
+        }))
     }
 
+    /// Reads once from a file descriptor into the spare bytes, which need not be initialised for that, and returns how many
+    /// came; 0 at the end of the stream. There is no use for a vectored read: the spare bytes are one slice.
+    ///
+    /// ```
+    /// use pool_ring::RingBuf;
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    /// let (mut client, server) = UnixStream::pair()?;
+    /// client.write_all(b"hello")?;
+    /// let mut ring = RingBuf::with_capacity(4096);
+    /// assert_eq!(ring.recv(&server)?, 5);
+    /// assert_eq!(ring.peek(), b"hello");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the system says; [`StorageFull`](std::io::ErrorKind::StorageFull) if there is no room.
+    #[cfg(all(feature = "fd", unix))]
+    pub fn recv(&mut self, fd: impl std::os::fd::AsFd) -> std::io::Result<usize> {
+        if self.spare().1 < LEAST.min(self.capacity() - self.len()) {
+            self.make_contiguous();
+        }
+        let room = self.spare_capacity_mut();
+        if room.is_empty() {
+            return Err(super::io::full());
+        }
+        let n = crate::sys::read(fd, room)?;
+        // SAFETY: the first `n` spare bytes are those that `read` has initialised.
+        unsafe { self.advance(n) };
+        Ok(n)
+    }
+
+    /// Makes spare bytes that are initialised: [`LEAST`] if there are that many, and at most [`FRESH`] that never
+    /// were. Returns where they begin, and how many there are, unless that is 0.
     #[cfg(feature = "std")]
     #[cold]
-    fn initialise_spare(&mut self, least: usize) -> &mut [u8] {
-        self.compact_for(least);
+    fn initialise_spare(&mut self) -> Option<(usize, usize)> {
+        let least = LEAST.min(self.capacity() - self.len());
+        if self.spare().1 < least {
+            self.make_contiguous();
+        }
         let (tail, spare) = self.spare();
-        self.block.fence();
-        let init = self.block.readable();
-        let end = if init.saturating_sub(tail) >= least { init } else { tail + FRESH };
-        self.block.zeroed_mut(tail..end.min(tail + spare))
-    }
-
-    /// Says that the first `n` bytes of `initialised_spare` have been written. More than that cannot
-    /// be said: what is not initialised is not counted.
-    #[cfg(feature = "std")]
-    #[inline(always)]
-    pub(crate) fn written(&mut self, n: usize) {
-        let (tail, spare) = self.spare();
-        self.block.fence();
-        self.len += n.min(spare).min(self.block.readable() - tail);
+        if self.block.readable() - tail < least {
+            self.block.fence();
+            self.block.zeroed_mut(tail..tail + spare.min(FRESH));
+        }
+        let ready = spare.min(self.block.readable() - tail);
+        (ready > 0).then_some((tail, ready))
     }
 
     /// Copies as many of `bytes` in as there is room for, and returns how many.
+    #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> usize {
-        self.compact_for(bytes.len());
-        let (tail, spare) = self.spare();
+        let (mut tail, mut spare) = self.spare();
+        if spare < bytes.len() {
+            self.make_contiguous();
+            (tail, spare) = self.spare();
+        }
         let n = bytes.len().min(spare);
         self.block.fence();
         self.block.write(tail, &bytes[..n]);
         self.block.fence();
-        self.len += n;
+        self.tail = tail + n;
         n
     }
 
@@ -405,26 +451,19 @@ impl<S: PageSource + Clone> RingBuf<S> {
         &mut self,
         decoder: &mut D,
     ) -> Result<Option<D::Frame<'_>>, D::Error> {
-        if self.seen == self.len {
+        let (head, len) = (self.head, self.len());
+        if self.seen == len {
             return Ok(None);
         }
         // SAFETY: as in `peek`.
-        let filled = unsafe { self.block.bytes_unchecked(self.head, self.len) };
+        let filled = unsafe { self.block.bytes_unchecked(head, len) };
         match decoder.decode_after(filled, core::mem::take(&mut self.seen)) {
             Ok(Decoded::Frame { frame, consumed }) => {
-                // As `take`, while the frame is borrowed.
-                let n = consumed.max(1).min(filled.len());
-                self.head += n;
-                self.len -= n;
-                if self.len == 0 {
-                    self.head = 0;
-                } else if self.head >= self.block.len() {
-                    self.head -= self.block.len();
-                }
+                self.head = head + checked(consumed, len);
                 Ok(Some(frame))
             }
             Ok(Decoded::NeedMore(_)) => {
-                self.seen = self.len;
+                self.seen = len;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -432,6 +471,9 @@ impl<S: PageSource + Clone> RingBuf<S> {
     }
 }
 
+/// A read is given at least so many bytes if there is room for them anywhere.
+#[cfg(feature = "std")]
+const LEAST: usize = 4 << 10;
 /// What is zeroed at most for one read.
 #[cfg(feature = "std")]
 const FRESH: usize = 16 << 10;
@@ -439,7 +481,7 @@ const FRESH: usize = 16 << 10;
 impl<S: PageSource + Clone> fmt::Debug for RingBuf<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RingBuf")
-            .field("len", &self.len)
+            .field("len", &self.len())
             .field("capacity", &self.capacity())
             .field("mirrored", &self.is_mirrored())
             .finish_non_exhaustive()

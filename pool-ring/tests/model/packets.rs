@@ -265,8 +265,10 @@ where
                 assert!(result.is_err());
             }
         }
-        // The next call settles what was forgotten.
-        drop(self.ring.evicted());
+        if let Then::Forget = then {
+            // The next call settles what was forgotten; what rests goes on resting.
+            drop(self.ring.evicted());
+        }
         let after = self.ring.stats();
         if after.rejected > before.rejected {
             client.lost = true;

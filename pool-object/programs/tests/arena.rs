@@ -1,0 +1,16 @@
+//! `pool-arena`'s own tests, with blocks of `GlobalHeap` beneath.
+
+mod served;
+
+#[path = "../../../pool-arena/tests/cleanups.rs"]
+mod cleanups;
+#[path = "../../../pool-arena/tests/growing.rs"]
+mod growing;
+#[path = "../../../pool-arena/tests/random.rs"]
+mod random;
+#[path = "../../../pool-arena/tests/scopes.rs"]
+mod scopes;
+#[path = "../../../pool-arena/tests/sealed.rs"]
+mod sealed;
+#[path = "../../../pool-arena/tests/sync_arena.rs"]
+mod sync_arena;
