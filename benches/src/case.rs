@@ -1,12 +1,52 @@
 //! A case: one workload on one engine.
 
 use crate::engine::Engine;
+use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::time::Duration;
 
 /// A workload on an engine, set up and warm: does the given number of operations, asserts what comes
 /// of them, and returns the time that the operations alone took.
 pub type Prepared = Box<dyn FnMut(u64) -> Duration>;
+
+/// How long single operations take, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// Half of them take less.
+    pub median: u64,
+    /// One of a hundred takes more.
+    pub p99: u64,
+    /// One of a thousand takes more.
+    pub p999: u64,
+}
+
+impl Tail {
+    /// Of so many, at least one.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn of(times: impl Iterator<Item = Duration>) -> Self {
+        let mut times: Vec<_> = times.map(|time| time.as_nanos() as u64).collect();
+        times.sort_unstable();
+        let at = |thousandth: usize| times[(times.len() - 1) * thousandth / 1000];
+        Self { median: at(500), p99: at(990), p999: at(999) }
+    }
+}
+
+/// How many bytes there are after so many steps.
+pub type Point = (u64, u64);
+
+/// What a case says that is neither a count nor a time of a round.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Bytes held at the end.
+    pub bytes: Option<u64>,
+    /// How long single operations take.
+    pub tail: Option<Tail>,
+    /// Bytes over time.
+    pub memory: Vec<Point>,
+}
 
 /// One workload on one engine.
 pub struct Case {
@@ -18,6 +58,8 @@ pub struct Case {
     pub engine: &'static str,
     /// Whether the engine is one of ours.
     pub ours: bool,
+    /// Whether it is the least that the work can cost.
+    pub floor: bool,
     /// Whether an instruction count says anything: not where the work is the system's, and not
     /// with threads, which valgrind runs one at a time.
     pub counted: bool,
@@ -25,7 +67,11 @@ pub struct Case {
     pub sample: u64,
     /// Operations of a turn when times are taken are a multiple of this.
     pub least: u64,
+    /// Of which function alone instructions are counted, by a part of its name; all of them if `None`.
+    pub within: Option<&'static str>,
     held: Option<Box<dyn Fn() -> u64>>,
+    tail: Option<Box<dyn Fn() -> Tail>>,
+    memory: Option<Box<dyn Fn() -> Vec<Point>>>,
     prepare: Box<dyn Fn() -> Prepared>,
 }
 
@@ -36,18 +82,40 @@ impl Case {
         workload: &'static str,
         prepare: impl Fn() -> Prepared + 'static,
     ) -> Self {
+        let case = Self::plain(family, workload, E::NAME, E::OURS, prepare);
+        Self { counted: E::COUNTED, floor: E::FLOOR, ..case }
+    }
+
+    /// A case of something that is no [`Engine`].
+    pub fn plain(
+        family: &'static str,
+        workload: &'static str,
+        engine: &'static str,
+        ours: bool,
+        prepare: impl Fn() -> Prepared + 'static,
+    ) -> Self {
         let prepare = Box::new(prepare);
         Self {
             family,
             workload,
-            engine: E::NAME,
-            ours: E::OURS,
-            counted: E::COUNTED,
+            engine,
+            ours,
+            floor: false,
+            counted: true,
             sample: 4096,
             least: 1,
+            within: None,
             held: None,
+            tail: None,
+            memory: None,
             prepare,
         }
+    }
+
+    /// The same, the least that the work can cost.
+    #[must_use]
+    pub fn floor(self) -> Self {
+        Self { floor: true, ..self }
     }
 
     /// The same, never counted.
@@ -69,10 +137,11 @@ impl Case {
         Self { least, ..self }
     }
 
-    /// The same, by another workload's name.
+    /// The same, with instructions counted in one function alone, which is never inlined and whose name
+    /// contains this.
     #[must_use]
-    pub fn named(self, workload: &'static str) -> Self {
-        Self { workload, ..self }
+    pub fn only_within(self, function: &'static str) -> Self {
+        Self { within: Some(function), ..self }
     }
 
     /// The same, with a number of bytes to be told: what `held` says that the engine holds.
@@ -81,26 +150,56 @@ impl Case {
         Self { held: Some(Box::new(held)), ..self }
     }
 
-    /// Bytes that the engine holds at the end of the workload, if that is of interest there.
+    /// The same, with times of single operations to be told.
     #[must_use]
-    pub fn held(&self) -> Option<u64> {
-        self.held.as_ref().map(|held| held())
+    pub fn with_tail(self, tail: impl Fn() -> Tail + 'static) -> Self {
+        Self { tail: Some(Box::new(tail)), ..self }
     }
 
-    /// The same in a process of its own, where nobody has left any memory behind.
+    /// The same, with its memory to be looked at again and again.
+    #[must_use]
+    pub fn remembering(self, memory: impl Fn() -> Vec<Point> + 'static) -> Self {
+        Self { memory: Some(Box::new(memory)), ..self }
+    }
+
+    /// What is to be told besides counts and times, if anything is.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        Told {
+            bytes: self.held.as_ref().map(|held| held()),
+            tail: self.tail.as_ref().map(|tail| tail()),
+            memory: Vec::new(),
+        }
+    }
+
+    /// How its memory grows and shrinks; nothing if that is of no interest.
+    #[must_use]
+    pub fn memory(&self) -> Told {
+        let memory = self.memory.as_ref().map_or_else(Vec::new, |memory| memory());
+        Told { memory, ..Told::default() }
+    }
+
+    /// Both, in processes of their own, where nobody has left any memory behind.
     ///
     /// # Errors
     /// If this program cannot be run, or says something unexpected.
-    pub fn held_apart(&self) -> Result<Option<u64>, String> {
-        if self.held.is_none() {
-            return Ok(None);
+    pub fn told_apart(&self) -> Result<Told, String> {
+        let mut told = Told::default();
+        if self.held.is_some() || self.tail.is_some() {
+            told = self.apart("held")?;
         }
+        if self.memory.is_some() {
+            told.memory = self.apart("memory")?.memory;
+        }
+        Ok(told)
+    }
+
+    fn apart(&self, task: &str) -> Result<Told, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let output = Command::new(program).args(["held", self.engine, self.workload]).output();
+        let output = Command::new(program).args([task, self.engine, self.workload]).output();
         let output = output.map_err(|error| error.to_string())?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let bytes = text.trim().parse();
-        bytes.map(Some).map_err(|_| {
+        serde_json::from_slice(&output.stdout).map_err(|_| {
+            let text = String::from_utf8_lossy(&output.stdout);
             let error = String::from_utf8_lossy(&output.stderr);
             format!("{} on {}: {}\n{text}{error}", self.workload, self.engine, output.status)
         })

@@ -30,6 +30,8 @@ pub trait Engine: 'static {
     const NAME: &'static str;
     /// Whether it is ours.
     const OURS: bool = false;
+    /// Whether it is the least that the work can cost, written by hand: what it lacks does not matter.
+    const FLOOR: bool = false;
     /// Whether instruction counts say anything.
     const COUNTED: bool = true;
     /// How chunks come back.

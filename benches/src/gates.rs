@@ -2,7 +2,7 @@
 
 use crate::table::Row;
 use crate::workloads::first_touch::huge_pages_granted;
-use crate::workloads::heaps;
+use crate::workloads::{heaps, rings};
 use serde::{Deserialize, Serialize};
 
 /// What is held against the limit.
@@ -20,6 +20,10 @@ pub enum Measure {
     Growth(&'static str),
     /// Bytes held at the end.
     Bytes,
+    /// Nanoseconds that half of all single operations take at most.
+    Median,
+    /// Nanoseconds that one of a thousand takes more than.
+    Tail,
 }
 
 /// One promise: on `workload`, the measure of `engine` is at most `limit`.
@@ -55,6 +59,12 @@ const RUSTY: &[&str] = &["rusty_alloc"];
 const OPOOL: &[&str] = &["opool LocalPool (Box)"];
 const QUEUE_OF_BOXES: &[&str] = &["ArrayQueue<Box>"];
 const SLAB: &[&str] = &["slab"];
+const BYTES_MUT: &[&str] = &["BytesMut"];
+const BYTES_MUT_SMALL: &[&str] = &["BytesMut, 8 KiB"];
+const RTRB: &[&str] = &["rtrb"];
+const SMOLTCP: &[&str] = &["smoltcp"];
+/// Connections of `frames-10k`.
+const CONNECTIONS: f64 = rings::many::SOME as f64;
 /// Blocks of 40 bytes that `resident` has.
 const RESIDENT: f64 = heaps::resident::BLOCKS as f64;
 /// What an arena retains by default.
@@ -68,6 +78,7 @@ pub fn gates() -> Vec<Gate> {
     gates.extend(of_heaps());
     gates.extend(of_pools());
     gates.extend(of_tables());
+    gates.extend(of_streams());
     gates
 }
 
@@ -126,6 +137,9 @@ fn of_heaps() -> Vec<Gate> {
         }
         gates.push(gate("resident", engine, Bytes, 41.0 * RESIDENT));
     }
+    for engine in ["SmallAlloc", "SharedAlloc"] {
+        gates.push(gate("list-drop", engine, Instructions, 0.1));
+    }
     for engine in ["SharedAlloc", "GlobalHeap"] {
         gates.push(gate("hand-over", engine, TimeRatio(MIMALLOC), 1.0 / 2.9));
     }
@@ -155,6 +169,36 @@ fn of_tables() -> Vec<Gate> {
         gate("slot-look", "SlotTable", Instructions, 24.0),
         gate("slot-iterate", "SlotTable", Instructions, 8.5),
     ]
+}
+
+fn of_streams() -> Vec<Gate> {
+    use Measure::{Bytes, Instructions, Median, Tail, TimeRatio};
+    let mut gates = vec![
+        gate("frames", "RingBuf", Instructions, 415.0),
+        gate("frames", "RingBuf, mirrored", Instructions, 400.0),
+        gate("frames", "RingBuf", TimeRatio(BYTES_MUT), 1.0),
+        gate("frames", "RingBuf, mirrored", TimeRatio(BYTES_MUT), 1.0),
+        gate("frames", "PacketRing", TimeRatio(BYTES_MUT), 1.15),
+        gate("lines", "RingBuf", Instructions, 170.0),
+        gate("lines", "RingBuf, decoder", Instructions, 170.0),
+        gate("frames-10k", "PacketRing", Instructions, 550.0),
+        gate("frames-10k", "PacketRing", TimeRatio(BYTES_MUT), 0.7),
+        gate("frames-10k", "PacketRing", Bytes, 675.0 * CONNECTIONS),
+        gate("requests-10k", "PacketRing", Bytes, 0.0),
+        gate("frames-100k", "PacketRing", TimeRatio(BYTES_MUT_SMALL), 1.0),
+        gate("frames-100k-random", "PacketRing, prefetch", TimeRatio(BYTES_MUT_SMALL), 1.0),
+        gate("storm", "PacketRing", Median, 250.0),
+        gate("storm", "PacketRing", Tail, 1000.0),
+    ];
+    for engine in ["spsc", "spsc, mirrored"] {
+        gates.push(gate("spsc-64", engine, TimeRatio(RTRB), 0.65));
+        gates.push(gate("spsc-1500", engine, TimeRatio(RTRB), 1.0));
+    }
+    for workload in ["segments", "segments-shuffled"] {
+        gates.push(gate(workload, "Reassembler", Instructions, 740.0));
+        gates.push(gate(workload, "Reassembler", TimeRatio(SMOLTCP), 1.0));
+    }
+    gates
 }
 
 fn of_runs() -> Vec<Gate> {
@@ -246,7 +290,9 @@ impl Gate {
         let peer = |name: &&str| find(self.workload, name);
         let exact = |value: Option<f64>| (value, value, value);
         // To a tenth, as the table has them: a round's reset is a share of each of its operations.
-        let tenths = |value: f64| (value * 10.0).round() / 10.0;
+        let tenths = |value: f64| {
+            if self.limit < 1.0 { value } else { (value * 10.0).round() / 10.0 }
+        };
         let (measure, (low, value, high)) = match self.measure {
             Measure::Instructions => {
                 ("instructions".to_owned(), exact(own.instructions.map(tenths)))
@@ -263,6 +309,14 @@ impl Gate {
                 (format!("instructions / {from}"), exact(ratio))
             }
             Measure::Bytes => ("bytes".to_owned(), exact(own.bytes.map(|bytes| bytes as f64))),
+            Measure::Median => {
+                let value = own.tail.map(|tail| tail.median as f64);
+                ("ns of a single one, median".to_owned(), exact(value))
+            }
+            Measure::Tail => {
+                let value = own.tail.map(|tail| tail.p999 as f64);
+                ("ns of a single one, p99.9".to_owned(), exact(value))
+            }
             Measure::TimeRatio(peers) | Measure::TimeOverFastest(peers) => {
                 let ratios = peers.iter().filter_map(peer);
                 let ratios = ratios.filter_map(|row| Some((row, own.times.over(&row.times)?)));
@@ -285,7 +339,13 @@ impl Gate {
             _ => Verdict::Unknown,
         };
         let (workload, engine) = (self.workload.to_owned(), self.engine.to_owned());
-        let timed = matches!(self.measure, Measure::TimeRatio(_) | Measure::TimeOverFastest(_));
+        let timed = !matches!(
+            self.measure,
+            Measure::Instructions
+                | Measure::InstructionRatio(_)
+                | Measure::Growth(_)
+                | Measure::Bytes
+        );
         let binding = !timed || self.limit <= 0.1;
         Some(Outcome { workload, engine, measure, limit: self.limit, value, verdict, binding })
     }

@@ -9,6 +9,7 @@
 
 pub mod callgrind;
 pub mod case;
+pub mod docs;
 pub mod engine;
 pub mod engines;
 pub mod gates;
@@ -16,9 +17,16 @@ pub mod heap;
 pub mod measure;
 pub mod objects;
 pub mod opaque;
+pub mod plot;
+pub mod progress;
+pub mod queue;
 pub mod record;
 pub mod region;
+pub mod render;
+pub mod scale;
+pub mod segments;
 pub mod slots;
+pub mod stream;
 pub mod table;
 pub mod workloads;
 

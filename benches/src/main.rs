@@ -1,11 +1,16 @@
 //! The scoreboard's program: `cargo run --release -p benches -- table`.
 
+use benches::case::Told;
 use benches::engines::heaps::absent;
 use benches::record::Record;
+use benches::render::markdown;
+use benches::scale::Curve;
 use benches::table::{Table, Wanted};
-use benches::{Case, callgrind, cases, find};
+use benches::{Case, callgrind, cases, docs, find, plot, scale};
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Measures the pool crates against what their users would pick instead.
@@ -30,8 +35,11 @@ enum Task {
         #[arg(long)]
         no_count: bool,
         /// Print a record as JSON instead of the table
-        #[arg(long)]
+        #[arg(long, conflicts_with = "csv")]
         json: bool,
+        /// Print comma-separated values instead of the table
+        #[arg(long)]
+        csv: bool,
     },
     /// Every workload on every engine once, short, with its answers asserted
     Smoke {
@@ -46,17 +54,77 @@ enum Task {
         /// The later record
         new: PathBuf,
     },
+    /// Measures how cost grows with work; fails if an engine of ours is not O(1)
+    Scale {
+        /// Only what grows, or engines, whose name contains this
+        #[arg(default_value = "")]
+        filter: String,
+        /// No sizes that need more than about so many MiB of memory
+        #[arg(long, default_value_t = 12 << 10)]
+        most: u64,
+        /// Print the points as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything, for good: table and growth into benches/record, then documents and figures of it
+    Record {
+        /// Rounds in which all engines of a workload take turns
+        #[arg(long, default_value_t = 61)]
+        rounds: usize,
+        /// No sizes that need more than about so many MiB of memory
+        #[arg(long, default_value_t = 12 << 10)]
+        most: u64,
+        /// Where it is written; by default by its date
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+    /// Writes a record as a page that needs nothing else, and figures as SVG
+    Plot {
+        /// The record; by default the latest
+        record: Option<PathBuf>,
+        /// The page
+        #[arg(long, default_value = "target/scoreboard.html")]
+        html: PathBuf,
+        /// Where the figures go; by default there are none
+        #[arg(long)]
+        figures: Option<PathBuf>,
+    },
+    /// Writes the latest record's tables into the documents, between their marks
+    Docs {
+        /// Change nothing, fail if something would change
+        #[arg(long)]
+        check: bool,
+    },
     /// Prints a record's table
     Show {
         /// The record
         record: PathBuf,
     },
-    /// Prints the bytes that an engine holds at the end of a workload
+    /// Says what a case says besides counts and times of rounds, as JSON
     Held {
         /// The engine's name
         engine: String,
         /// The workload's name
         workload: String,
+    },
+    /// Says how a case's memory grows and shrinks, as JSON
+    Memory {
+        /// The engine's name
+        engine: String,
+        /// The workload's name
+        workload: String,
+    },
+    /// Measures one point of `scale`
+    Point {
+        /// What grows
+        name: String,
+        /// The engine's name
+        engine: String,
+        /// How large
+        size: u64,
+        /// In so many rounds
+        #[arg(long)]
+        rounds: Option<usize>,
     },
     /// Runs one case, as under callgrind
     Run {
@@ -81,25 +149,50 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<(), String> {
     match task {
-        Task::Table { filter, rounds, no_count, json } => table(filter, rounds, !no_count, json),
+        Task::Table { filter, rounds, no_count, json, csv } => {
+            let table = measured(filter, rounds, !no_count)?;
+            if json {
+                println!("{}", Record::new(table.clone()).to_json()?);
+            } else if csv {
+                print!("{}", table.to_csv());
+            } else {
+                println!("{}", table.render());
+            }
+            judge(&table)
+        }
         Task::Smoke { against } => smoke(against),
         Task::Compare { old, new } => {
             verdict(&Record::read(&old)?.regressions(&Record::read(&new)?))
         }
+        Task::Scale { filter, most, json } => grown(&filter, most, json),
+        Task::Record { rounds, most, to } => record(rounds, most, to),
+        Task::Plot { record, html, figures } => {
+            let record = Record::read(&record.map_or_else(Record::latest, Ok)?)?;
+            draw(&record, &html, figures.as_deref())
+        }
+        Task::Docs { check } => docs::write(&Record::read(&Record::latest()?)?, check),
         Task::Show { record } => {
-            let Record { date, machine, kernel, rustc, commit, table } = Record::read(&record)?;
-            println!("{date}, {machine}, {kernel}, {rustc}, commit {commit}\n{}", table.render());
+            let record = Record::read(&record)?;
+            println!("{}\n{}", record.facts(), record.table.render());
+            println!("\n{}", markdown(&Curve::cells(&record.scale)));
+            Ok(())
+        }
+        Task::Point { name, engine, size, rounds } => {
+            if let Some(rounds) = rounds {
+                scale::set_rounds(rounds);
+            }
+            let sample = scale::point(&name, &engine, size);
+            let sample = sample.ok_or_else(|| format!("there is no {name} of {engine}"))?;
+            println!("{}", json(&sample)?);
             Ok(())
         }
         Task::Run { engine, workload, n } => {
+            callgrind::now_counting();
             named(&engine, &workload)?.prepare()(n);
             Ok(())
         }
-        Task::Held { engine, workload } => {
-            let held = named(&engine, &workload)?.held();
-            println!("{}", held.ok_or_else(|| format!("{workload} does not tell bytes"))?);
-            Ok(())
-        }
+        Task::Held { engine, workload } => tell(&named(&engine, &workload)?.told()),
+        Task::Memory { engine, workload } => tell(&named(&engine, &workload)?.memory()),
     }
 }
 
@@ -111,7 +204,57 @@ fn named(engine: &str, workload: &str) -> Result<Case, String> {
     })
 }
 
-fn table(filter: String, rounds: usize, mut count: bool, json: bool) -> Result<(), String> {
+fn tell(told: &Told) -> Result<(), String> {
+    println!("{}", json(told)?);
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> Result<String, String> {
+    serde_json::to_string(value).map_err(|error| error.to_string())
+}
+
+fn grown(filter: &str, most: u64, as_json: bool) -> Result<(), String> {
+    let missing = callgrind::available().err();
+    missing.iter().for_each(|missing| eprintln!("{missing}"));
+    let curves = scale::measure(filter, most << 20, missing.is_none())?;
+    if as_json {
+        println!("{}", json(&curves)?);
+    } else {
+        println!("{}", markdown(&Curve::cells(&curves)));
+    }
+    let grow: Vec<_> = curves.iter().filter(|curve| curve.grows()).collect();
+    let names = grow.iter().map(|curve| format!("{} of {}", curve.name, curve.engine));
+    let names = names.collect::<Vec<_>>().join(", ");
+    if grow.is_empty() { Ok(()) } else { Err(format!("these grow with their work: {names}")) }
+}
+
+fn draw(record: &Record, html: &Path, figures: Option<&Path>) -> Result<(), String> {
+    plot::page(record, html)?;
+    println!("{}", html.display());
+    for figure in figures.map_or_else(|| Ok(Vec::new()), |to| plot::figures(record, to))? {
+        println!("{figure}.svg");
+    }
+    Ok(())
+}
+
+/// Where pictures for documents are.
+const FIGURES: &str = "docs/figures";
+
+fn record(rounds: usize, most: u64, to: Option<PathBuf>) -> Result<(), String> {
+    callgrind::available()?;
+    let table = measured(String::new(), rounds, true)?;
+    let scale = scale::measure("", most << 20, true)?;
+    let record = Record { scale, ..Record::new(table) };
+    let to = to.unwrap_or_else(|| record.place());
+    fs::write(&to, record.to_json()? + "\n").map_err(|error| error.to_string())?;
+    println!("{}", to.display());
+    docs::write(&record, false)?;
+    draw(&record, Path::new("target/scoreboard.html"), Some(Path::new(FIGURES)))?;
+    judge(&record.table)
+}
+
+/// Measures with the tools that there are, and names the others.
+fn measured(filter: String, rounds: usize, mut count: bool) -> Result<Table, String> {
     if let (true, Err(missing)) = (count, callgrind::available()) {
         eprintln!("{missing}");
         count = false;
@@ -119,12 +262,10 @@ fn table(filter: String, rounds: usize, mut count: bool, json: bool) -> Result<(
     for missing in absent(&filter) {
         eprintln!("{missing}");
     }
-    let table = Table::measure(&Wanted { filter, rounds, count })?;
-    if json {
-        println!("{}", Record::new(table.clone()).to_json()?);
-    } else {
-        println!("{}", table.render());
-    }
+    Table::measure(&Wanted { filter, rounds, count })
+}
+
+fn judge(table: &Table) -> Result<(), String> {
     match table.missed().count() {
         0 => Ok(()),
         missed => Err(format!("binding gates that are missed: {missed}")),

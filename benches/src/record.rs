@@ -1,10 +1,13 @@
 //! Records: a table with the machine that it was measured on, as dated JSON.
 
 use crate::callgrind;
+use crate::case::Case;
+use crate::progress::Progress;
+use crate::scale::Curve;
 use crate::table::{Row, Table};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// One dated result.
@@ -22,7 +25,13 @@ pub struct Record {
     pub commit: String,
     /// What was measured.
     pub table: Table,
+    /// How cost grows with work; empty if that was not measured.
+    #[serde(default)]
+    pub scale: Vec<Curve>,
 }
+
+/// Where records are.
+const DIRECTORY: &str = "benches/record";
 
 /// The most that instructions of ours may grow: 5 %, and one where that is less.
 const GROWTH: f64 = 1.05;
@@ -54,7 +63,33 @@ impl Record {
             rustc: line("rustc", &["--version"]),
             commit: line("git", &["describe", "--always", "--dirty=+", "--exclude=*"]),
             table,
+            scale: Vec::new(),
         }
+    }
+
+    /// What it was measured on.
+    #[must_use]
+    pub fn facts(&self) -> String {
+        let Self { date, machine, kernel, rustc, commit, .. } = self;
+        format!("{date}, {machine}, {kernel}, {rustc}, commit {commit}")
+    }
+
+    /// Where it belongs, from the workspace's directory.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        PathBuf::from(format!("{DIRECTORY}/{}.json", self.date))
+    }
+
+    /// The last record by its name, which begins with its date.
+    ///
+    /// # Errors
+    /// If there is none, seen from the workspace's directory.
+    pub fn latest() -> Result<PathBuf, String> {
+        let error = |error: &dyn std::fmt::Display| format!("{DIRECTORY}: {error}");
+        let entries = fs::read_dir(DIRECTORY).map_err(|e| error(&e))?;
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let records = paths.filter(|path| path.extension().is_some_and(|end| end == "json"));
+        records.max().ok_or_else(|| error(&"there is no record"))
     }
 
     /// Reads a record.
@@ -99,15 +134,18 @@ impl Record {
     /// # Errors
     /// If callgrind fails.
     pub fn regressions_now(&self) -> Result<Vec<String>, String> {
-        let mut worse = Vec::new();
-        for (row, before) in self.counted() {
-            let Some(case) = crate::find(&row.workload, &row.engine) else { continue };
-            let after = callgrind::instructions(&case)?;
-            if grown(before, after) {
-                worse.push(line(row, before, after));
-            }
-        }
-        Ok(worse)
+        let cases = crate::cases();
+        let case = |row: &Row| {
+            let same = |case: &&Case| case.workload == row.workload && case.engine == row.engine;
+            cases.iter().find(same)
+        };
+        let known: Vec<_> =
+            self.counted().filter_map(|(row, before)| Some((case(row)?, row, before))).collect();
+        let of: Vec<_> = known.iter().map(|(case, ..)| callgrind::Job::of(case)).collect();
+        let after = callgrind::instructions(&of, &Progress::new(of.len()))?;
+        let both = known.iter().zip(after);
+        let worse = both.filter(|((_, _, before), after)| grown(*before, *after));
+        Ok(worse.map(|((_, row, before), after)| line(row, *before, after)).collect())
     }
 }
 
@@ -122,20 +160,15 @@ fn line(row: &Row, before: f64, after: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Times;
 
     fn record(instructions: f64) -> Record {
         let text = |text: &str| text.to_owned();
         let row = Row {
-            family: text("f"),
             workload: text("w"),
             engine: text("e"),
             ours: true,
             instructions: Some(instructions),
-            nanoseconds: None,
-            ratio: None,
-            bytes: None,
-            times: Times::default(),
+            ..Row::default()
         };
         Record::new(Table { rows: vec![row], gates: Vec::new() })
     }

@@ -1,14 +1,14 @@
 //! The table: every case measured, every gate judged.
 
 use crate::callgrind;
-use crate::case::Case;
+use crate::case::{Case, Point, Tail};
 use crate::gates::{Outcome, Verdict, gates};
 use crate::measure::{Spread, Times, interleaved};
+use crate::progress::Progress;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 
 /// What was measured of one case.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Row {
     /// The crate.
     pub family: String,
@@ -18,15 +18,27 @@ pub struct Row {
     pub engine: String,
     /// Whether the engine is ours.
     pub ours: bool,
+    /// Whether it is the least that the work can cost.
+    #[serde(default)]
+    pub floor: bool,
     /// Instructions an operation, the loop included.
     pub instructions: Option<f64>,
     /// Nanoseconds an operation: an indication, not comparable between runs.
     pub nanoseconds: Option<Spread>,
     /// Time over that of the workload's first peer.
     pub ratio: Option<Spread>,
+    /// Time over that of the workload's floor, if it has one.
+    #[serde(default)]
+    pub over_floor: Option<Spread>,
     /// Bytes held at the end, where that is of interest.
     #[serde(default)]
     pub bytes: Option<u64>,
+    /// Times of single operations, where those are of interest.
+    #[serde(default)]
+    pub tail: Option<Tail>,
+    /// Bytes over time, where that is of interest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<Point>,
     /// Every round.
     #[serde(skip)]
     pub times: Times,
@@ -59,25 +71,34 @@ impl Table {
     /// If callgrind fails.
     pub fn measure(wanted: &Wanted) -> Result<Self, String> {
         let cases: Vec<_> = crate::cases().into_iter().filter(|case| wanted.has(case)).collect();
+        let counted = cases.iter().filter(|case| wanted.count && case.counted).count();
+        let mut progress = Progress::new(cases.len() + counted);
+        let counts = counts(&cases, wanted, &mut progress)?;
         let mut rows = Vec::new();
         for cases in cases.chunk_by(|a, b| a.workload == b.workload) {
             let cases: Vec<_> = cases.iter().collect();
-            eprintln!("{} ({} engines)", cases[0].workload, cases.len());
+            progress.now(&format!("{} ({} engines)", cases[0].workload, cases.len()));
             let times = interleaved(&cases, wanted.rounds);
             let base = cases.iter().position(|case| !case.ours && case.engine != "(loop)");
+            let floor = cases.iter().position(|case| case.floor);
             for (case, own) in cases.iter().zip(&times) {
-                let counted = wanted.count && case.counted;
+                let told = case.told_apart()?;
                 rows.push(Row {
                     family: case.family.to_owned(),
                     workload: case.workload.to_owned(),
                     engine: case.engine.to_owned(),
                     ours: case.ours,
-                    instructions: if counted { Some(callgrind::instructions(case)?) } else { None },
+                    floor: case.floor,
+                    instructions: counts[rows.len()],
                     nanoseconds: own.spread(),
                     ratio: base.and_then(|base| own.over(&times[base])),
-                    bytes: case.held_apart()?,
+                    over_floor: floor.and_then(|floor| own.over(&times[floor])),
+                    bytes: told.bytes,
+                    tail: told.tail,
+                    memory: told.memory,
                     times: own.clone(),
                 });
+                progress.step();
             }
         }
         let gates = gates().iter().filter_map(|gate| gate.judge(&rows)).collect();
@@ -89,68 +110,27 @@ impl Table {
         self.gates.iter().filter(|gate| gate.verdict == Verdict::Missed && gate.binding)
     }
 
-    /// The table as text, in Markdown.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let mut text = String::new();
-        let dash = || "-".to_owned();
-        for rows in self.rows.chunk_by(|a, b| a.workload == b.workload) {
-            let base = rows.iter().find(|row| !row.ours && row.engine != "(loop)");
-            let base = base.map_or("-", |row| &row.engine);
-            let title = format!("{} (times as multiples of {base})", rows[0].workload);
-            let _ = writeln!(text, "\n{title}\n");
-            let bytes = rows.iter().any(|row| row.bytes.is_some());
-            let (head, rule) = if bytes { (" bytes |", "--:|") } else { ("", "") };
-            let _ = writeln!(
-                text,
-                "| engine | Ir | time | quarters | ~ns |{head}\n|---|--:|--:|--:|--:|{rule}"
-            );
-            for row in rows {
-                let name =
-                    if row.ours { format!("**{}**", row.engine) } else { row.engine.clone() };
-                let ir = row.instructions.map_or_else(dash, |ir| format!("{ir:.1}"));
-                let median = row.ratio.map_or_else(dash, |ratio| digits(ratio.median));
-                let quarters = row.ratio.map_or_else(dash, |ratio| {
-                    format!("{}–{}", digits(ratio.q1), digits(ratio.q3))
-                });
-                let ns = row.nanoseconds.map_or_else(dash, |ns| digits(ns.median));
-                let bytes = row.bytes.map_or_else(String::new, |bytes| format!(" {bytes} |"));
-                let _ = writeln!(text, "| {name} | {ir} | {median} | {quarters} | {ns} |{bytes}");
-            }
-        }
-        let _ = writeln!(text, "\n| gate | limit | measured | |\n|---|--:|--:|---|");
-        for gate in &self.gates {
-            let Outcome { workload, engine, measure, .. } = gate;
-            let value = gate.value.map_or_else(dash, digits);
-            let verdict = match gate.verdict {
-                Verdict::Met => "met",
-                Verdict::Near => "met within the noise, or missed by it",
-                Verdict::Missed if gate.binding => "**MISSED**",
-                Verdict::Missed => "**missed**, a time",
-                Verdict::Unknown => "not measured here",
-            };
-            let limit = digits(gate.limit);
-            let _ = writeln!(
-                text,
-                "| {workload}, {engine}: {measure} | ≤ {limit} | {value} | {verdict} |"
-            );
-        }
-        text
+    /// The rows of each workload.
+    pub fn workloads(&self) -> impl Iterator<Item = &[Row]> {
+        self.rows.chunk_by(|a, b| a.workload == b.workload)
     }
+}
+
+/// Instructions of each case; `None` where that says nothing.
+fn counts(
+    cases: &[Case],
+    wanted: &Wanted,
+    progress: &mut Progress,
+) -> Result<Vec<Option<f64>>, String> {
+    let counted = |case: &Case| wanted.count && case.counted;
+    let some: Vec<_> = cases.iter().filter(|case| counted(case)).map(callgrind::Job::of).collect();
+    progress.now(&format!("instructions of {} cases", some.len()));
+    let mut counts = callgrind::instructions(&some, progress)?.into_iter();
+    Ok(cases.iter().map(|case| counted(case).then(|| counts.next()).flatten()).collect())
 }
 
 impl Wanted {
     fn has(&self, case: &Case) -> bool {
         [case.family, case.workload, case.engine].iter().any(|name| name.contains(&self.filter))
-    }
-}
-
-/// Three significant digits or so.
-fn digits(value: f64) -> String {
-    match value.abs() {
-        value if value >= 1000.0 => format!("{value:.0}"),
-        value if value >= 10.0 => format!("{value:.1}"),
-        value if value >= 0.1 => format!("{value:.2}"),
-        value => format!("{value:.4}"),
     }
 }

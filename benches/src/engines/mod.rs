@@ -13,6 +13,7 @@ mod mmap;
 mod mutex_vec;
 mod null;
 pub mod pools;
+pub mod rings;
 mod seg_queue;
 pub mod tables;
 mod thread_local_vec;

@@ -20,6 +20,7 @@ fn build<T: Item>(setup: Setup) -> VecStore<T> {
 
 impl Engine for VecOf<Chunk> {
     const NAME: &'static str = "Vec<ptr>";
+    const FLOOR: bool = true;
     type Store = VecStore<Chunk>;
     fn build(setup: Setup) -> Self::Store {
         build(setup)

@@ -6,6 +6,7 @@ pub mod half;
 pub mod heaps;
 pub mod pair;
 pub mod pools;
+pub mod rings;
 pub mod singles;
 pub mod tables;
 pub mod two_threads;
@@ -24,6 +25,9 @@ pub const POOL_ARENA: &str = "pool-arena";
 /// The crate of objects.
 pub const POOL_OBJECT: &str = "pool-object";
 
+/// The crate of streams.
+pub const POOL_RING: &str = "pool-ring";
+
 /// Every case that there is, those of a workload together.
 #[must_use]
 pub fn cases() -> Vec<Case> {
@@ -36,6 +40,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(heaps::cases());
     cases.extend(pools::cases());
     cases.extend(tables::cases());
+    cases.extend(rings::cases());
     cases
 }
 

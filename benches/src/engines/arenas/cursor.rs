@@ -25,6 +25,7 @@ pub struct Cursored {
 
 impl Engine for Cursor {
     const NAME: &'static str = "(cursor)";
+    const FLOOR: bool = true;
     type Store = Memory;
 
     fn build(setup: Setup) -> Memory {

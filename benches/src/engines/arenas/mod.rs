@@ -7,6 +7,8 @@ mod bump_scope;
 mod bumpalo;
 mod cursor;
 mod freed;
+#[cfg(feature = "nginx")]
+mod nginx;
 mod null;
 mod typed_arena;
 
@@ -17,7 +19,22 @@ pub use bump_scope::{BumpScope, BumpScopeUp};
 pub use bumpalo::{Bumpalo, BumpaloAligned};
 pub use cursor::Cursor;
 pub use freed::{Glibc, Mimalloc};
+#[cfg(feature = "nginx")]
+pub use nginx::Nginx;
 pub use typed_arena::TypedArena;
+
+/// Adds `$case::<Nginx>()` to a list of cases, if it is built in.
+macro_rules! and_nginx {
+    ($cases:expr, $case:ident($($argument:expr),*)) => {{
+        #[allow(unused_mut, reason = "not with all features")]
+        let mut cases = $cases;
+        #[cfg(feature = "nginx")]
+        cases.push($case::<$crate::engines::arenas::Nginx>($($argument),*));
+        cases
+    }};
+}
+
+pub(crate) use and_nginx;
 
 use std::ptr::NonNull;
 use std::slice;

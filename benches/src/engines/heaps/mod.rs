@@ -1,5 +1,6 @@
 //! The engines of small objects, one small file each.
 
+mod free_lists;
 mod glibc;
 #[cfg(feature = "jemalloc")]
 mod jemalloc;
@@ -14,6 +15,7 @@ mod snmalloc;
 #[cfg(feature = "stoolap")]
 mod stoolap;
 
+pub use self::free_lists::FreeLists;
 pub use self::glibc::GlibcHeap;
 #[cfg(feature = "jemalloc")]
 pub use self::jemalloc::Jemalloc;
@@ -28,17 +30,17 @@ pub use self::snmalloc::Snmalloc;
 pub use self::stoolap::Stoolap;
 
 /// Engines that are built with a feature only, and its name.
-pub const OPTIONAL: [(&str, &str, bool); 3] = [
+pub const OPTIONAL: [(&str, &str, bool); 4] = [
+    ("nginx", "nginx", cfg!(feature = "nginx")),
     ("jemalloc", "jemalloc", cfg!(feature = "jemalloc")),
     ("snmalloc", "snmalloc", cfg!(feature = "snmalloc")),
     ("stoolap-jemalloc", "stoolap", cfg!(feature = "stoolap")),
 ];
 
-/// What to do about engines that are asked for by this name, or a part of it, and are not built in.
+/// What to do about engines whose name contains this and that are not built in.
 #[must_use]
 pub fn absent(name: &str) -> Vec<String> {
-    let asked = |engine: &str| !name.is_empty() && engine.contains(name);
-    let absent = OPTIONAL.iter().filter(|(engine, _, built)| !built && asked(engine));
+    let absent = OPTIONAL.iter().filter(|(engine, _, built)| !built && engine.contains(name));
     absent
         .map(|(engine, feature, _)| format!("{engine} is not built in: --features {feature}"))
         .collect()
@@ -72,6 +74,7 @@ macro_rules! of_heaps {
         let mut cases = vec![$case::<$crate::engines::heaps::SmallAlloc>($($argument),*)];
         cases.extend($crate::engines::heaps::of_shared_heaps!($case($($argument),*)));
         cases.push($case::<$crate::engines::heaps::Rlsf>($($argument),*));
+        cases.push($case::<$crate::engines::heaps::FreeLists>($($argument),*));
         cases
     }};
 }

@@ -4,7 +4,7 @@
 use crate::engine::{Engine, Setup};
 use crate::objects::{Object, Pools, Session, stocked};
 use crossbeam_queue::{ArrayQueue, SegQueue};
-use std::cell::RefCell;
+use std::cell::{RefCell, UnsafeCell};
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
@@ -64,6 +64,9 @@ pub struct MutexVecOfBoxes;
 /// `thread_local! Vec<Box<T>>`.
 pub struct LocalVecOfBoxes;
 
+/// A stack that one owner has for himself: the floor of what a pool can cost.
+pub struct Stack;
+
 /// `ArrayQueue<Box<T>>`.
 pub struct ArrayQueueOfBoxes;
 
@@ -74,6 +77,8 @@ macro_rules! engine {
     ($engine:ident, $name:literal, $bin:ty, $setup:ident => $new:expr) => {
         impl Engine for $engine {
             const NAME: &'static str = $name;
+            // Those in brackets are no peers.
+            const FLOOR: bool = matches!($name.as_bytes(), [b'(', ..]);
             type Store = $bin;
 
             fn build($setup: Setup) -> $bin {
@@ -110,8 +115,32 @@ type Segments = SegQueue<Box<Session>>;
 
 engine!(MutexVecOfBoxes, "Mutex<Vec<Box>>", Locked, _setup => Mutex::new(Vec::new()));
 engine!(LocalVecOfBoxes, "thread-local Vec<Box>", ThreadLocal, _setup => ThreadLocal);
+engine!(Stack, "(stack)", Own, _setup => Own(UnsafeCell::new(Vec::new())));
 engine!(ArrayQueueOfBoxes, "ArrayQueue<Box>", Array, setup => ArrayQueue::new(stocked(setup)));
 engine!(SegQueueOfBoxes, "SegQueue<Box>", Segments, _setup => SegQueue::new());
+
+/// A vector of one thread, which nobody asks whether it is borrowed.
+pub struct Own(UnsafeCell<Boxes>);
+
+impl Own {
+    #[inline(always)]
+    fn with<T>(&self, work: impl FnOnce(&mut Boxes) -> T) -> T {
+        // SAFETY: not `Sync`, and neither `push` nor `pop` of a vector comes back here.
+        work(unsafe { &mut *self.0.get() })
+    }
+}
+
+impl Bin for Own {
+    #[inline(always)]
+    fn pop(&self) -> Option<Box<Session>> {
+        self.with(Vec::pop)
+    }
+
+    #[inline(always)]
+    fn push(&self, session: Box<Session>) {
+        self.with(|boxes| boxes.push(session));
+    }
+}
 
 impl Bin for Locked {
     #[inline(always)]

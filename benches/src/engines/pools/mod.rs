@@ -12,7 +12,7 @@ mod pool;
 mod sharded_slab;
 mod shared_pool;
 
-pub use self::bins::{ArrayQueueOfBoxes, LocalVecOfBoxes, MutexVecOfBoxes, SegQueueOfBoxes};
+pub use self::bins::{ArrayQueueOfBoxes, LocalVecOfBoxes, MutexVecOfBoxes, SegQueueOfBoxes, Stack};
 pub use self::bounded_pool::BoundedPool;
 pub use self::boxes::{BoxOnGlibc, BoxOnMimalloc};
 pub use self::lifeguard::Lifeguard;

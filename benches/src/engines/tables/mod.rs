@@ -1,6 +1,7 @@
 //! The engines of tables, one small file each.
 
 mod generational_arena;
+mod plain;
 mod sharded_slab;
 mod slab;
 mod slot_table;
@@ -8,6 +9,7 @@ mod slotmap;
 mod thunderdome;
 
 pub use self::generational_arena::GenerationalArena;
+pub use self::plain::PlainVec;
 pub use self::sharded_slab::ShardedSlab;
 pub use self::slab::Slab;
 pub use self::slot_table::SlotTable;
@@ -24,6 +26,7 @@ macro_rules! of_tables {
             $case::<$crate::engines::tables::Thunderdome>(),
             $case::<$crate::engines::tables::GenerationalArena>(),
             $case::<$crate::engines::tables::ShardedSlab>(),
+            $case::<$crate::engines::tables::PlainVec>(),
         ]
     };
 }

@@ -6,7 +6,7 @@
 //! arena holds from the tier below after 20,000 requests and a reset, the second outlier being
 //! 5,000 requests ago. *Answers*: the number of objects.
 
-use crate::case::Case;
+use crate::case::{Case, Point};
 use crate::engines::arenas::{Arena, BumpScope, Bumpalo};
 use crate::opaque::escape;
 use crate::region::{Holds, Places, Regions, growing, kept};
@@ -47,6 +47,25 @@ where
     })
     .uncounted()
     .holding(|| held::<E>(&draw(RARE, OUTLIER), 2 * RARE))
+    .remembering(|| over_time::<E>(&draw(RARE, OUTLIER), 2 * RARE))
+}
+
+/// The requests between two looks at what is held.
+const LOOK: usize = 250;
+
+/// Bytes that an engine's arena holds after each so many requests.
+fn over_time<E>(sizes: &[usize], requests: usize) -> Vec<Point>
+where
+    E: for<'a> Regions<Region<'a>: Places + Holds>,
+{
+    let store = E::build(growing(OUTLIER));
+    let mut region = E::open(&store);
+    let mut points = vec![(0, region.held() as u64)];
+    for from in (0..requests).step_by(LOOK) {
+        serve(&mut region, sizes, from, LOOK);
+        points.push(((from + LOOK) as u64, region.held() as u64));
+    }
+    points
 }
 
 /// Bytes that an engine's arena holds after so many requests.

@@ -12,6 +12,7 @@ use crate::engine::Setup;
 use crate::engines::Null;
 use crate::engines::arenas::{
     Arena, ArenaFixed, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc,
+    and_nginx,
 };
 use crate::opaque::escape;
 use crate::region::{Places, Region, Regions, Texts, growing, kept};
@@ -51,27 +52,36 @@ pub trait Serves: Places + Texts {}
 impl<R: Places + Texts> Serves for R {}
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
-        new::<Null>(),
-        new::<Arena>(),
-        new::<ArenaFixed>(),
-        new::<Bumpalo>(),
-        new::<BumpaloAligned>(),
-        new::<BumpScope>(),
-        new::<Blink>(),
-        new::<Mimalloc>(),
-        new::<Glibc>(),
-        again::<Null>(),
-        again::<Arena>(),
-        again::<ArenaFixed>(),
-        again::<Bumpalo>(),
-        again::<BumpaloAligned>(),
-        again::<BumpScope>(),
-        again::<Blink>(),
-        again::<Mimalloc>(),
-        again::<Glibc>(),
-        again::<Cursor>(),
-    ]
+    let mut cases = and_nginx!(
+        vec![
+            new::<Null>(),
+            new::<Arena>(),
+            new::<ArenaFixed>(),
+            new::<Bumpalo>(),
+            new::<BumpaloAligned>(),
+            new::<BumpScope>(),
+            new::<Blink>(),
+            new::<Mimalloc>(),
+            new::<Glibc>(),
+        ],
+        new()
+    );
+    cases.extend(and_nginx!(
+        vec![
+            again::<Null>(),
+            again::<Arena>(),
+            again::<ArenaFixed>(),
+            again::<Bumpalo>(),
+            again::<BumpaloAligned>(),
+            again::<BumpScope>(),
+            again::<Blink>(),
+            again::<Mimalloc>(),
+            again::<Glibc>(),
+            again::<Cursor>(),
+        ],
+        again()
+    ));
+    cases
 }
 
 /// What an engine of requests is built for.

@@ -7,7 +7,7 @@ use super::{OBJECTS, SAMPLE};
 use crate::case::Case;
 use crate::engines::Null;
 use crate::engines::arenas::{
-    Arena, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc,
+    Arena, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc, and_nginx,
 };
 use crate::opaque::escape;
 use crate::region::{Places, Regions, kept, sized};
@@ -19,7 +19,7 @@ const LONGEST: usize = 512;
 const ALIGN: usize = 8;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
+    let cases = vec![
         case::<Null>(),
         case::<Arena>(),
         case::<Bumpalo>(),
@@ -29,7 +29,8 @@ pub(super) fn cases() -> Vec<Case> {
         case::<Mimalloc>(),
         case::<Glibc>(),
         case::<Cursor>(),
-    ]
+    ];
+    and_nginx!(cases, case())
 }
 
 fn case<E>() -> Case

@@ -4,7 +4,7 @@
 use super::requests::{Serves, all_in_one, draw, setup};
 use crate::case::Case;
 use crate::engines::arenas::{
-    Arena, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc,
+    Arena, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc, and_nginx,
 };
 use crate::region::Regions;
 use crate::workloads::POOL_ARENA;
@@ -15,7 +15,7 @@ use std::time::Instant;
 const THREADS: usize = 2;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
+    let cases = vec![
         case::<Arena>(),
         case::<Bumpalo>(),
         case::<BumpaloAligned>(),
@@ -24,7 +24,8 @@ pub(super) fn cases() -> Vec<Case> {
         case::<Mimalloc>(),
         case::<Glibc>(),
         case::<Cursor>(),
-    ]
+    ];
+    and_nginx!(cases, case())
 }
 
 fn case<E>() -> Case

@@ -7,6 +7,7 @@ use crate::case::Case;
 use crate::engines::Null;
 use crate::engines::arenas::{
     Arena, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc, TypedArena,
+    and_nginx,
 };
 use crate::opaque::{escape, hide};
 use crate::region::{Region, Regions, Values, kept, sized};
@@ -15,7 +16,7 @@ use std::ptr;
 use std::time::Instant;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![
+    let cases = vec![
         case::<Null>(),
         case::<Arena>(),
         case::<Bumpalo>(),
@@ -26,7 +27,8 @@ pub(super) fn cases() -> Vec<Case> {
         case::<Mimalloc>(),
         case::<Glibc>(),
         case::<Cursor>(),
-    ]
+    ];
+    and_nginx!(cases, case())
 }
 
 fn case<E>() -> Case

@@ -63,6 +63,7 @@ macro_rules! of_pools {
         cases.extend($crate::workloads::pools::of_shared_pools!($case));
         cases.push($case::<$crate::engines::pools::OpoolLocal>());
         cases.push($case::<$crate::engines::pools::Lifeguard>());
+        cases.push($case::<$crate::engines::pools::Stack>());
         cases
     }};
 }
