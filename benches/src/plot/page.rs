@@ -163,7 +163,7 @@ fn curves(curves: &[Curve]) -> Result<Vec<(String, String)>, String> {
         let axes =
             Axes { title: &title, across: &of[0].across, logarithmic: true, height: digits, place };
         let svg = lines(axes, &of.iter().map(line).collect::<Vec<_>>())?;
-        figures.push((format!("scale-{}", of[0].name), svg));
+        figures.push((format!("scale-{}", of[0].name.replace(' ', "-")), svg));
     }
     Ok(figures)
 }
