@@ -9,6 +9,7 @@
 //! | `workload NAME` | one of them |
 //! | `gates FAMILY` | a crate's gates |
 //! | `scale` | how cost grows |
+//! | `file NAME` | what another program has written to `benches/record` |
 //! | `versions NAME NAME ...` | of these packages, out of `Cargo.lock` |
 
 use crate::record::Record;
@@ -93,6 +94,10 @@ fn content(what: &str, record: &Record, lock: &str) -> Result<String, String> {
         "workload" => Ok(of(&|row| row.workload == names)),
         "gates" => Ok(table.gates_in_markdown(names)),
         "scale" => Ok(markdown(&Curve::cells(&record.scale))),
+        "file" => {
+            let path = Path::new("benches/record").join(names);
+            fs::read_to_string(path).map_err(|error| format!("{names}: {error}"))
+        }
         "versions" => versions(names, lock),
         _ => Err(format!("nobody knows what `{what}` means")),
     }

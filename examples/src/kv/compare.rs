@@ -55,6 +55,10 @@ pub struct Options {
     /// Where the report goes.
     #[arg(long, default_value = "kv-compare.html", value_name = "FILE")]
     pub html: PathBuf,
+
+    /// Where the table of connections goes, in Markdown
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
 }
 
 /// What was measured of one server.
@@ -104,6 +108,9 @@ pub fn run(options: &Options) -> io::Result<()> {
     println!("{}", report::table(&measured, connections, options.spike));
     fs::write(&options.html, html::page(&measured, connections, options.spike))?;
     println!("report: {}", options.html.display());
+    if let Some(path) = &options.markdown {
+        fs::write(path, report::markdown(&measured))?;
+    }
     Ok(())
 }
 

@@ -113,6 +113,7 @@ fn in_register(thread: *const Thread) -> *const Thread {
     {
         let mut thread = thread;
         // SAFETY: no instruction.
+        #[allow(clippy::pointers_in_nomem_asm_block, reason = "nothing is read through it there")]
         unsafe {
             core::arch::asm!("/* {0} */", inout(reg) thread, options(pure, nomem, nostack, preserves_flags));
         }

@@ -20,6 +20,23 @@ pub(super) fn human(bytes: u64) -> String {
     Human(usize::try_from(bytes).unwrap_or(usize::MAX)).to_string()
 }
 
+/// What connections cost, as a table in Markdown.
+pub(super) fn markdown(measured: &[Measured]) -> String {
+    let mut out =
+        "| | each, idle | each, after a request | process before | after all have left |\n\
+                   |---|---|---|---|---|\n"
+            .to_owned();
+    for one in measured {
+        let Some(footprint) = &one.footprint else { continue };
+        let of = &footprint.connected;
+        let (before, after) = (human(of.before), human(of.after));
+        let (idle, served) = (of.each_idle(), of.each_served());
+        // A string takes every write.
+        let _ = writeln!(out, "| {} | {idle} B | {served} B | {before} | {after} |", one.name);
+    }
+    out
+}
+
 fn memory(out: &mut String, measured: &[Measured], connections: u32, spike: usize) -> fmt::Result {
     let spike = human(spike as u64);
     writeln!(
