@@ -78,7 +78,7 @@ impl<S: PageSource> SmallAlloc<S> {
         state.partial.iter().filter(move |span| {
             let stays = missing > 0;
             missing = missing.saturating_sub(class.blocks());
-            !stays && span.out() * 100 <= percent * class.blocks()
+            !stays && span.out() * 100 <= percent.saturating_mul(class.blocks())
         })
     }
 

@@ -337,11 +337,13 @@ impl Span {
 /// A list of spans that any of them leaves in O(1).
 pub(crate) struct SpanList {
     head: Cell<Option<Span>>,
+    /// How often a span came or went, modulo 2^64.
+    changes: Cell<u64>,
 }
 
 impl SpanList {
     pub(crate) const fn new() -> Self {
-        Self { head: Cell::new(None) }
+        Self { head: Cell::new(None), changes: Cell::new(0) }
     }
 
     pub(crate) fn head(&self) -> Option<Span> {
@@ -350,6 +352,7 @@ impl SpanList {
 
     /// Adds a span, which is in no list, at the front.
     pub(crate) fn push(&self, span: Span) {
+        self.changes.set(self.changes.get().wrapping_add(1));
         let head = self.head.get();
         span.header().next.set(head);
         span.header().prev.set(None);
@@ -361,6 +364,7 @@ impl SpanList {
 
     /// Takes a span out, which is in this list.
     pub(crate) fn remove(&self, span: Span) {
+        self.changes.set(self.changes.get().wrapping_add(1));
         let (next, prev) = (span.header().next.get(), span.header().prev.get());
         match prev {
             Some(prev) => prev.header().next.set(next),
@@ -390,6 +394,22 @@ impl SpanList {
                 self.push(span);
             }
         }
+    }
+
+    /// As [`iter`](Self::iter), for who may change the list between two steps: it goes on behind as many
+    /// spans as it has seen, and follows no link of a span that has left.
+    pub(crate) fn steady(&self) -> impl Iterator<Item = Span> + '_ {
+        let (mut seen, mut changes, mut next) = (0, self.changes.get(), self.head.get());
+        core::iter::from_fn(move || {
+            if self.changes.get() != changes {
+                changes = self.changes.get();
+                next = self.iter().nth(seen);
+            }
+            let span = next?;
+            next = span.next();
+            seen += 1;
+            Some(span)
+        })
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Span> + use<> {

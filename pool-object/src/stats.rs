@@ -238,7 +238,8 @@ impl<S: PageSource> SmallAlloc<S> {
     }
 
     /// How full each span is: what a defragmenter decides by. Blocks in magazines count as used;
-    /// [`flush`](Self::flush) first for exact figures.
+    /// [`flush`](Self::flush) first for exact figures. Who uses the heap between two steps may miss
+    /// spans, or see them twice.
     ///
     /// ```
     /// # use pool_object::{PoolBox, SmallAlloc};
@@ -249,7 +250,9 @@ impl<S: PageSource> SmallAlloc<S> {
     /// assert_eq!((spans.len(), spans[0].used), (1, 1));
     /// ```
     pub fn spans(&self) -> impl Iterator<Item = SpanUse> + '_ {
-        SizeClass::all().flat_map(|class| self.store().class(class).spans()).map(SpanUse::of)
+        let of = |class| self.store().class(class);
+        let spans = move |class| of(class).partial.steady().chain(of(class).full.steady());
+        SizeClass::all().flat_map(spans).map(SpanUse::of)
     }
 
     /// Checks everything that the heap remembers twice: Loki's `IsCorrupt`. It finds free blocks

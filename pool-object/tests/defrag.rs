@@ -247,3 +247,10 @@ impl<T, A: allocator_api2::alloc::Allocator> FromIterIn<T, A> for PlainVec<T, A>
         vector
     }
 }
+
+#[test]
+fn absurd_percentages_mark_what_can_be_marked() {
+    let heap = SmallAlloc::new();
+    let _boxed = PoolBox::new_in(1u64, &heap);
+    assert!(heap.mark_sparse(usize::MAX) <= 1);
+}

@@ -269,3 +269,37 @@ fn trimming_gives_the_places_of_objects_back_as_well() {
     drop(pool.get());
     assert_eq!(pool.stats().idle, 1);
 }
+
+/// A destructor takes objects out while the limit is being lowered: it holds all the same.
+#[test]
+fn a_lower_limit_holds_whatever_happens_meanwhile() {
+    thread_local! {
+        static TAKEN: RefCell<Vec<&'static Pool<Taker, fn() -> Taker>>> = const { RefCell::new(Vec::new()) };
+        static HELD: RefCell<Vec<pool_object::Pooled<'static, Taker, fn() -> Taker>>> = const { RefCell::new(Vec::new()) };
+    }
+    struct Taker;
+    impl Drop for Taker {
+        fn drop(&mut self) {
+            if let Some(pool) = TAKEN.take().pop() {
+                let held = (0..9).map(|_| pool.get()).collect();
+                HELD.set(held);
+            }
+        }
+    }
+    let pool: &'static Pool<Taker, fn() -> Taker> =
+        Box::leak(Box::new(Pool::with((|| Taker) as fn() -> Taker)));
+    pool.prefill(10).unwrap();
+    TAKEN.set(vec![pool]);
+    pool.set_max_idle(1);
+    drop(HELD.take());
+    assert_eq!(pool.stats().idle, 1);
+}
+
+#[test]
+fn filling_a_pool_in_advance_is_no_need_to_shrink_it() {
+    let pool: Pool<u64> = Pool::new();
+    drop((0..100).map(|_| pool.get()).collect::<Vec<_>>());
+    pool.prefill(10).unwrap();
+    pool.trim_to_working_set();
+    assert_eq!(pool.stats().idle, 100);
+}

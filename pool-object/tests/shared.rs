@@ -259,9 +259,9 @@ fn a_heap_goes_while_threads_have_caches_of_it() {
 
 #[test]
 fn dropping_a_heap_returns_all_its_runs() {
-    let source = counted();
+    let source = Arc::new(counted());
     {
-        let heap = SharedAlloc::new_in(&source);
+        let heap = SharedAlloc::new_in(source.clone());
         for n in 0..2000 {
             let _never_freed = Block::new(&heap, 8 + 97 * n % 70_000);
         }
@@ -385,7 +385,7 @@ fn caches_stay_within_their_bounds() {
 
 #[test]
 fn every_refusal_leaves_the_heap_whole() {
-    let program = |heap: &SharedAlloc<&Failing<Stats<Heap>>>| {
+    let program = |heap: &SharedAlloc<Arc<Failing<Stats<Heap>>>>| {
         let mut refused = 0;
         let mut blocks = Vec::new();
         for n in 0..60_usize {
@@ -411,8 +411,8 @@ fn every_refusal_leaves_the_heap_whole() {
     };
     let mut call = 0;
     loop {
-        let source = Failing::nth(counted(), call);
-        let refused = program(&SharedAlloc::new_in(&source));
+        let source = Arc::new(Failing::nth(counted(), call));
+        let refused = program(&SharedAlloc::new_in(source.clone()));
         assert_eq!(source.inner().traffic().live_bytes, 0, "call {call}");
         // The first ones are what every block needs.
         if refused == 0 && call > 30 {
@@ -497,4 +497,16 @@ fn collections_behave_as_the_standard_ones() {
     }
     heap.check().unwrap();
     assert_eq!(heap.stats().live(), 0);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "too long")]
+fn without_caches_empty_spans_go_back_as_well() {
+    let heap = SharedAlloc::new_in(counted()).with_cache_bytes(0);
+    let mut blocks: Vec<_> = (0..100_000).map(|_| Block::new(&heap, 64)).collect();
+    // From all spans in turn.
+    blocks.sort_by_key(|block| (block.0.addr().get() % (64 << 10), block.0.addr().get()));
+    blocks.into_iter().for_each(|block| block.free(&heap));
+    let held = heap.source().traffic().live_bytes;
+    assert!(held <= 3 << 20, "{held}");
 }

@@ -331,3 +331,21 @@ fn fresh_large_blocks_are_zero() {
         free(&heap, layout, [block]);
     }
 }
+
+/// Spans leave and are given back between two steps of who looks at them.
+#[test]
+fn spans_can_be_looked_at_while_they_change() {
+    let heap = SmallAlloc::new_in(Heap::new());
+    let mut blocks = many(&heap, BLOCK, 6 * IN_SPAN);
+    let mut spans = heap.spans();
+    let mut seen = 0;
+    while spans.next().is_some() {
+        seen += 1;
+        let rest = blocks.split_off(blocks.len().saturating_sub(IN_SPAN));
+        free(&heap, BLOCK, rest);
+        heap.trim();
+    }
+    assert!((1..=6).contains(&seen), "{seen}");
+    drop(spans);
+    free(&heap, BLOCK, blocks);
+}

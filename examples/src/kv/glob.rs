@@ -1,15 +1,16 @@
-//! Redis' glob patterns (`stringmatchlen`), for `CONFIG GET`.
+//! Redis' glob patterns (`stringmatchlen`), of keys and of settings.
 #![forbid(unsafe_code)]
 
-/// Whether `text` matches `pattern`: `*`, `?`, `[a-z]`, `[^a]`, `\c`; letters match in either case.
+/// Whether `text` matches `pattern`: `*`, `?`, `[a-z]`, `[^a]`, `\c`; with `fold`, letters match in either
+/// case.
 ///
 /// O(pattern × text): on a mismatch only the last `*` is tried again.
 #[must_use]
-pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
     while t < text.len() {
-        match step(&pattern[p..], text[t]) {
+        match step(&pattern[p..], text[t], fold) {
             Step::Star => {
                 star = Some((p, t));
                 p += 1;
@@ -41,21 +42,26 @@ enum Step {
 }
 
 /// The first element of `pattern` against one character.
-fn step(pattern: &[u8], byte: u8) -> Step {
+fn step(pattern: &[u8], byte: u8, fold: bool) -> Step {
+    let same = |other: u8| folded(other, fold) == folded(byte, fold);
     let (matched, len) = match pattern {
         [] => (false, 0),
         [b'*', ..] => return Step::Star,
         [b'?', ..] => (true, 1),
-        [b'[', rest @ ..] => class(rest, byte),
-        [b'\\', escaped, ..] => (escaped.eq_ignore_ascii_case(&byte), 2),
-        [plain, ..] => (plain.eq_ignore_ascii_case(&byte), 1),
+        [b'[', rest @ ..] => class(rest, byte, fold),
+        [b'\\', escaped, ..] => (same(*escaped), 2),
+        [plain, ..] => (same(*plain), 1),
     };
     if matched { Step::Match(len) } else { Step::Mismatch }
 }
 
+fn folded(byte: u8, fold: bool) -> u8 {
+    if fold { byte.to_ascii_lowercase() } else { byte }
+}
+
 /// `[...]` without its first bracket: whether `byte` is in it, and the length of all of it.
-fn class(rest: &[u8], byte: u8) -> (bool, usize) {
-    let byte = byte.to_ascii_lowercase();
+fn class(rest: &[u8], byte: u8, fold: bool) -> (bool, usize) {
+    let byte = folded(byte, fold);
     let negated = rest.first() == Some(&b'^');
     let (mut at, mut found) = (usize::from(negated), false);
     loop {
@@ -66,16 +72,16 @@ fn class(rest: &[u8], byte: u8) -> (bool, usize) {
                 break;
             }
             [low, b'-', high, ..] => {
-                let (low, high) = (low.to_ascii_lowercase(), high.to_ascii_lowercase());
+                let (low, high) = (folded(*low, fold), folded(*high, fold));
                 found |= (low.min(high)..=low.max(high)).contains(&byte);
                 3
             }
             [b'\\', escaped, ..] => {
-                found |= escaped.to_ascii_lowercase() == byte;
+                found |= folded(*escaped, fold) == byte;
                 2
             }
             [plain, ..] => {
-                found |= plain.to_ascii_lowercase() == byte;
+                found |= folded(*plain, fold) == byte;
                 1
             }
         };
@@ -102,7 +108,10 @@ mod tests {
             ("[ab", "a", true),
             ("[", "[", false),
         ] {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+            let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+            assert_eq!(matches(pattern, text, true), expected, "{pattern:?} {text:?}");
         }
+        assert!(matches(b"a[b-c]*", b"abc", false) && !matches(b"a*", b"Abc", false));
+        assert!(!matches(b"[a-c]", b"B", false) && !matches(b"\\a", b"A", false));
     }
 }

@@ -281,7 +281,6 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
                 break;
             }
         }
-        self.idle.rest();
         Ok(())
     }
 

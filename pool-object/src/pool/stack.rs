@@ -114,6 +114,8 @@ impl<T> Stack<T> {
     /// The place on top, if there are more than may be; there may be no other in its stead.
     pub(crate) fn pop_excess(&self) -> Option<NonNull<T>> {
         if self.len() <= self.limit() {
+            // Others may have taken some meanwhile: from now on there may be no more than the limit.
+            self.set_limit(self.limit());
             return None;
         }
         let place = self.pop();

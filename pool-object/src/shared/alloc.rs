@@ -164,7 +164,8 @@ impl Default for SharedAlloc {
 }
 
 impl<S: PageSource> SharedAlloc<S> {
-    /// A heap over `source`. Nothing is acquired before the first allocation. More than fourteen at a
+    /// A heap over `source`, which borrows nothing: threads know the heap, and one that is forgotten is
+    /// known for ever. Nothing is acquired before the first allocation. More than fourteen at a
     /// time share no more caches: see *Threads* [above](Self#threads).
     ///
     /// ```
@@ -174,8 +175,19 @@ impl<S: PageSource> SharedAlloc<S> {
     /// let tenant = SharedAlloc::new_in(Heap::new().limited(1 << 20));
     /// assert!(tenant.try_allocate(Layout::new::<[u8; 2 << 20]>()).is_err());
     /// ```
+    ///
+    /// ```compile_fail,E0597
+    /// use pool_core::Heap;
+    /// use pool_object::SharedAlloc;
+    /// let source = Heap::new();
+    /// let heap = SharedAlloc::new_in(&source);
+    /// core::mem::forget(heap);
+    /// ```
     #[must_use]
-    pub const fn new_in(source: S) -> Self {
+    pub const fn new_in(source: S) -> Self
+    where
+        S: 'static,
+    {
         Self::raw(source, false)
     }
 

@@ -199,6 +199,15 @@ impl Central {
         outlook
     }
 
+    /// Takes a block back from who has no cache, and looks for empty spans when as many are idle as are
+    /// in use.
+    pub(crate) fn give_one(&self, class: SizeClass, block: NonNull<u8>) {
+        let outlook = self.give(class, slice::from_ref(&Cell::new(block)), 0, 0);
+        if !outlook.quiet && outlook.depot >= outlook.live {
+            self.give_all(class, &[], 0);
+        }
+    }
+
     /// Puts free blocks of a cache into their spans, and those of the depot, too. The cache has none
     /// left where it said it had `told`. Blocks in use then.
     pub(crate) fn give_all(&self, class: SizeClass, blocks: &[Place], told: usize) -> Outlook {

@@ -98,7 +98,10 @@ impl Default for SharedHeap {
 impl<S: PageSource> SharedHeap<S> {
     /// A heap over `source`.
     #[must_use]
-    pub fn new_in(source: S) -> Self {
+    pub fn new_in(source: S) -> Self
+    where
+        S: 'static,
+    {
         Self::from(SharedAlloc::new_in(source))
     }
 }

@@ -7,9 +7,7 @@ use super::registry::{self, Entry, LEDGER, Slot, with_cache};
 use super::store::{array_class, most};
 use crate::size_class::SizeClass;
 use crate::span::Span;
-use core::cell::Cell;
 use core::ptr::{self, NonNull};
-use core::slice;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use pool_core::{PageError, PageSource, Request, Run};
 
@@ -92,7 +90,7 @@ impl<S: PageSource> SharedAlloc<S> {
 
     #[cold]
     pub(super) fn open_now(&self, slot: Slot, entry: &Entry) {
-        let Some(block) = self.take_own(slot, entry, LEDGER) else { return };
+        let Some(block) = self.take_own(entry, LEDGER) else { return };
         // SAFETY: a block of that class, taken above; the cache is closed, as the caller has seen.
         if let Err(block) = unsafe { registry::open(entry, slot, block) } {
             // SAFETY: the same block, and nobody has it.
@@ -100,13 +98,24 @@ impl<S: PageSource> SharedAlloc<S> {
         }
     }
 
-    /// A block for the heap itself, if there is memory.
-    fn take_own(&self, slot: Slot, entry: &Entry, class: SizeClass) -> Option<NonNull<u8>> {
+    /// A block for the heap itself, if there is memory. Nobody gives anything back for it: the heap does
+    /// without.
+    fn take_own(&self, entry: &Entry, class: SizeClass) -> Option<NonNull<u8>> {
+        let central = &entry.central;
         loop {
-            if let Some(block) = entry.central.take_own(class) {
+            if let Some(block) = central.take_own(class) {
                 return Some(block);
             }
-            self.add_span(slot, entry, class).ok()?;
+            let span = match central.take_spare(class) {
+                Some(span) => span,
+                None => {
+                    let request = Request::new(class.span_len()).align(class.span_len());
+                    let run = self.source.acquire(request).ok()?;
+                    // SAFETY: just acquired, as long and aligned as asked.
+                    unsafe { central.new_span(run, class) }
+                }
+            };
+            central.add_span(class, span);
         }
     }
 
@@ -115,7 +124,7 @@ impl<S: PageSource> SharedAlloc<S> {
         let central = &entry.central;
         let wants = |cache: &_| Desk::of(cache, central)?.wants_places(class);
         let Some(places) = with_cache(slot, wants) else { return };
-        let Some(block) = self.take_own(slot, entry, array_class(places)) else { return };
+        let Some(block) = self.take_own(entry, array_class(places)) else { return };
         with_cache(slot, |cache| match Desk::of(cache, central) {
             // SAFETY: a block of the heap's own, of that class, taken above.
             Some(desk) => unsafe { desk.lengthen(class, places, block) },
@@ -125,8 +134,8 @@ impl<S: PageSource> SharedAlloc<S> {
     }
 
     /// Gives a depot that was too small another page, if there is memory.
-    fn add_page(&self, slot: Slot, entry: &Entry, class: SizeClass) {
-        if let Some(block) = self.take_own(slot, entry, array_class(most(class))) {
+    fn add_page(&self, entry: &Entry, class: SizeClass) {
+        if let Some(block) = self.take_own(entry, array_class(most(class))) {
             // SAFETY: a block of the heap's own, of that class, taken above.
             unsafe { entry.central.add_page(class, block) };
         }
@@ -222,14 +231,12 @@ impl<S: PageSource> SharedAlloc<S> {
         self.open(slot, entry);
         self.lengthen(slot, entry, class);
         if entry.central.wants_page(class) {
-            self.add_page(slot, entry, class);
+            self.add_page(entry, class);
         }
         with_cache(slot, |cache| match Desk::of(cache, &entry.central) {
             // SAFETY: the caller's promise.
             Some(desk) => unsafe { desk.overflow(class, block) },
-            None => {
-                entry.central.give(class, slice::from_ref(&Cell::new(block)), 0, 0);
-            }
+            None => entry.central.give_one(class, block),
         });
         self.release_excess(&entry.central);
     }

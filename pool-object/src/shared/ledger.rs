@@ -20,7 +20,6 @@ use crate::magazine::{Magazines, Place};
 use crate::size_class::SizeClass;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use core::slice;
 
 /// What a thread's cache knows besides its magazines.
 pub(crate) struct Ledger {
@@ -137,8 +136,7 @@ impl<'a> Desk<'a> {
         self.heed();
         let entry = self.ledger.entry(class);
         if entry.places() == 0 {
-            self.central.give(class, slice::from_ref(&Cell::new(block)), 0, 0);
-            return;
+            return self.central.give_one(class, block);
         }
         // SAFETY: the limit, and so the length, is below the number of places; the caller's promise.
         unsafe { self.magazines().push_more(class, block) };

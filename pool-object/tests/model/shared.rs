@@ -9,6 +9,7 @@ use core::alloc::Layout;
 use core::ptr::NonNull;
 use pool_core::{Failing, Heap, Stats};
 use pool_object::SharedAlloc;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -76,12 +77,12 @@ impl Op {
 pub type Source = Failing<Stats<Heap>>;
 
 /// A source that refuses call number `fail`.
-pub fn source(fail: Option<u64>) -> Source {
+pub fn source(fail: Option<u64>) -> Arc<Source> {
     let stats = Stats::new(Heap::new());
-    match fail {
+    Arc::new(match fail {
         Some(call) => Failing::nth(stats, call),
         None => Failing::never(stats),
-    }
+    })
 }
 
 /// How much a heap may keep.
@@ -103,7 +104,7 @@ impl Limits {
     }
 }
 
-type Shared<'s> = SharedAlloc<&'s Source>;
+type Shared = SharedAlloc<Arc<Source>>;
 
 /// A block on its way from one thread to another.
 #[derive(Clone, Copy, PartialEq)]
@@ -126,7 +127,7 @@ enum Command {
 /// Blocks that it got.
 type Reply = Vec<Block>;
 
-fn obey(heap: &Shared<'_>, command: Command) -> Reply {
+fn obey(heap: &Shared, command: Command) -> Reply {
     match command {
         Command::Allocate(layout, false, count) => {
             (0..count).map_while(|_| heap.try_allocate(layout).ok()).map(Block).collect()
@@ -168,7 +169,7 @@ struct Worker<'scope> {
 }
 
 impl<'scope> Worker<'scope> {
-    fn new<'env>(scope: &'scope Scope<'scope, 'env>, heap: &'env Shared<'env>) -> Self {
+    fn new<'env>(scope: &'scope Scope<'scope, 'env>, heap: &'env Shared) -> Self {
         let (send, commands) = channel();
         let (replies, receive) = channel();
         let thread = scope.spawn(move || {
@@ -215,7 +216,7 @@ const THREADS: usize = 3;
 
 struct Machine<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
-    heap: &'env Shared<'env>,
+    heap: &'env Shared,
     workers: Vec<Worker<'scope>>,
     live: Vec<Live>,
     steps: u8,
@@ -310,8 +311,8 @@ impl Machine<'_, '_> {
 }
 
 /// Runs a program; then frees everything and lets the threads end, or drops the heap.
-pub fn run(source: &Source, limits: Limits, program: &[Op], one_by_one: bool) {
-    let heap = SharedAlloc::new_in(source)
+pub fn run(source: &Arc<Source>, limits: Limits, program: &[Op], one_by_one: bool) {
+    let heap = SharedAlloc::new_in(source.clone())
         .with_thread_bytes(limits.thread)
         .with_cache_bytes(limits.threads)
         .with_spare_bytes(limits.spare);

@@ -131,7 +131,7 @@ pub(super) fn hscan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     begin_scan(call, next)?;
     let hash = call.shared.store.look::<Hash<M::Data>>(key)?;
     let items = hash.map_or(&[][..], |(hash, _)| hash.scan(cursor, count).0);
-    let found = || items.iter().filter(|(field, _)| glob::matches(pattern, field));
+    let found = || items.iter().filter(|(field, _)| glob::matches(pattern, field, false));
     call.reply.array(found().count() * 2)?;
     for (field, value) in found() {
         call.reply.bulk(field)?;

@@ -44,7 +44,8 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn has(&self, key: &[u8], kind: Kind) -> bool {
-        self.kind.is_none_or(|name| is(name, kind.name())) && glob::matches(self.pattern, key)
+        self.kind.is_none_or(|name| is(name, kind.name()))
+            && glob::matches(self.pattern, key, false)
     }
 }
 

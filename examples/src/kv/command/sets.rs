@@ -121,7 +121,7 @@ pub(super) fn sscan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     begin_scan(call, next)?;
     let set = call.shared.store.look::<Set<M::Data>>(key)?;
     let items = set.map_or(&[][..], |(set, _)| set.scan(cursor, count).0);
-    let found = || items.iter().filter(|(element, ())| glob::matches(pattern, element));
+    let found = || items.iter().filter(|(element, ())| glob::matches(pattern, element, false));
     call.reply.array(found().count())?;
     found().try_for_each(|(element, ())| Ok(call.reply.bulk(element)?))
 }

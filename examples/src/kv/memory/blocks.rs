@@ -89,7 +89,7 @@ mod tests {
         let before = heap.stats().held_bytes();
         let mut moved = 0;
         for _ in 0..4 {
-            heap.flush();
+            heap.mark_sparse(90);
             moved += kept.iter_mut().filter_map(|(_, bytes)| relocate(bytes).then_some(())).count();
             heap.trim();
         }

@@ -81,7 +81,7 @@ impl<S: PageSource + 'static> Data for LocalHeap<S> {
     }
 
     fn flush(&self) {
-        (**self).flush();
+        (**self).mark_sparse(SPARSE);
     }
 
     fn relocate(bytes: &mut Bytes<Self>) -> bool {
@@ -109,6 +109,9 @@ impl<S: PageSource + 'static> Data for LocalHeap<S> {
         (**self).spans().for_each(visit);
     }
 }
+
+/// Spans of which at most so many percent are used may be emptied.
+const SPARSE: usize = 90;
 
 /// A stored key, value or element.
 pub type Bytes<D> = Box<[u8], D>;
