@@ -196,6 +196,15 @@ impl<S: PageSource> Block<S> {
         }
     }
 
+    /// Takes bytes from `end` on for uninitialised, of pages that show once.
+    #[inline(always)]
+    pub(crate) fn forget_init(&mut self, end: usize) {
+        debug_assert!(!self.is_mirrored());
+        if end < self.init {
+            (self.init, self.readable) = (end, end);
+        }
+    }
+
     /// The bytes from `range.start` on, zeroed where they were not initialised yet. What lies between
     /// the initialised bytes and the range is zeroed, too.
     #[inline]

@@ -301,10 +301,18 @@ pub struct Grant<'p, S: PageSource> {
 }
 
 impl<S: PageSource> Grant<'_, S> {
-    /// The place, initialised or not.
+    /// The whole place, initialised or not. What [`write`](Self::write) has written before counts no longer, for it may be
+    /// overwritten by anything; [`commit`](Self::commit) says how much there is from the front on.
     #[inline]
     #[must_use]
     pub fn as_uninit_mut(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.written = 0;
+        self.place()
+    }
+
+    /// The place. What `written` counts must stay initialised.
+    #[inline(always)]
+    fn place(&mut self) -> &mut [MaybeUninit<u8>] {
         let ring = &mut self.producer.ring;
         ring.shared.track.write(self.at, self.len);
         crate::block::fence(ring.base);
@@ -322,7 +330,7 @@ impl<S: PageSource> Grant<'_, S> {
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         let written = self.written;
         let n = bytes.len().min(self.len - written);
-        let place = self.as_uninit_mut()[written..written + n].as_mut_ptr();
+        let place = self.place()[written..written + n].as_mut_ptr();
         // SAFETY: `place` is as long as what is copied, and borrowed exclusively.
         unsafe { place.cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), n) };
         self.written += n;
@@ -333,7 +341,7 @@ impl<S: PageSource> Grant<'_, S> {
     #[inline]
     pub fn publish(self) {}
 
-    /// Publishes the first `n` bytes.
+    /// Publishes the first `n` bytes of the place, however they were written, and nothing else.
     ///
     /// # Panics
     /// If the grant is shorter.

@@ -3,13 +3,14 @@
 
 use bytes::{Buf, BufMut};
 use pool_core::{Heap, PageSource};
-use pool_ring::frame::{Decoded, Decoder, Encoder, Hint, Kept, LengthPrefix, Lines};
+use pool_ring::frame::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, LengthPrefix, Lines};
 use pool_ring::{Codec, Conn, PacketRing, PacketRingBuilder, Policy, ReadError, RingBuf, spsc};
 use pool_ring::{DatagramLimits, DatagramReassembler, Fragment, OverlapPolicy, ReassemblerBuilder};
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
@@ -418,4 +419,181 @@ fn codecs_of_lying_decoders_give_their_frames() {
         assert_eq!(frames, 101usize.div_ceil(took.clamp(1, 101)));
     }
     assert!(LengthPrefix::u8(300).encode(&[0; 256], &mut [0; 300]).is_err());
+}
+
+/// What `write` counted is no longer counted once it can be written with anything.
+#[test]
+fn grants_publish_nothing_that_was_lent_uninitialised() {
+    let (mut producer, mut consumer) = spsc::channel(64).unwrap();
+    let mut grant = producer.grant(8).unwrap();
+    grant.write(b"secret!!");
+    grant.as_uninit_mut()[0] = MaybeUninit::uninit();
+    grant.publish();
+    assert!(consumer.read().is_empty());
+    let mut grant = producer.grant(8).unwrap();
+    grant.write(b"lost");
+    grant.as_uninit_mut().fill(MaybeUninit::uninit());
+    assert_eq!((grant.write(b"front"), grant.write(b"-more")), (5, 3));
+    grant.publish();
+    assert_eq!(consumer.read(), b"front-mo");
+    consumer.consume(8);
+    let mut grant = producer.grant(8).unwrap();
+    grant.write(b"head");
+    for place in &mut grant.as_uninit_mut()[4..6] {
+        place.write(b'+');
+    }
+    // SAFETY: four bytes were written by `write` and have not been touched since, and two behind them.
+    unsafe { grant.commit(6) };
+    assert_eq!(consumer.read(), b"head++");
+}
+
+/// Spare bytes that safe code may have made uninitialised are zeroed for a safe reader.
+fn lent_spare_bytes_are_zeroed<S: PageSource + Clone>(source: S) {
+    let mut ring = RingBuf::try_with_capacity_in(4096, source).unwrap();
+    let n = ring.capacity();
+    for head in [0, 8, n - 8] {
+        for len in [0, 1, 20] {
+            ring.clear();
+            ring.push(&vec![b'#'; n]);
+            ring.consume(n);
+            // Where the ring starts at the front again nothing is skipped.
+            ring.push(&vec![b'#'; head + 1]);
+            ring.consume(head);
+            ring.push(&vec![b'#'; len]);
+            let kept = ring.len();
+            ring.spare_capacity_mut().fill(MaybeUninit::uninit());
+            let more = ring.push(b"+");
+            let got = ring.read_from(&mut Silent(4)).unwrap();
+            assert!(ring.peek()[..kept].iter().all(|&byte| byte == b'#'));
+            assert!(ring.peek()[kept..kept + more].iter().all(|&byte| byte == b'+'));
+            // Miri sees it if they are not initialised. What was filled and has moved away is.
+            let was_moved = !ring.is_mirrored() && head > 0;
+            let fresh = &ring.peek()[kept + more..];
+            assert!(fresh.len() == got && fresh.iter().all(|&byte| byte == 0 || was_moved));
+        }
+    }
+}
+
+/// Says that it has written and does not.
+struct Silent(usize);
+
+impl Read for Silent {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        Ok(self.0.min(room.len()))
+    }
+}
+
+#[test]
+fn readers_are_never_lent_what_safe_code_made_uninitialised() {
+    let heap = Heap::new();
+    lent_spare_bytes_are_zeroed(&heap);
+    #[cfg(all(target_os = "linux", not(miri)))]
+    lent_spare_bytes_are_zeroed(&pool_ring::MirrorOr::new(Heap::new()));
+    // Filled bytes stay initialised whatever comes next.
+    let mut ring = RingBuf::try_with_capacity_in(4096, &heap).unwrap();
+    ring.push(b"12345678");
+    ring.consume(4);
+    ring.spare_capacity_mut().fill(MaybeUninit::uninit());
+    ring.try_reserve(ring.capacity() - 4).unwrap();
+    assert_eq!(ring.peek(), b"5678");
+    ring.spare_capacity_mut().fill(MaybeUninit::uninit());
+    ring.try_reserve(ring.capacity()).unwrap();
+    ring.push(b"9");
+    assert_eq!(ring.peek(), b"56789");
+}
+
+#[test]
+fn partials_in_chunks_stay_below_the_flag_in_their_length() {
+    let most = PacketRingBuilder::new().large_from((1 << 31) - 64);
+    for bytes in [1 << 31, 5 << 29, usize::MAX] {
+        assert_eq!(PacketRingBuilder::new().large_from(bytes), most);
+    }
+    let ring = PacketRing::try_new().unwrap();
+    assert_eq!((ring.cost(0), ring.cost(1), ring.cost(257)), (288, 288, 548));
+    for len in [usize::MAX, usize::MAX - 255, usize::MAX / 256 * 255] {
+        assert_eq!(ring.cost(len), usize::MAX);
+    }
+}
+
+#[test]
+fn gaps_are_as_old_as_their_first_piece() {
+    let s = Duration::from_secs;
+    let mut stream = ReassemblerBuilder::new().max_age(s(30)).build();
+    stream.insert(10, b"b", s(0)).unwrap();
+    stream.insert(0, &[b'a'; 10], s(1)).unwrap();
+    assert_eq!((stream.pieces().count(), stream.gap_age(s(20))), (0, s(0)));
+    stream.insert(20, b"c", s(25)).unwrap();
+    assert_eq!(stream.gap_age(s(26)), s(1));
+    stream.insert(22, b"d", s(32)).unwrap();
+    assert_eq!(stream.gap_age(s(32)), s(7));
+    stream.insert(11, &[b'a'; 9], s(50)).unwrap();
+    stream.insert(24, b"e", s(80)).unwrap();
+    assert!(stream.insert(26, b"f", s(81)).is_err());
+}
+
+/// `encoded_len` is a bound, and `encode` may fail or lie.
+#[test]
+fn codecs_send_what_was_encoded_and_nothing_else() {
+    struct Short(usize);
+    impl Encoder for Short {
+        fn encoded_len(&self, payload: &[u8]) -> Result<usize, FrameError> {
+            Ok(payload.len() + 10)
+        }
+        fn encode(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, FrameError> {
+            out[..payload.len()].copy_from_slice(payload);
+            if payload == b"bad" { Err(FrameError::BadLength) } else { Ok(self.0) }
+        }
+    }
+    let mut bytes = bytes::BytesMut::new();
+    for says in [0, 2, usize::MAX] {
+        let mut codec = Codec::new(Short(says));
+        bytes.clear();
+        bytes.extend_from_slice(b"before ");
+        tokio_util::codec::Encoder::encode(&mut codec, b"ok", &mut bytes).unwrap();
+        let sent = bytes.len();
+        assert_eq!(sent, 7 + says.min(12));
+        assert!(tokio_util::codec::Encoder::encode(&mut codec, b"bad", &mut bytes).is_err());
+        assert_eq!(bytes.len(), sent);
+    }
+}
+
+#[test]
+fn fragments_that_never_fit_push_nobody_out() {
+    let heap = Heap::new();
+    let build = |limits| {
+        let hasher = std::hash::RandomState::new();
+        DatagramReassembler::try_new_in(limits, OverlapPolicy::First, &heap, hasher).unwrap()
+    };
+    let mut put = {
+        let limits =
+            DatagramLimits { bytes: 128 << 10, datagram_len: 1 << 20, ..Default::default() };
+        let mut table = build(limits);
+        move |key: u32, offset, last| {
+            let fragment = Fragment { offset, last, bytes: b"x" };
+            let result = table.insert(key, fragment, Duration::ZERO).map(drop);
+            (result.is_ok(), table.stats().datagrams, table.stats().evicted)
+        }
+    };
+    for key in 0..10 {
+        assert!(put(key, 8, key > 4).0);
+    }
+    for offset in [900_000, 128 << 10, (1 << 20) - 1, 1 << 20, usize::MAX] {
+        assert_eq!(put(99, offset, false), (false, 10, 0));
+        assert_eq!(put(3, offset, false), (false, 10, 0));
+    }
+    // What would fit alone does.
+    assert!(put(99, 100_000, false).0);
+    let limits = DatagramLimits { datagrams: 2, ..Default::default() };
+    for limits in [limits, DatagramLimits { bytes: 20 << 10, ..limits }] {
+        let mut table = build(limits);
+        for key in 0..2u32 {
+            let fragment = Fragment { offset: 8, last: true, bytes: b"x" };
+            table.insert(key, fragment, Duration::ZERO).unwrap();
+        }
+        for (key, offset) in [(10, 1 << 20), (11, usize::MAX), (12, 1 << 16)] {
+            let fragment = Fragment { offset, last: true, bytes: b"x" };
+            assert!(table.insert(key, fragment, Duration::ZERO).is_err());
+            assert_eq!((table.stats().datagrams, table.stats().evicted), (2, 0));
+        }
+    }
 }

@@ -221,3 +221,45 @@ fn what_cannot_be_is_refused() {
     assert!(receiver.wait(SECOND).unwrap());
     assert!(matches!(receiver.next(), Some(UringEvent::Failed { token: 3, .. })));
 }
+
+/// Linux 5.1 to 5.18 has io_uring and no rings of buffers; here a filter of this thread's system calls refuses them.
+#[test]
+fn a_kernel_that_registers_nothing_leaves_nothing_behind() {
+    std::thread::spawn(|| {
+        if !refuse_register() {
+            return eprintln!("skipped: no filters here");
+        }
+        let source = source();
+        for _ in 0..3 {
+            assert!(UringReceiver::try_new_in(64, 4096, source.clone()).is_err());
+            assert_eq!((Arc::strong_count(&source), source.traffic().live_bytes), (1, 0));
+        }
+    })
+    .join()
+    .unwrap();
+}
+
+/// Makes `io_uring_register` fail with EINVAL from now on, in this thread.
+fn refuse_register() -> bool {
+    let filter = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let errno = libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32;
+    let mut filters = [
+        // The number of the system call.
+        filter(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        filter(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            libc::SYS_io_uring_register as u32,
+        ),
+        filter(libc::BPF_RET | libc::BPF_K, 0, 0, errno),
+        filter(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filters.len() as u16, filter: filters.as_mut_ptr() };
+    // SAFETY: takes numbers only, and changes what this thread may become by `exec`.
+    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
+        return false;
+    }
+    // SAFETY: `program` and its filters live until the call returns; the kernel copies them.
+    unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0 }
+}

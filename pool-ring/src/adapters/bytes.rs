@@ -36,10 +36,11 @@ unsafe impl<S: PageSource + Clone> BufMut for RingBuf<S> {
 
     #[inline]
     fn chunk_mut(&mut self) -> &mut UninitSlice {
-        if self.spare_capacity_mut().is_empty() {
+        if self.spare_mut().is_empty() {
             self.make_contiguous();
         }
-        UninitSlice::uninit(self.spare_capacity_mut())
+        // What can be written by it in safe code is initialised.
+        UninitSlice::uninit(self.spare_mut())
     }
 
     #[inline]

@@ -103,6 +103,8 @@ pub struct UringReceiver<S: PageSource + Clone = DefaultSource> {
     uring: ManuallyDrop<IoUring>,
     /// Dropped when no operation is in flight.
     buffers: ManuallyDrop<Buffers<S>>,
+    /// Whether the kernel knows of the buffers.
+    registered: bool,
     /// Operations whose last completion has not come.
     in_flight: usize,
     /// The buffer of the last event, if it has not gone back.
@@ -183,6 +185,7 @@ impl<S: PageSource + Clone + 'static> UringReceiver<S> {
         let mut this = Self {
             uring: ManuallyDrop::new(uring),
             buffers: ManuallyDrop::new(buffers),
+            registered: false,
             in_flight: 0,
             lent: None,
         };
@@ -193,6 +196,7 @@ impl<S: PageSource + Clone + 'static> UringReceiver<S> {
         let registered =
             unsafe { submitter.register_buf_ring_with_flags(address, count, group, 0) };
         registered.map_err(os("io_uring_register"))?;
+        this.registered = true;
         for buffer in 0..count {
             // SAFETY: each of them once, and nothing of them is lent; the buffers live as long as the
             // kernel may use them, see `drop`.
@@ -331,7 +335,8 @@ impl<S: PageSource + Clone> UringReceiver<S> {
             // Connections that were accepted meanwhile are closed.
             while self.next().is_some() {}
         }
-        self.in_flight == 0 && self.uring.submitter().unregister_buf_ring(GROUP).is_ok()
+        self.in_flight == 0
+            && (!self.registered || self.uring.submitter().unregister_buf_ring(GROUP).is_ok())
     }
 }
 
@@ -341,7 +346,7 @@ impl<S: PageSource + Clone> Drop for UringReceiver<S> {
         // SAFETY: not used afterwards.
         unsafe { ManuallyDrop::drop(&mut self.uring) };
         if idle {
-            // SAFETY: nothing is in flight and the group is unregistered, so the kernel refers to none of them;
+            // SAFETY: nothing is in flight and the group is unregistered, or never was registered, so the kernel refers to none of them;
             // not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.buffers) };
         }

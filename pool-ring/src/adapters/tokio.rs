@@ -232,6 +232,9 @@ impl<D: Encoder> tokio_util::codec::Encoder<&[u8]> for Codec<D> {
         let len = self.decoder.encoded_len(payload).map_err(broken)?;
         let at = bytes.len();
         bytes.resize(at + len, 0);
-        self.decoder.encode(payload, &mut bytes[at..]).map(drop).map_err(broken)
+        let written = self.decoder.encode(payload, &mut bytes[at..]);
+        // What the encoder has not written is not sent.
+        bytes.truncate(at.saturating_add(*written.as_ref().unwrap_or(&0)));
+        written.map(drop).map_err(broken)
     }
 }

@@ -1,6 +1,7 @@
 //! How a `PacketRing` is made, and what it does when it is full.
 #![forbid(unsafe_code)]
 
+use super::entries::MAX_PARTIAL;
 use super::ring::PacketRing;
 use core::time::Duration;
 use pool_core::{PageError, PageSource};
@@ -46,6 +47,9 @@ pub struct PacketRingBuilder {
     pub(super) policy: Policy,
 }
 
+/// The most bytes of a partial in chunks: the ring rounds up to cache lines, and must stay below `MAX_PARTIAL`.
+const MOST_SMALL: usize = MAX_PARTIAL - 64;
+
 impl PacketRingBuilder {
     /// 16 MiB of partials, in chunks of 256 bytes, blocks from 16 KiB; reads of 64 KiB; the oldest evicted
     /// from an age of 1 s on.
@@ -71,9 +75,9 @@ impl PacketRingBuilder {
     }
 
     /// Partials of more than `bytes` (at least a chunk) get a block of their own, which is contiguous: they are
-    /// read and decoded in place. Up to there partials are brought together in the scratch.
+    /// read and decoded in place. Up to there partials are brought together in the scratch. At most 2^31 - 64.
     pub const fn large_from(self, bytes: usize) -> Self {
-        Self { large_from: bytes, ..self }
+        Self { large_from: if bytes < MOST_SMALL { bytes } else { MOST_SMALL }, ..self }
     }
 
     /// Chunks of `bytes`, rounded up to a power of two between 64 and 4096. Small ones waste less of

@@ -168,7 +168,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// ```
     #[must_use]
     pub fn cost(&self, len: usize) -> usize {
-        self.store.cost(len)
+        self.store.cost_saturating(len)
     }
 
     /// Figures.

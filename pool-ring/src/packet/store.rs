@@ -100,6 +100,12 @@ impl<S: PageSource + Clone> Store<S> {
         ENTRY + self.chunks.needed(len).max(1) * self.unit
     }
 
+    /// The same for any length, also of partials that cannot be.
+    pub(crate) const fn cost_saturating(&self, len: usize) -> usize {
+        let chunks = if len == 0 { 1 } else { len.div_ceil(self.chunks.size()) };
+        ENTRY.saturating_add(chunks.saturating_mul(self.unit))
+    }
+
     /// What an entry costs. One without bytes counts as one with a chunk: so there are never more
     /// entries than the table has.
     #[inline(always)]

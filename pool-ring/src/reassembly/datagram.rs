@@ -208,7 +208,12 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
         let bucket = (self.hasher.hash_one(key) & (self.buckets.len() as u64 - 1)) as u32;
         let (index, is_new) = match self.find(key, bucket) {
             Some(index) => (index, false),
-            None => (self.add(key, bucket, now)?, true),
+            None => {
+                let entry = self.entry(key, bucket, now);
+                // Nobody goes for a fragment that could not be taken anyway.
+                entry.check(fragment, self.limits.bytes)?;
+                (self.add(entry)?, true)
+            }
         };
         if let Err(error) = self.put(index, fragment, now) {
             if is_new {
@@ -237,22 +242,29 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
         None
     }
 
-    /// A new datagram; if there are too many the oldest goes.
-    fn add(&mut self, key: K, bucket: u32, now: Duration) -> Result<u32, DatagramError> {
-        if self.entries.len() == self.limits.datagrams as usize {
-            self.stats.evicted += 1;
-            self.remove(self.oldest);
-        }
-        let entry = Entry {
+    /// A new datagram, which is not in the table.
+    fn entry(&self, key: K, bucket: u32, now: Duration) -> Entry<K, S> {
+        Entry {
             key,
             bucket,
-            chain: self.buckets[bucket as usize].wrapping_sub(1),
-            older: self.youngest,
+            chain: NONE,
+            older: NONE,
             younger: NONE,
             since: now,
             end: None,
             stream: Reassembler::with(self.source.clone(), self.config, true),
-        };
+        }
+    }
+
+    /// Puts a new datagram in the table; if there are too many the oldest goes.
+    fn add(&mut self, mut entry: Entry<K, S>) -> Result<u32, DatagramError> {
+        if self.entries.len() == self.limits.datagrams as usize {
+            self.stats.evicted += 1;
+            self.remove(self.oldest);
+        }
+        let bucket = entry.bucket;
+        entry.chain = self.buckets[bucket as usize].wrapping_sub(1);
+        entry.older = self.youngest;
         let limit = self.limits.datagrams as usize;
         let full = ReassembleError::TooManyGaps { asked: limit + 1, limit };
         let index = self.entries.insert(entry).map_err(|_| DatagramError::Refused(full))?;
@@ -277,11 +289,12 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
             let Some(entry) = self.entries.get_mut(index) else { return Ok(()) };
             let had = entry.stream.memory();
             entry.stream.config.max_bytes = self.limits.bytes.saturating_sub(others_bytes - had);
-            let result = entry.put(fragment, now);
+            let result = entry.put(fragment, self.limits.bytes, now);
             self.stats.bytes = others_bytes - had + entry.stream.memory();
             match result {
-                Err(DatagramError::Refused(ReassembleError::OverLimit { .. }))
-                    if self.entries.len() > 1 =>
+                // If it alone is too much nobody goes for it.
+                Err(DatagramError::Refused(ReassembleError::OverLimit { asked, .. }))
+                    if self.entries.len() > 1 && asked <= self.limits.bytes =>
                 {
                     self.stats.evicted += 1;
                     let victim =
@@ -329,7 +342,8 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
 }
 
 impl<K, S: PageSource + Clone> Entry<K, S> {
-    fn put(&mut self, fragment: Fragment<'_>, now: Duration) -> Result<(), DatagramError> {
+    /// Where a fragment ends, if it fits in the datagram, and both in `limit` bytes of pages.
+    fn check(&self, fragment: Fragment<'_>, limit: usize) -> Result<u64, DatagramError> {
         let Fragment { offset, last, bytes } = fragment;
         let offset = offset as u64;
         let overflow = ReassembleError::Overflow { offset, len: bytes.len() };
@@ -342,8 +356,20 @@ impl<K, S: PageSource + Clone> Entry<K, S> {
         if !fits {
             return Err(DatagramError::Length { end, known });
         }
-        self.stream.insert(offset, bytes, now).map_err(DatagramError::Refused)?;
-        if last {
+        let taken = self.stream.may_ever_take(offset, bytes.len(), limit);
+        taken.map(|()| end).map_err(DatagramError::Refused)
+    }
+
+    fn put(
+        &mut self,
+        fragment: Fragment<'_>,
+        limit: usize,
+        now: Duration,
+    ) -> Result<(), DatagramError> {
+        let end = self.check(fragment, limit)?;
+        let inserted = self.stream.insert(fragment.offset as u64, fragment.bytes, now);
+        inserted.map_err(DatagramError::Refused)?;
+        if fragment.last {
             self.end = Some(end);
         }
         Ok(())

@@ -37,8 +37,12 @@ impl<S: PageSource + Clone> Reassembler<S> {
             self.len = (self.spans.take_front(end)? - self.front) as usize;
             // Another gap is the first one now.
             self.gap_since = now;
-        } else if now.saturating_sub(self.gap_since) <= self.config.max_age {
+        } else if self.gap_age(now) <= self.config.max_age {
+            let is_first = self.spans.all().is_empty();
             self.spans.add_beside(Span { start: offset, end }, self.config.max_gaps)?;
+            if is_first {
+                self.gap_since = now;
+            }
         } else {
             return None;
         }

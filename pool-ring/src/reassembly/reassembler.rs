@@ -397,6 +397,54 @@ impl<S: PageSource + Clone> Reassembler<S> {
         Ok(())
     }
 
+    /// Whether a piece of a datagram could be taken if nobody else had any of `limit` bytes. It asks the source for nothing, so
+    /// one whose runs are much longer than asked for may still refuse.
+    #[cfg(feature = "std")]
+    pub(super) fn may_ever_take(
+        &self,
+        offset: u64,
+        len: usize,
+        limit: usize,
+    ) -> Result<(), ReassembleError> {
+        let overflow = ReassembleError::Overflow { offset, len };
+        let end = offset.checked_add(len as u64).ok_or(overflow)?;
+        let window_end = self.front.saturating_add(self.config.window as u64);
+        if end > window_end {
+            return Err(ReassembleError::BeyondWindow { offset, end, window_end });
+        }
+        let extent = end.saturating_sub(self.front) as usize;
+        if len == 0 || extent <= self.block.len() {
+            return Ok(());
+        }
+        let most = self.config.max_gaps;
+        if most == 0 {
+            return Err(ReassembleError::TooManyGaps { asked: 1, limit: most });
+        }
+        let asked = self.least_notes().saturating_add(self.rounded(extent));
+        if asked > limit {
+            return Err(ReassembleError::OverLimit { asked, limit });
+        }
+        Ok(())
+    }
+
+    /// Bytes of pages for the notes, at least, if there are not any yet.
+    #[cfg(feature = "std")]
+    fn least_notes(&self) -> usize {
+        match self.spans.bytes() {
+            0 => {
+                let room = Spans::<S>::room(self.config.max_gaps);
+                self.rounded(room.saturating_mul(size_of::<Span>()))
+            }
+            bytes => bytes,
+        }
+    }
+
+    /// The least that the source gives for `bytes`.
+    #[cfg(feature = "std")]
+    fn rounded(&self, bytes: usize) -> usize {
+        bytes.checked_next_multiple_of(self.source.granule()).unwrap_or(usize::MAX)
+    }
+
     const fn may_hold(&self, asked: usize) -> Result<(), ReassembleError> {
         let limit = self.config.max_bytes;
         if asked > limit {

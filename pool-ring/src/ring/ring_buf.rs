@@ -53,6 +53,9 @@ pub struct RingBuf<S: PageSource + Clone = DefaultSource> {
     tail: usize,
     /// How many of these a decoder has seen to be no whole frame.
     seen: usize,
+    /// Whether spare bytes of pages that show twice were lent to be written with anything: they may not be initialised then,
+    /// whatever the block says.
+    lent: bool,
     source: S,
 }
 
@@ -109,7 +112,7 @@ impl Default for RingBuf {
 impl<S: PageSource + Clone> RingBuf<S> {
     /// A ring over `source`, a handle, without memory.
     pub const fn new_in(source: S) -> Self {
-        Self { block: Block::empty(), head: 0, tail: 0, seen: 0, source }
+        Self { block: Block::empty(), head: 0, tail: 0, seen: 0, lent: false, source }
     }
 
     /// A ring over `source` with room for at least `bytes`.
@@ -271,6 +274,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
         let least = self.len().max(bytes);
         if least == 0 {
             (self.block, self.head, self.tail) = (Block::empty(), 0, 0);
+            self.lent = false;
         } else if least < self.capacity() {
             self.move_to(least)?;
         }
@@ -285,16 +289,29 @@ impl<S: PageSource + Clone> RingBuf<S> {
             block.write(0, self.peek());
             block.fence();
             (self.head, self.tail) = (0, self.len());
-            self.block = block;
+            (self.block, self.lent) = (block, false);
         }
         Ok(())
     }
 
     /// The spare bytes, initialised or not: what can be written without moving anything. More may be had by
-    /// [`try_reserve`](Self::try_reserve).
+    /// [`try_reserve`](Self::try_reserve). A safe reader that is given them afterwards finds them zeroed.
     #[inline]
     #[must_use]
     pub fn spare_capacity_mut(&mut self) -> &mut [MaybeUninit<u8>] {
+        self.rewind();
+        // Whoever gets them may write bytes that are not initialised.
+        if self.block.is_mirrored() {
+            self.lent = true;
+        } else {
+            self.block.forget_init(self.tail);
+        }
+        self.spare_mut()
+    }
+
+    /// The spare bytes, for those who write nothing that is not initialised.
+    #[inline(always)]
+    pub(crate) fn spare_mut(&mut self) -> &mut [MaybeUninit<u8>] {
         let (tail, spare) = self.spare();
         self.block.fence();
         self.block.uninit_mut(tail..tail + spare)
@@ -339,11 +356,12 @@ impl<S: PageSource + Clone> RingBuf<S> {
         let mut tail = self.tail;
         // What is filled is initialised, so this is not negative.
         let mut ready = self.block.ready_end(self.head) - tail;
-        if ready < LEAST {
+        if ready < LEAST || self.lent {
             (tail, ready) = self.initialise_spare()?;
         }
         self.block.fence();
-        // SAFETY: spare bytes, below `readable`, and no more than the block has beside what is filled.
+        // SAFETY: spare bytes, below `readable`, and no more than the block has beside what is filled. If they were lent,
+        // `initialise_spare` has zeroed them.
         let room = unsafe { self.block.bytes_mut_unchecked(tail, ready) };
         let result = read(room);
         self.block.fence();
@@ -376,7 +394,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
         if self.spare().1 < LEAST.min(self.capacity() - self.len()) {
             self.make_contiguous();
         }
-        let room = self.spare_capacity_mut();
+        let room = self.spare_mut();
         if room.is_empty() {
             return Err(super::io::full());
         }
@@ -396,6 +414,12 @@ impl<S: PageSource + Clone> RingBuf<S> {
             self.make_contiguous();
         }
         let (tail, spare) = self.spare();
+        if core::mem::take(&mut self.lent) {
+            // All of them, for it is not known which ones were written.
+            self.block.fence();
+            self.block.uninit_mut(tail..tail + spare).fill(MaybeUninit::new(0));
+            self.block.fence();
+        }
         if self.block.readable() - tail < least {
             self.block.fence();
             self.block.zeroed_mut(tail..tail + spare.min(FRESH));
