@@ -9,7 +9,7 @@ cargo +nightly fuzz build
 for name in $(cargo +nightly fuzz list); do
     echo "fuzzing $name"
     log=$(mktemp)
-    if ! cargo +nightly fuzz run "$name" -- -max_total_time="${FUZZ_SECONDS:-12}" -max_len=4096 \
+    if ! cargo +nightly fuzz run "$name" -- -max_total_time="${FUZZ_SECONDS:-8}" -max_len=4096 \
         >"$log" 2>&1; then
         cat "$log"
         exit 1

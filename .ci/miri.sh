@@ -14,30 +14,30 @@ long=(--skip larger_maps --skip all_small_maps --skip layer::cache --skip random
 # miri SECONDS PACKAGE ARGUMENTS... -- TEST_ARGUMENTS...: as far as it gets in so many seconds.
 miri() { bounded "$1" cargo +nightly miri test -p "${@:2}"; }
 
-miri 150 pool-core --lib -- "${pure[@]}"
+miri 75 pool-core --lib -- "${pure[@]}"
 # Of the contract one stack of each kind: all of them take half an hour here, and run natively.
 stacks=(heap::alone heap::cache::alone heap::local_cache::alone heap::limit::alone mmap::alone fixed::alone)
-miri 200 pool-core --test contract -- --exact "${stacks[@]}"
-miri 120 pool-core --test buddy --test model --test failing --test stats --test budget
-miri 150 pool-arena --lib --test cleanups --test growing --test scopes --test sealed
-miri 120 pool-arena --test sync_arena
-miri 60 pool-arena --test random
-miri 100 pool-object --test small --test random
-miri 100 pool-object --test bounded_pool --test pool --test shared_pool
-miri 60 pool-object --test table
-miri 60 pool-object --test pools_random
-miri 60 pool-object --test boxes
-miri 90 pool-object --test boxed_slices --test zeroed
+miri 100 pool-core --test contract -- --exact "${stacks[@]}"
+miri 60 pool-core --test buddy --test model --test failing --test stats --test budget
+miri 75 pool-arena --lib --test cleanups --test growing --test scopes --test sealed
+miri 60 pool-arena --test sync_arena
+miri 30 pool-arena --test random
+miri 50 pool-object --test small --test random
+miri 50 pool-object --test bounded_pool --test pool --test shared_pool
+miri 30 pool-object --test table
+miri 30 pool-object --test pools_random
+miri 30 pool-object --test boxes
+miri 45 pool-object --test boxed_slices --test zeroed
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
-miri 80 pool-object --test shared -- "${shared[@]}"
-miri 100 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
-miri 60 pool-ring --test hostile
+miri 40 pool-object --test shared -- "${shared[@]}"
+miri 50 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
+miri 30 pool-ring --test hostile
 # Boxes of allocator-api2 give their block back by way of a reference, which Stacked Borrows would
 # confine to the value: see docs/UNSAFE.md.
-MIRIFLAGS+=" -Zmiri-tree-borrows" miri 90 pool-object --test defrag --test boxes
-MIRIFLAGS+=" -Zmiri-tree-borrows" miri 120 pool-core --lib -- "${pure[@]}" --skip layer::cache
+MIRIFLAGS+=" -Zmiri-tree-borrows" miri 45 pool-object --test defrag --test boxes
+MIRIFLAGS+=" -Zmiri-tree-borrows" miri 60 pool-core --lib -- "${pure[@]}" --skip layer::cache
 for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do
     echo "on $target"
-    miri 80 pool-core --target "$target" --lib -- "${long[@]}"
+    miri 40 pool-core --target "$target" --lib -- "${long[@]}"
 done

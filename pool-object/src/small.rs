@@ -59,7 +59,7 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 /// alone. A class that holds more also empties its magazines when half of what was live is freed, and
 /// when more than 512 KiB of spans go without one that comes, they are
 /// [decommitted](PageSource::decommit) first: so that a heap whose blocks are all freed keeps 2.5 MiB
-/// resident at most, whatever the source does. [`trim`](Self::trim) gives that back, too. Dropping
+/// and those arrays resident at most, whatever the source does. [`trim`](Self::trim) gives that back, too. Dropping
 /// the heap returns everything at once, whatever is still allocated. When the source refuses, idle
 /// memory of other classes is given back first, and the source asked again.
 ///

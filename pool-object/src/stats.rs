@@ -16,7 +16,8 @@ pub struct ClassStats {
     pub class: SizeClass,
     /// Blocks in use.
     pub live: usize,
-    /// Free blocks in magazines, ready to be handed out.
+    /// Free blocks in magazines, ready to be handed out; of a shared heap also those in caches and depots, and
+    /// the blocks that it has for itself.
     pub cached: usize,
     /// Free blocks in spans, used before or not.
     pub free: usize,

@@ -61,7 +61,7 @@ use pool_core::{Global, PageSource, poison};
 /// has to wait for another one's visit to get its blocks back.
 ///
 /// # Memory
-/// - A thread's cache has 4 MiB at most, 64 KiB a class, all caches together 64 MiB: see
+/// - A thread's cache has 4 MiB at most, 64 KiB a class (or four blocks), all caches together 64 MiB: see
 ///   [`with_thread_bytes`](Self::with_thread_bytes). It begins with 4 KiB a class and grows with use.
 /// - The depot keeps at most 256 KiB of blocks a class, or four times four; a page of pointers is added
 ///   when it was found too small.
