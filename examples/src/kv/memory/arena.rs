@@ -186,16 +186,17 @@ impl<'b, S: PageSource> Rope<'b, S> {
         Self { full: ArenaList::new(arena, 0), full_len: 0, piece, filled: 0 }
     }
 
-    /// [`put`](Sink::put) where the piece has not enough room. A refusal loses nothing: at worst a
-    /// piece has ended early.
+    /// [`put`](Sink::put) where the piece has not enough room. A refusal loses nothing: what room the piece
+    /// has left stays, for a short word about it.
     #[cold]
     #[inline(never)]
     fn put_elsewhere(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
         if self.filled > 0 {
             self.full.push(&[])?;
-            let piece = mem::take(&mut self.piece);
+            let (done, left) = mem::take(&mut self.piece).split_at_mut(self.filled);
             let last = self.full.len - 1;
-            self.full.items[last] = &piece[..self.filled];
+            self.full.items[last] = done;
+            self.piece = left;
             self.full_len += self.filled;
             self.filled = 0;
         }
