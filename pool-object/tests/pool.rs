@@ -5,7 +5,7 @@ mod model;
 
 use model::Op;
 use pool_core::{Failing, Heap, PageError, PageSource};
-use pool_object::{Guard, Pool, PoolError, Recycle};
+use pool_object::{Guard, Pool, PoolError, Pooled, Recycle};
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -273,9 +273,11 @@ fn trimming_gives_the_places_of_objects_back_as_well() {
 /// A destructor takes objects out while the limit is being lowered: it holds all the same.
 #[test]
 fn a_lower_limit_holds_whatever_happens_meanwhile() {
+    type Takers = Pool<Taker, fn() -> Taker>;
+    type Held = Vec<Pooled<'static, Taker, fn() -> Taker>>;
     thread_local! {
-        static TAKEN: RefCell<Vec<&'static Pool<Taker, fn() -> Taker>>> = const { RefCell::new(Vec::new()) };
-        static HELD: RefCell<Vec<pool_object::Pooled<'static, Taker, fn() -> Taker>>> = const { RefCell::new(Vec::new()) };
+        static TAKEN: RefCell<Vec<&'static Takers>> = const { RefCell::new(Vec::new()) };
+        static HELD: RefCell<Held> = const { RefCell::new(Vec::new()) };
     }
     struct Taker;
     impl Drop for Taker {
@@ -286,8 +288,7 @@ fn a_lower_limit_holds_whatever_happens_meanwhile() {
             }
         }
     }
-    let pool: &'static Pool<Taker, fn() -> Taker> =
-        Box::leak(Box::new(Pool::with((|| Taker) as fn() -> Taker)));
+    let pool: &'static Takers = Box::leak(Box::new(Pool::with((|| Taker) as fn() -> Taker)));
     pool.prefill(10).unwrap();
     TAKEN.set(vec![pool]);
     pool.set_max_idle(1);
