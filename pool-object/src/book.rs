@@ -37,12 +37,16 @@ impl Book {
         self.held.get()
     }
 
-    /// An array of so many places, if the source has memory. It is the caller's until
+    /// An array of so many places, if there is memory. It is the caller's until
     /// [`release`](Self::release).
-    pub(crate) fn array<S: PageSource>(&self, places: usize, source: &S) -> Option<NonNull<Place>> {
+    pub(crate) fn array(
+        &self,
+        places: usize,
+        acquire: impl FnOnce(Request) -> Option<Run>,
+    ) -> Option<NonNull<Place>> {
         let bytes = places.checked_mul(size_of::<Place>())?;
         if self.left.get() < bytes {
-            self.add(bytes, source)?;
+            self.add(bytes, acquire)?;
         }
         let page = self.last.get()?;
         // SAFETY: the run is ours and its header was written.
@@ -54,9 +58,9 @@ impl Book {
     }
 
     #[cold]
-    fn add<S: PageSource>(&self, bytes: usize, source: &S) -> Option<()> {
+    fn add(&self, bytes: usize, acquire: impl FnOnce(Request) -> Option<Run>) -> Option<()> {
         let len = (bytes + size_of::<Page>()).max(self.held.get().clamp(SHORT, LONG));
-        let run = source.acquire(Request::new(len).align(align_of::<Page>())).ok()?;
+        let run = acquire(Request::new(len).align(align_of::<Page>()))?;
         let (len, page): (_, NonNull<Page>) = (run.len(), run.ptr().cast());
         // SAFETY: the run is ours, aligned, and longer than a header.
         unsafe { page.write(Page { run, next: self.last.get() }) };
@@ -70,7 +74,7 @@ impl Book {
     /// Gives everything back.
     ///
     /// # Safety
-    /// No array is used any more. All came from `source`.
+    /// No array is used any more. All that was acquired is of `source`.
     pub(crate) unsafe fn release<S: PageSource>(&self, source: &S) {
         self.left.set(0);
         self.held.set(0);

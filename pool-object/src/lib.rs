@@ -129,6 +129,7 @@ mod store;
 #[cfg(feature = "std")]
 mod sync;
 mod table;
+mod yielding;
 
 pub use block_alloc::BlockAlloc;
 pub use boxed::{BoxError, PoolBox};

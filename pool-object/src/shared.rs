@@ -4,6 +4,7 @@
 //!   alloc      SharedAlloc: allocate, deallocate, relayout         handle   SharedHeap, BlockAlloc
 //!   upkeep     statistics, checks, trim       large   blocks above the largest class
 //!   home       where it gets its memory, how it begins and ends
+//!   yielding   what it gives back when the source refuses
 //!   registry   whose cache is whose: threads, heaps, forks
 //!   ledger     the slow half of a thread's cache                   }  what loom looks at
 //!   cache      the fast half     central   what threads share      }
@@ -31,6 +32,8 @@ mod registry;
 mod store;
 #[cfg(not(loom))]
 mod upkeep;
+#[cfg(not(loom))]
+mod yielding;
 
 #[cfg(not(loom))]
 pub use alloc::SharedAlloc;

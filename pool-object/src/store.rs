@@ -14,6 +14,7 @@
 //! *quiet*: it is left alone until it needs blocks from a span again.
 
 mod sums;
+mod yielding;
 mod zeroed;
 
 use crate::book::Book;
@@ -36,8 +37,9 @@ pub(crate) struct Class {
     pub(crate) held: Cell<usize>,
     /// Blocks out of spans: used or in a magazine.
     out: Cell<usize>,
-    /// Places of the magazine's array, and of the older one's.
+    /// Places of the magazine's array that it may use, and so of the older one's; and all there are.
     places: Cell<usize>,
+    room: Cell<usize>,
     /// The older magazine: an array, and how many blocks are in it.
     older: Cell<NonNull<Place>>,
     older_len: Cell<usize>,
@@ -53,6 +55,7 @@ impl Class {
             held: Cell::new(0),
             out: Cell::new(0),
             places: Cell::new(0),
+            room: Cell::new(0),
             older: Cell::new(NonNull::dangling()),
             older_len: Cell::new(0),
             quiet: Cell::new(false),
@@ -84,6 +87,8 @@ pub(crate) struct Store {
     gone: Cell<usize>,
     /// How much that may be before it is taken for more than coming and going.
     most_gone: Cell<usize>,
+    /// How often no array is asked for, since there was no memory for one.
+    patience: Cell<u32>,
 }
 
 /// See [`Store::most_gone`].
@@ -122,6 +127,7 @@ impl Store {
             turn: Cell::new(0),
             gone: Cell::new(0),
             most_gone: Cell::new(COME_AND_GO),
+            patience: Cell::new(0),
         }
     }
 
@@ -224,8 +230,13 @@ impl Store {
     #[inline(never)]
     fn grow_from<S: PageSource>(&self, class: SizeClass, places: usize, source: &S) -> bool {
         let more = if places == 0 { FIRST } else { GROWTH * places }.min(most(class));
-        let Some(array) = self.book.array(2 * more, source) else { return false };
         let state = self.class(class);
+        if more <= state.room.get() {
+            state.places.set(more);
+            return true;
+        }
+        let acquire = |request| self.acquire_page(request, source);
+        let Some(array) = self.book.array(2 * more, acquire) else { return false };
         // SAFETY: half of the array, which is new.
         let older = unsafe { array.add(more) };
         // SAFETY: not more than `places` blocks are in the one before, which is not the same.
@@ -234,6 +245,7 @@ impl Store {
         // SAFETY: new, and longer than the one before, to which the limit was set.
         unsafe { self.magazines.set_array(class, array) };
         state.places.set(more);
+        state.room.set(more);
         true
     }
 
@@ -270,16 +282,13 @@ impl Store {
     }
 
     /// A run of the source. What idles here may be what is missing there: it goes back if the source
-    /// refuses.
+    /// refuses, as much as it takes.
     pub(crate) fn acquire<S: PageSource>(
         &self,
         request: Request,
         source: &S,
     ) -> Result<Run, PageError> {
-        match source.acquire(request) {
-            Err(_) if self.release_idle(source) > 0 => source.acquire(request),
-            result => result,
-        }
+        source.acquire(request).or_else(|error| self.yield_for(request, error, source))
     }
 
     /// Sets the magazine's limit, so that the next look is due in time.
@@ -572,10 +581,12 @@ impl Store {
         for class in SizeClass::all() {
             debug_assert_eq!(self.cached(class), 0);
             self.class(class).places.set(0);
+            self.class(class).room.set(0);
             self.look_later(class);
         }
         // SAFETY: no magazine has a block or a limit, so none uses its array.
         unsafe { self.book.release(source) };
+        self.patience.set(0);
     }
 
     /// Gives all spans back, and leaves to the source what becomes of their memory: the next heap may

@@ -62,6 +62,8 @@ pub(crate) struct Central {
     granted: AtomicUsize,
     /// How often idle memory was asked back from all threads.
     epoch: AtomicUsize,
+    /// How often nothing is asked for of what the heap can do without, since that was refused.
+    patience: AtomicUsize,
     pub(crate) limits: Limits,
 }
 
@@ -95,6 +97,9 @@ const fn length_index(len: usize) -> usize {
 /// See [`Central::shrinks`].
 const COME_AND_GO: usize = 512 << 10;
 
+/// See [`Central::may_ask`].
+const PATIENCE: usize = 64;
+
 impl Central {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -106,6 +111,7 @@ impl Central {
             gone: AtomicUsize::new(0),
             granted: AtomicUsize::new(0),
             epoch: AtomicUsize::new(0),
+            patience: AtomicUsize::new(0),
             limits,
         }
     }
@@ -344,6 +350,34 @@ impl Central {
     /// would keep whole regions resident.
     pub(crate) fn shrinks(&self, bytes: usize) -> bool {
         self.gone.fetch_add(bytes, Relaxed).saturating_add(bytes) > COME_AND_GO
+    }
+
+    /// Whether the source is to be asked for something that the heap can do without. At its limit
+    /// it does, and does not ask with each block.
+    #[cfg(not(loom))]
+    pub(crate) fn may_ask(&self) -> bool {
+        let patience = self.patience.load(Relaxed);
+        if patience > 0 {
+            self.patience.store(patience - 1, Relaxed);
+        }
+        patience == 0
+    }
+
+    /// The source refused that.
+    #[cfg(not(loom))]
+    pub(crate) fn refused(&self) {
+        self.patience.store(PATIENCE, Relaxed);
+    }
+
+    /// Bytes of free blocks of a class that can be put into its spans now, `cached` of which this
+    /// thread has, or are there. 0 if none of the spans can be empty then.
+    #[cfg(not(loom))]
+    pub(crate) fn idle(&self, class: SizeClass, cached: usize) -> usize {
+        self.with(class, |store| {
+            let outside = store.depot_len + cached;
+            let free = store.spans * class.blocks() - store.out + outside;
+            if outside > 0 && free >= class.blocks() { free * class.size() } else { 0 }
+        })
     }
 
     /// Lets a cache keep `bytes` more, if all together may.

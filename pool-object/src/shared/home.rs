@@ -109,8 +109,11 @@ impl<S: PageSource> SharedAlloc<S> {
             let span = match central.take_spare(class) {
                 Some(span) => span,
                 None => {
+                    if !central.may_ask() {
+                        return None;
+                    }
                     let request = Request::new(class.span_len()).align(class.span_len());
-                    let run = self.source.acquire(request).ok()?;
+                    let run = self.source.acquire(request).inspect_err(|_| central.refused()).ok()?;
                     // SAFETY: just acquired, as long and aligned as asked.
                     unsafe { central.new_span(run, class) }
                 }
@@ -170,17 +173,15 @@ impl<S: PageSource> SharedAlloc<S> {
         Ok(unsafe { entry.central.new_span(run, class) })
     }
 
-    /// A run; what idles here may be what is missing there.
+    /// A run; what idles here may be what is missing there, and goes back as far as it takes.
     pub(super) fn acquire(
         &self,
         slot: Slot,
         central: &Central,
         request: Request,
     ) -> Result<Run, PageError> {
-        match self.source.acquire(request) {
-            Err(_) if self.release_idle(slot, central) > 0 => self.source.acquire(request),
-            result => result,
-        }
+        let refused = |error| self.yield_for(slot, central, request, error);
+        self.source.acquire(request).or_else(refused)
     }
 
     /// Gives every empty span back; bytes.
@@ -210,14 +211,20 @@ impl<S: PageSource> SharedAlloc<S> {
 
     #[cold]
     pub(super) fn release_beyond(&self, central: &Central, bytes: usize) {
-        while let Some(mut run) = central.excess(bytes) {
-            if central.shrinks(run.len()) {
-                // SAFETY: the run is ours, and nobody uses it.
-                unsafe { self.source.decommit(&mut run) };
-            }
-            // SAFETY: spans come from this source; this one is empty and left the heap.
-            unsafe { self.source.release(run) };
+        while self.release_spare(central, bytes) > 0 {}
+    }
+
+    /// Gives one empty span back, if more than `most` bytes of them are kept; its bytes.
+    pub(super) fn release_spare(&self, central: &Central, most: usize) -> usize {
+        let Some(mut run) = central.excess(most) else { return 0 };
+        let bytes = run.len();
+        if central.shrinks(bytes) {
+            // SAFETY: the run is ours, and nobody uses it.
+            unsafe { self.source.decommit(&mut run) };
         }
+        // SAFETY: spans come from this source; this one is empty and left the heap.
+        unsafe { self.source.release(run) };
+        bytes
     }
 
     /// Takes a block for which there is no room in this thread's magazine.

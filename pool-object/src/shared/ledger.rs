@@ -34,7 +34,9 @@ pub(crate) struct Ledger {
 
 struct Entry {
     /// Places of the magazine's array: blocks that it may have.
-    places: Cell<u32>,
+    places: Cell<u16>,
+    /// Blocks that it gets at a time, if that is fewer than it might.
+    lot: Cell<u16>,
     /// Frees until it is time to look for empty spans again, as of the last look.
     limit: Cell<u32>,
     /// Blocks in the magazine when the central half was last told.
@@ -49,7 +51,12 @@ const fn least(class: SizeClass) -> usize {
 
 impl Entry {
     const fn new() -> Self {
-        Self { places: Cell::new(0), limit: Cell::new(u32::MAX), told: Cell::new(0) }
+        Self {
+            places: Cell::new(0),
+            lot: Cell::new(u16::MAX),
+            limit: Cell::new(u32::MAX),
+            told: Cell::new(0),
+        }
     }
 
     fn places(&self) -> usize {
@@ -96,7 +103,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Blocks in a magazine.
-    fn len(self, class: SizeClass) -> usize {
+    pub(crate) fn len(self, class: SizeClass) -> usize {
         self.magazines().len(class)
     }
 
@@ -111,10 +118,11 @@ impl<'a> Desk<'a> {
         self.heed();
         let entry = self.ledger.entry(class);
         // As many as it gives at a time: the depot has them in such lots.
-        let most = entry.places() / 2;
+        let most = (entry.places() / 2).min(entry.lot.get() as usize);
         if most == 0 {
             return self.central.take_one(class);
         }
+        entry.lot.set(entry.lot.get().saturating_mul(2));
         // SAFETY: half of the array's places, which are the empty magazine's.
         let (taken, outlook) =
             unsafe { self.central.take(class, most, entry.told(), self.magazines().array(class)) };
@@ -177,6 +185,14 @@ impl<'a> Desk<'a> {
         self.note(class, outlook);
     }
 
+    /// As [`flush`](Self::flush), since memory is missing elsewhere. What is taken out next may soon have
+    /// to go back again, so it begins with a few.
+    pub(crate) fn press(self, class: SizeClass) {
+        self.flush(class);
+        self.ledger.entry(class).lot.set(FEW as u16);
+        self.make_room(class);
+    }
+
     /// Remembers when to look again: after half of what is live was freed.
     fn note(self, class: SizeClass, outlook: Outlook) {
         let half = u32::try_from((outlook.live / 2).max(FEW)).unwrap_or(u32::MAX);
@@ -219,7 +235,7 @@ impl<'a> Desk<'a> {
             return unsafe { self.central.give_array(places, block) };
         }
         self.ledger.granted.set(self.ledger.granted.get() + bytes);
-        entry.places.set(places as u32);
+        entry.places.set(places as u16);
         // SAFETY: more places than before, and so than the limit; nobody else uses them.
         let old: NonNull<Place> = unsafe { self.magazines().set_array(class, block.cast()) };
         if before > 0 {
