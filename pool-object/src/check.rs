@@ -19,12 +19,9 @@ impl Store {
     fn check_class(&self, class: SizeClass) -> Result<(), &'static str> {
         let state = self.class(class);
         let (mut out, mut held) = (0, 0);
-        for (span, full) in state
-            .partial
-            .iter()
-            .map(|span| (span, false))
-            .chain(state.full.iter().map(|span| (span, true)))
-        {
+        let partial = state.spans.partial.iter().map(|span| (span, false));
+        let full = state.spans.full.iter().map(|span| (span, true));
+        for (span, full) in partial.chain(full) {
             if span.class() != class {
                 return Err("a span's header is overwritten");
             }
@@ -49,7 +46,7 @@ impl Store {
         let state = self.class(class);
         let blocks = || self.magazines.places(class).iter().chain(self.older(class));
         for (index, block) in blocks().enumerate() {
-            if !state.spans().any(|span| span.holds(block.get().cast())) {
+            if !state.spans.iter().any(|span| span.holds(block.get().cast())) {
                 return Err("a free block is in none of its class' spans");
             }
             if blocks().skip(index + 1).any(|other| other == block) {

@@ -73,9 +73,9 @@ impl<S: PageSource> SmallAlloc<S> {
     /// fullest come first.
     fn spare_spans(&self, class: SizeClass, percent: usize) -> impl Iterator<Item = Span> {
         let state = self.store().class(class);
-        let full = state.full.iter().count() * class.blocks();
+        let full = state.spans.full.iter().count() * class.blocks();
         let mut missing = self.store().out(class) - full;
-        state.partial.iter().filter(move |span| {
+        state.spans.partial.iter().filter(move |span| {
             let stays = missing > 0;
             missing = missing.saturating_sub(class.blocks());
             !stays && span.out() * 100 <= percent.saturating_mul(class.blocks())

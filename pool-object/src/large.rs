@@ -4,9 +4,28 @@
 //! A header in the run would find it without a table, but an object of exactly a power of two would
 //! then need a run of twice that.
 
+use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use pool_core::{PageError, PageSource, Request, Run};
+use pool_core::{PageError, PageSource, Request, Run, poison};
+
+/// The run that a large block needs.
+pub(crate) fn request(layout: Layout, zeroed: bool) -> Request {
+    let request = Request::from(layout);
+    Request { zeroed, len: request.len.max(1), ..request }
+}
+
+/// The block for this layout that a run is; the memory behind it is forbidden.
+pub(crate) fn block(run: &Run, layout: Layout) -> NonNull<u8> {
+    let end = run.ptr().as_ptr().wrapping_add(layout.size());
+    poison::forbid(end, run.len() - layout.size());
+    run.ptr()
+}
+
+/// Allows all of the run of a block that is free now.
+pub(crate) fn show(run: &Run) {
+    poison::allow(run.ptr().as_ptr(), run.len());
+}
 
 /// Runs by address: open addressing, at most half full.
 pub(crate) struct LargeTable {
@@ -158,6 +177,13 @@ impl LargeTable {
     pub(crate) fn run_len(&self, block: NonNull<u8>) -> Option<usize> {
         let index = self.find(block)?;
         peek(&self.all()[index], |run| run.as_ref().map(Run::len))
+    }
+
+    /// Whether the block may serve a large layout where it is.
+    pub(crate) fn stays(&self, block: NonNull<u8>, new: Layout) -> bool {
+        let len = self.run_len(block).unwrap_or(0);
+        let aligned = block.addr().get() % new.align() == 0;
+        aligned && new.size() <= len && new.size() >= len / 2
     }
 
     /// Takes the run that begins at `block` out.

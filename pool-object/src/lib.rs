@@ -123,6 +123,7 @@ mod shared;
 mod size_class;
 mod small;
 mod span;
+mod spans;
 mod sparse;
 mod stats;
 mod store;

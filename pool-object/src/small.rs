@@ -2,13 +2,13 @@
 
 use crate::block_alloc::move_block;
 use crate::error::{AllocError, refuse};
-use crate::large::LargeTable;
+use crate::large::{self, LargeTable};
 use crate::size_class::SizeClass;
 use crate::store::Store;
 use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
-use pool_core::{PageSource, Request, Run, poison};
+use pool_core::{PageSource, Run, poison};
 
 /// Where allocators get their spans from unless told otherwise.
 #[cfg(all(feature = "std", not(loom)))]
@@ -60,8 +60,12 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 /// when more than 512 KiB of spans go without one that comes, they are
 /// [decommitted](PageSource::decommit) first: so that a heap whose blocks are all freed keeps 2.5 MiB
 /// and those arrays resident at most, whatever the source does. [`trim`](Self::trim) gives that back, too. Dropping
-/// the heap returns everything at once, whatever is still allocated. When the source refuses, idle
-/// memory of other classes is given back first, and the source asked again.
+/// the heap returns everything at once, whatever is still allocated.
+///
+/// When the source refuses, idle memory of other classes is given back first, and the source asked again:
+/// as much as it takes and no more, spare spans first, then those of the class with most that is idle, and
+/// the arrays last. So a heap that lives at its limit goes on in O(1), with the caches of all classes that
+/// have no span to give; and what no giving back could help to is refused at once.
 ///
 /// # Threads
 /// `Send` if its source is, never `Sync`: see `SharedAlloc` for all threads.
@@ -206,13 +210,10 @@ impl<S: PageSource> SmallAlloc<S> {
 
     fn allocate_large(&self, layout: Layout, zeroed: bool) -> Result<NonNull<u8>, AllocError> {
         let refused = |error| AllocError::source(layout, error);
-        let request = Request { zeroed, ..Request::from(layout) };
-        let request = Request { len: request.len.max(1), ..request };
         let acquire = |request| self.store.acquire(request, &self.source);
         self.large.reserve(acquire, &self.source).map_err(refused)?;
-        let run = acquire(request).map_err(refused)?;
-        let block = run.ptr();
-        poison::forbid(block.as_ptr().wrapping_add(layout.size()), run.len() - layout.size());
+        let run = acquire(large::request(layout, zeroed)).map_err(refused)?;
+        let block = large::block(&run, layout);
         self.large.insert(run);
         Ok(block)
     }
@@ -290,7 +291,7 @@ impl<S: PageSource> SmallAlloc<S> {
     unsafe fn deallocate_slow(&self, block: NonNull<u8>, layout: Layout) {
         let Some(class) = SizeClass::of(layout) else {
             if let Some(run) = self.large.remove(block) {
-                poison::allow(run.ptr().as_ptr(), run.len());
+                large::show(&run);
                 // SAFETY: it came from this source, and the caller gives it up.
                 unsafe { self.source.release(run) };
             }
@@ -322,7 +323,7 @@ impl<S: PageSource> SmallAlloc<S> {
     ) -> Result<NonNull<u8>, AllocError> {
         let stays = match (SizeClass::of(old), SizeClass::of(new)) {
             (Some(old), Some(new)) => old == new,
-            (None, None) => self.stays_large(block, new),
+            (None, None) => self.large.stays(block, new),
             _ => false,
         };
         if stays {
@@ -331,13 +332,6 @@ impl<S: PageSource> SmallAlloc<S> {
         }
         // SAFETY: the caller's promise.
         unsafe { move_block(self, block, old, new) }
-    }
-
-    /// Whether a large block may serve a large layout where it is.
-    fn stays_large(&self, block: NonNull<u8>, new: Layout) -> bool {
-        let len = self.large.run_len(block).unwrap_or(0);
-        let aligned = block.addr().get() % new.align() == 0;
-        aligned && new.size() <= len && new.size() >= len / 2
     }
 
     /// Gives all idle memory back: what lies in magazines goes to its spans, empty spans to the
@@ -390,7 +384,7 @@ impl<S: PageSource> SmallAlloc<S> {
         // SAFETY: its memory came from this source.
         unsafe { self.store.sparse.release(&self.source) };
         for run in self.large.drain() {
-            poison::allow(run.ptr().as_ptr(), run.len());
+            large::show(&run);
             // SAFETY: from this source, and not used, as above.
             unsafe { self.source.release(run) };
         }

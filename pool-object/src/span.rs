@@ -1,4 +1,4 @@
-//! Spans: runs cut into equal blocks, and lists of free blocks and of spans. A storage file.
+//! Spans: runs cut into equal blocks, and lists of free blocks. A storage file.
 //!
 //! A span is aligned to its length, so that the address of a block tells where its header is. Blocks
 //! are cut off lazily: what was never handed out was never touched. The ancestor is Loki's `Chunk`,
@@ -293,6 +293,12 @@ impl Span {
         self.header().next.get()
     }
 
+    /// Its neighbours in the list that it is in: for that list.
+    pub(crate) fn links(&self) -> (&Cell<Option<Self>>, &Cell<Option<Self>>) {
+        let header = self.header();
+        (&header.prev, &header.next)
+    }
+
     /// Whether this is one of the span's blocks that were handed out at least once.
     pub(crate) fn holds(self, block: Block) -> bool {
         let class = self.class();
@@ -331,88 +337,5 @@ impl Span {
         } else {
             Err("a free list is shorter than its count: a freed block was written to")
         }
-    }
-}
-
-/// A list of spans that any of them leaves in O(1).
-pub(crate) struct SpanList {
-    head: Cell<Option<Span>>,
-    /// How often a span came or went, modulo 2^64.
-    changes: Cell<u64>,
-}
-
-impl SpanList {
-    pub(crate) const fn new() -> Self {
-        Self { head: Cell::new(None), changes: Cell::new(0) }
-    }
-
-    pub(crate) fn head(&self) -> Option<Span> {
-        self.head.get()
-    }
-
-    /// Adds a span, which is in no list, at the front.
-    pub(crate) fn push(&self, span: Span) {
-        self.changes.set(self.changes.get().wrapping_add(1));
-        let head = self.head.get();
-        span.header().next.set(head);
-        span.header().prev.set(None);
-        if let Some(head) = head {
-            head.header().prev.set(Some(span));
-        }
-        self.head.set(Some(span));
-    }
-
-    /// Takes a span out, which is in this list.
-    pub(crate) fn remove(&self, span: Span) {
-        self.changes.set(self.changes.get().wrapping_add(1));
-        let (next, prev) = (span.header().next.get(), span.header().prev.get());
-        match prev {
-            Some(prev) => prev.header().next.set(next),
-            None => self.head.set(next),
-        }
-        if let Some(next) = next {
-            next.header().prev.set(prev);
-        }
-    }
-
-    /// Takes the first span out.
-    pub(crate) fn pop(&self) -> Option<Span> {
-        let head = self.head.get()?;
-        self.remove(head);
-        Some(head)
-    }
-
-    /// Puts fuller spans before emptier ones, to an eighth. O(spans).
-    pub(crate) fn sort(&self) {
-        let buckets = [const { Self::new() }; 8];
-        while let Some(span) = self.pop() {
-            let bucket = 8 * span.out() / (span.class().blocks() + 1);
-            buckets[bucket].push(span);
-        }
-        for bucket in buckets {
-            while let Some(span) = bucket.pop() {
-                self.push(span);
-            }
-        }
-    }
-
-    /// As [`iter`](Self::iter), for who may change the list between two steps: it goes on behind as many
-    /// spans as it has seen, and follows no link of a span that has left.
-    pub(crate) fn steady(&self) -> impl Iterator<Item = Span> + '_ {
-        let (mut seen, mut changes, mut next) = (0, self.changes.get(), self.head.get());
-        core::iter::from_fn(move || {
-            if self.changes.get() != changes {
-                changes = self.changes.get();
-                next = self.iter().nth(seen);
-            }
-            let span = next?;
-            next = span.next();
-            seen += 1;
-            Some(span)
-        })
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Span> + use<> {
-        core::iter::successors(self.head.get(), |span| span.next())
     }
 }

@@ -229,7 +229,7 @@ impl<S: PageSource> SmallAlloc<S> {
             cached: store.cached(class),
             ..ClassStats::new(class)
         };
-        for span in store.class(class).spans() {
+        for span in store.class(class).spans.iter() {
             stats.spans += 1;
             stats.free += class.blocks() - span.out();
             stats.held_bytes += span.len();
@@ -251,7 +251,7 @@ impl<S: PageSource> SmallAlloc<S> {
     /// assert_eq!((spans.len(), spans[0].used), (1, 1));
     /// ```
     pub fn spans(&self) -> impl Iterator<Item = SpanUse> + '_ {
-        let of = |class| self.store().class(class);
+        let of = |class| &self.store().class(class).spans;
         let spans = move |class| of(class).partial.steady().chain(of(class).full.steady());
         SizeClass::all().flat_map(spans).map(SpanUse::of)
     }

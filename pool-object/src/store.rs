@@ -20,7 +20,8 @@ mod zeroed;
 use crate::book::Book;
 use crate::magazine::{Magazines, Place, hide};
 use crate::size_class::SizeClass;
-use crate::span::{Span, SpanList};
+use crate::span::Span;
+use crate::spans::{SpanList, Spans};
 use crate::sparse::SparseSet;
 use core::cell::Cell;
 use core::ptr::NonNull;
@@ -29,11 +30,8 @@ use pool_core::{PageError, PageSource, Request, Run};
 
 /// What a heap knows of a class besides its magazine.
 pub(crate) struct Class {
-    /// Spans with blocks left in them.
-    pub(crate) partial: SpanList,
-    /// Spans without.
-    pub(crate) full: SpanList,
-    /// Bytes of the runs of both.
+    pub(crate) spans: Spans,
+    /// Bytes of their runs.
     pub(crate) held: Cell<usize>,
     /// Blocks out of spans: used or in a magazine.
     out: Cell<usize>,
@@ -50,8 +48,7 @@ pub(crate) struct Class {
 impl Class {
     const fn new() -> Self {
         Self {
-            partial: SpanList::new(),
-            full: SpanList::new(),
+            spans: Spans::new(),
             held: Cell::new(0),
             out: Cell::new(0),
             places: Cell::new(0),
@@ -60,10 +57,6 @@ impl Class {
             older_len: Cell::new(0),
             quiet: Cell::new(false),
         }
-    }
-
-    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
-        self.partial.iter().chain(self.full.iter())
     }
 }
 
@@ -166,7 +159,7 @@ impl Store {
                 self.swap(class);
                 continue;
             }
-            let span = match state.partial.head() {
+            let span = match state.spans.partial.head() {
                 Some(span) => span,
                 None => self.new_span(class, source)?,
             };
@@ -213,10 +206,7 @@ impl Store {
     fn note_taken(&self, class: SizeClass, span: Span, taken: usize) {
         let state = self.class(class);
         state.out.set(state.out.get() + taken);
-        if span.is_full() {
-            state.partial.remove(span);
-            state.full.push(span);
-        }
+        state.spans.note_taken(span);
     }
 
     /// Gives both magazines longer arrays, if they may have them and there is memory.
@@ -257,7 +247,7 @@ impl Store {
         };
         self.set_loud(class);
         let state = self.class(class);
-        state.partial.push(span);
+        state.spans.partial.push(span);
         state.held.set(state.held.get() + span.len());
         Ok(span)
     }
@@ -384,37 +374,14 @@ impl Store {
 
     /// Puts free blocks that nobody else keeps into their spans; spans that are empty then go.
     fn put<S: PageSource>(&self, class: SizeClass, source: &S, blocks: &[Place]) {
-        let mut rest = blocks;
-        while let Some(first) = rest.first() {
-            // SAFETY: free blocks lie in live spans of their class, with provenance for them.
-            let span = unsafe { Span::of(first.get(), class) };
-            let was_full = span.is_full();
-            // SAFETY: free blocks of this class, nobody's but the caller's, who gives them up.
-            let others = unsafe { span.put(rest, class) };
-            if span.out() == 0 || was_full {
-                self.sort_in(class, source, span, was_full);
-            }
-            rest = others;
-        }
         let state = self.class(class);
+        let emptied = |span: Span| {
+            self.forget_held(class, span.len());
+            self.keep_or_release(source, span);
+        };
+        // SAFETY: free blocks of this class' spans, with provenance for these, and given up.
+        unsafe { state.spans.put(class, blocks, emptied) };
         state.out.set(state.out.get() - blocks.len());
-    }
-
-    /// Puts a span that was full or is empty into the list where it belongs.
-    #[inline(never)]
-    fn sort_in<S: PageSource>(&self, class: SizeClass, source: &S, span: Span, was_full: bool) {
-        let state = self.class(class);
-        if was_full {
-            state.full.remove(span);
-        } else {
-            state.partial.remove(span);
-        }
-        if span.out() > 0 {
-            state.partial.push(span);
-            return;
-        }
-        self.forget_held(class, span.len());
-        self.keep_or_release(source, span);
     }
 
     /// So many bytes of spans have left a class.
@@ -448,7 +415,7 @@ impl Store {
         self.look_later(class);
         self.set_loud(class);
         state.held.set(0);
-        while let Some(span) = state.partial.pop().or_else(|| state.full.pop()) {
+        while let Some(span) = state.spans.pop() {
             // SAFETY: no block of it is used, it is in no list now, and is not used any more.
             unsafe { self.release(source, span) };
         }
@@ -539,7 +506,7 @@ impl Store {
     pub(crate) fn flush_all<S: PageSource>(&self, source: &S) {
         for class in SizeClass::all().filter(|class| self.class(*class).out.get() > 0) {
             self.flush(class, source);
-            self.class(class).partial.sort();
+            self.class(class).spans.partial.sort();
         }
     }
 

@@ -1,18 +1,14 @@
 //! Random programs; see `model`.
 
 mod model;
+#[path = "model/strategy.rs"]
+mod strategy;
 
 use model::{Machine, Op, source};
 use proptest::prelude::*;
-
-/// Blocks at once, and bytes of middle and of large ones.
-const MANY: u16 = if cfg!(miri) { 12 } else { 2500 };
-const MIDDLE: u32 = if cfg!(miri) { 600 } else { 5000 };
-const LARGE: u32 = if cfg!(miri) { 601 } else { 300_000 };
+use strategy::{MANY, align, config, program, refusals, size};
 
 fn op() -> impl Strategy<Value = Op> {
-    let size = || prop_oneof![8 => 0u32..200, 4 => 200u32..MIDDLE, 1 => MIDDLE..LARGE];
-    let align = || prop_oneof![8 => 0u8..5, 1 => 5u8..15];
     prop_oneof![
         6 => (size(), align(), any::<bool>())
             .prop_map(|(size, align, zeroed)| Op::Allocate { size, align, zeroed }),
@@ -30,22 +26,10 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn program() -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(op(), 0..if cfg!(miri) { 8 } else { 40 })
-}
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { cases },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
     #![proptest_config(config(60))]
     #[test]
-    fn programs_agree_with_the_model(program in program(), one_by_one in any::<bool>()) {
+    fn programs_agree_with_the_model(program in program(op()), one_by_one in any::<bool>()) {
         Machine::new(&source(None)).run(&program, one_by_one);
     }
 }
@@ -53,10 +37,10 @@ proptest! {
 proptest! {
     #![proptest_config(config(6))]
     #[test]
-    fn programs_survive_a_refusal_at_every_step(program in program()) {
+    fn programs_survive_a_refusal_at_every_step(program in program(op())) {
         let counting = source(None);
         Machine::new(&counting).run(&program, false);
-        for call in 0..counting.calls().min(if cfg!(miri) { 2 } else { 40 }) {
+        for call in refusals(counting.calls()) {
             Machine::new(&source(Some(call))).run(&program, true);
         }
     }

@@ -2,18 +2,14 @@
 
 #[path = "model/shared.rs"]
 mod model;
+#[path = "model/strategy.rs"]
+mod strategy;
 
 use model::{Limits, Op, source};
 use proptest::prelude::*;
-
-/// Blocks at once, and bytes of middle and of large ones.
-const MANY: u16 = if cfg!(miri) { 12 } else { 2500 };
-const MIDDLE: u32 = if cfg!(miri) { 600 } else { 5000 };
-const LARGE: u32 = if cfg!(miri) { 601 } else { 300_000 };
+use strategy::{MANY, align, config, program, refusals, size};
 
 fn op() -> impl Strategy<Value = Op> {
-    let size = || prop_oneof![8 => 0u32..200, 4 => 200u32..MIDDLE, 1 => MIDDLE..LARGE];
-    let align = || prop_oneof![8 => 0u8..5, 1 => 5u8..15];
     let thread = || any::<u8>();
     prop_oneof![
         5 => (thread(), size(), align(), any::<bool>()).prop_map(
@@ -33,23 +29,11 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn program() -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(op(), 0..if cfg!(miri) { 8 } else { 40 })
-}
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { cases },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
     #![proptest_config(config(60))]
     #[test]
     fn programs_agree_with_the_model(
-        program in program(),
+        program in program(op()),
         limits in any::<u8>(),
         one_by_one in any::<bool>(),
     ) {
@@ -60,10 +44,10 @@ proptest! {
 proptest! {
     #![proptest_config(config(4))]
     #[test]
-    fn programs_survive_a_refusal_at_every_step(program in program(), limits in any::<u8>()) {
+    fn programs_survive_a_refusal_at_every_step(program in program(op()), limits in any::<u8>()) {
         let counting = source(None);
         model::run(&counting, Limits::choose(limits), &program, false);
-        for call in 0..counting.calls().min(if cfg!(miri) { 2 } else { 40 }) {
+        for call in refusals(counting.calls()) {
             model::run(&source(Some(call)), Limits::choose(limits), &program, true);
         }
     }

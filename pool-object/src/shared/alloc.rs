@@ -73,8 +73,10 @@ use pool_core::{Global, PageSource, poison};
 ///   the next one.) Four spans of a class, or 2 MiB of all, are not looked at. When more
 ///   than 512 KiB of spans go without one that comes, they are
 ///   [decommitted](PageSource::decommit) first: so what stays resident does not depend on the source.
-/// - [`trim`](Self::trim) gives back what is idle. When the source refuses, that is done first, and
-///   the source asked again.
+/// - [`trim`](Self::trim) gives back what is idle. When the source refuses, idle memory is given back, too,
+///   and the source asked again: as much as it takes, empty spans first, then those of the class of which
+///   most is idle in this thread's cache and the depot; and if that is none, all that is idle, for which
+///   other threads' caches are asked, too.
 /// - Dropping the heap returns everything at once, whatever is still allocated.
 ///
 /// # Threads

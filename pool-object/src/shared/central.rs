@@ -21,10 +21,11 @@ mod zeroed;
 #[cfg(not(loom))]
 use super::store::array_class;
 use super::store::{FEW, Outlook, PAGES, Store, most};
-use crate::large::LargeTable;
+use crate::large::{self, LargeTable};
 use crate::magazine::{Place, hide};
 use crate::size_class::SizeClass;
-use crate::span::{Span, SpanList};
+use crate::span::Span;
+use crate::spans::SpanList;
 use crate::stats::ClassStats;
 use crate::sync::Lock;
 use crate::sync::atomic::Ordering::Relaxed;
@@ -289,8 +290,8 @@ impl Central {
     /// Gives a class another span, which is empty and its own now.
     pub(crate) fn add_span(&self, class: SizeClass, span: Span) {
         self.with(class, |store| {
-            store.partial.push(span);
-            store.spans += 1;
+            store.spans.partial.push(span);
+            store.held += 1;
         });
     }
 
@@ -375,7 +376,7 @@ impl Central {
     pub(crate) fn idle(&self, class: SizeClass, cached: usize) -> usize {
         self.with(class, |store| {
             let outside = store.depot_len + cached;
-            let free = store.spans * class.blocks() - store.out + outside;
+            let free = store.held * class.blocks() - store.out + outside;
             if outside > 0 && free >= class.blocks() { free * class.size() } else { 0 }
         })
     }
@@ -432,9 +433,9 @@ impl Central {
         self.with(class, |store| ClassStats {
             live: store.live(),
             cached: store.cached + store.depot_len + store.own,
-            free: store.spans * class.blocks() - store.out,
-            spans: store.spans,
-            held_bytes: store.spans * class.span_len(),
+            free: store.held * class.blocks() - store.out,
+            spans: store.held,
+            held_bytes: store.held * class.span_len(),
             touched_bytes: store.carved * class.size(),
             ..ClassStats::new(class)
         })
@@ -454,7 +455,7 @@ impl Central {
         let release = |run| unsafe { source.release(run) };
         for class in &self.classes {
             class.store.with(|store| {
-                while let Some(span) = store.partial.pop().or_else(|| store.full.pop()) {
+                while let Some(span) = store.spans.pop() {
                     // SAFETY: nothing of it is used or kept, says the caller.
                     release(unsafe { span.into_run() });
                 }
@@ -465,7 +466,7 @@ impl Central {
         }
         self.large.with(|large| {
             for run in large.drain() {
-                poison::allow(run.ptr().as_ptr(), run.len());
+                large::show(&run);
                 release(run);
             }
             // SAFETY: the table's memory came from this source.

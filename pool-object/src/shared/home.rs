@@ -113,7 +113,8 @@ impl<S: PageSource> SharedAlloc<S> {
                         return None;
                     }
                     let request = Request::new(class.span_len()).align(class.span_len());
-                    let run = self.source.acquire(request).inspect_err(|_| central.refused()).ok()?;
+                    let run =
+                        self.source.acquire(request).inspect_err(|_| central.refused()).ok()?;
                     // SAFETY: just acquired, as long and aligned as asked.
                     unsafe { central.new_span(run, class) }
                 }

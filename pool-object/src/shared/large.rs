@@ -3,9 +3,10 @@
 use super::alloc::SharedAlloc;
 use super::central::Central;
 use crate::error::AllocError;
+use crate::large;
 use core::alloc::Layout;
 use core::ptr::NonNull;
-use pool_core::{PageError, PageSource, Request, poison};
+use pool_core::{PageError, PageSource, Request};
 
 impl<S: PageSource> SharedAlloc<S> {
     #[cold]
@@ -16,11 +17,9 @@ impl<S: PageSource> SharedAlloc<S> {
     ) -> Result<NonNull<u8>, AllocError> {
         let refused = |error| AllocError::source(layout, error);
         let entry = self.entry().map_err(refused)?;
-        let request = Request { zeroed, ..Request::from(layout) };
-        let request = Request { len: request.len.max(1), ..request };
+        let request = large::request(layout, zeroed);
         let run = self.acquire(self.slot(), &entry.central, request).map_err(refused)?;
-        let block = run.ptr();
-        poison::forbid(block.as_ptr().wrapping_add(layout.size()), run.len() - layout.size());
+        let block = large::block(&run, layout);
         let mut run = Some(run);
         loop {
             entry.central.large.with(|large| {
@@ -30,7 +29,7 @@ impl<S: PageSource> SharedAlloc<S> {
             });
             let Some(waiting) = run.take() else { return Ok(block) };
             if let Err(error) = self.grow_table(&entry.central) {
-                poison::allow(block.as_ptr(), waiting.len());
+                large::show(&waiting);
                 // SAFETY: acquired above, released once.
                 unsafe { self.source.release(waiting) };
                 return Err(refused(error));
@@ -62,7 +61,7 @@ impl<S: PageSource> SharedAlloc<S> {
     pub(super) unsafe fn deallocate_large(&self, block: NonNull<u8>) {
         let Some(entry) = self.existing() else { return };
         if let Some(run) = entry.central.large.with(|large| large.remove(block)) {
-            poison::allow(run.ptr().as_ptr(), run.len());
+            large::show(&run);
             // SAFETY: it came from this source, and the caller gives it up.
             unsafe { self.source.release(run) };
         }
@@ -71,8 +70,6 @@ impl<S: PageSource> SharedAlloc<S> {
     /// Whether a large block may serve a large layout where it is.
     pub(super) fn stays_large(&self, block: NonNull<u8>, new: Layout) -> bool {
         let Some(entry) = self.existing() else { return false };
-        let len = entry.central.large.with(|large| large.run_len(block)).unwrap_or(0);
-        let aligned = block.addr().get() % new.align() == 0;
-        aligned && new.size() <= len && new.size() >= len / 2
+        entry.central.large.with(|large| large.stays(block, new))
     }
 }

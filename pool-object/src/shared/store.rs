@@ -2,7 +2,8 @@
 
 use crate::magazine::Place;
 use crate::size_class::SizeClass;
-use crate::span::{Span, SpanList};
+use crate::span::Span;
+use crate::spans::{SpanList, Spans};
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::Relaxed;
 use core::alloc::Layout;
@@ -58,12 +59,9 @@ const QUIET_BYTES: usize = 2 << 20;
 
 /// What is shared of a class.
 pub(super) struct Store {
-    /// Spans with blocks left in them.
-    pub(super) partial: SpanList,
-    /// Spans without.
-    pub(super) full: SpanList,
-    /// How many there are of both.
-    pub(super) spans: usize,
+    pub(super) spans: Spans,
+    /// How many there are.
+    pub(super) held: usize,
     /// Blocks of these that were ever handed out.
     pub(super) carved: usize,
     /// Blocks out of spans: in use, in a cache, in the depot, or the heap's own.
@@ -86,9 +84,8 @@ unsafe impl Send for Store {}
 impl Store {
     pub(super) fn new() -> Self {
         Self {
-            partial: SpanList::new(),
-            full: SpanList::new(),
-            spans: 0,
+            spans: Spans::new(),
+            held: 0,
             carved: 0,
             out: 0,
             own: 0,
@@ -104,7 +101,7 @@ impl Store {
     }
 
     pub(super) fn outlook(&self, held: &AtomicUsize) -> Outlook {
-        let quiet = self.spans <= QUIET_SPANS || held.load(Relaxed) <= QUIET_BYTES;
+        let quiet = self.held <= QUIET_SPANS || held.load(Relaxed) <= QUIET_BYTES;
         Outlook { live: self.live(), depot: self.depot_len, quiet }
     }
 
@@ -123,15 +120,12 @@ impl Store {
             // SAFETY: the caller's promise.
             return unsafe { self.take_from_depot(class, most, places) };
         }
-        let Some(span) = self.partial.head() else { return 0 };
+        let Some(span) = self.spans.partial.head() else { return 0 };
         let carved = span.carved();
         // SAFETY: the caller's promise.
         let taken = unsafe { span.take(most, places) };
         self.carved += span.carved() - carved;
-        if span.is_full() {
-            self.partial.remove(span);
-            self.full.push(span);
-        }
+        self.spans.note_taken(span);
         self.out += taken;
         taken
     }
@@ -210,38 +204,22 @@ impl Store {
     /// Puts free blocks that nobody keeps into their spans; those that are empty then leave to `empty`.
     pub(super) fn put_in_spans(&mut self, class: SizeClass, blocks: &[Place], empty: &SpanList) {
         self.out -= blocks.len();
-        let mut rest = blocks;
-        while let Some(first) = rest.first() {
-            // SAFETY: free blocks lie in live spans of their class, with provenance for them.
-            let span = unsafe { Span::of(first.get(), class) };
-            let was_full = span.is_full();
-            // SAFETY: free blocks of this class, nobody's but the caller's, who gives them up.
-            rest = unsafe { span.put(rest, class) };
-            if was_full || span.out() == 0 {
-                self.sort_in(span, was_full, empty);
-            }
-        }
+        let (held, carved) = (&mut self.held, &mut self.carved);
+        let emptied = |span: Span| {
+            *held -= 1;
+            *carved -= span.carved();
+            empty.push(span);
+        };
+        // SAFETY: free blocks of this class' spans, with provenance for these, and given up.
+        unsafe { self.spans.put(class, blocks, emptied) };
     }
 
     /// Takes spans out that were never used: a thread that brings one may find blocks in the depot
     /// then, which somebody has put there meanwhile.
     pub(super) fn sweep(&mut self, empty: &SpanList) {
-        while let Some(span) = self.partial.iter().find(|span| span.out() == 0) {
-            self.partial.remove(span);
-            self.spans -= 1;
-            self.carved -= span.carved();
-            empty.push(span);
-        }
-    }
-
-    /// Puts a span that was full or is empty into the list where it belongs.
-    fn sort_in(&mut self, span: Span, was_full: bool, empty: &SpanList) {
-        let list = if was_full { &self.full } else { &self.partial };
-        list.remove(span);
-        if span.out() > 0 {
-            self.partial.push(span);
-        } else {
-            self.spans -= 1;
+        while let Some(span) = self.spans.partial.iter().find(|span| span.out() == 0) {
+            self.spans.partial.remove(span);
+            self.held -= 1;
             self.carved -= span.carved();
             empty.push(span);
         }
@@ -249,12 +227,12 @@ impl Store {
 
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let (mut spans, mut out) = (0, 0);
-        for span in self.partial.iter().chain(self.full.iter()) {
+        for span in self.spans.iter() {
             span.check()?;
             spans += 1;
             out += span.out();
         }
-        if (spans, out) != (self.spans, self.out) {
+        if (spans, out) != (self.held, self.out) {
             return Err("a class counts other spans or blocks than it has");
         }
         if self.depot_len + self.own > self.out {

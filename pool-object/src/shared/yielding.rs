@@ -57,9 +57,8 @@ impl<S: PageSource> SharedAlloc<S> {
 /// The class that can have empty spans of which most is not in use; `None` if none can.
 fn idlest(slot: Slot, central: &Central) -> Option<SizeClass> {
     let idle = |class: SizeClass| {
-        let cached = with_cache(slot, |cache| {
-            Desk::of(cache, central).map_or(0, |desk| desk.len(class))
-        });
+        let cached =
+            with_cache(slot, |cache| Desk::of(cache, central).map_or(0, |desk| desk.len(class)));
         (central.idle(class, cached), class)
     };
     let (bytes, class) = SizeClass::all().map(idle).max()?;

@@ -17,7 +17,7 @@ impl Store {
         if self.cached(class) > 0 {
             return None;
         }
-        let span = match state.partial.head() {
+        let span = match state.spans.partial.head() {
             Some(span) => span,
             None => self.new_span(class, source).ok()?,
         };

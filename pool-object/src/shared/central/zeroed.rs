@@ -14,7 +14,7 @@ impl Central {
     /// and whether it would take another span to have one.
     fn take_zeroed(&self, class: SizeClass) -> (Option<NonNull<u8>>, bool) {
         self.with(class, |store| {
-            let missing = store.depot_len == 0 && store.partial.head().is_none();
+            let missing = store.depot_len == 0 && store.spans.partial.head().is_none();
             (store.take_zeroed(), missing)
         })
     }
@@ -22,14 +22,11 @@ impl Central {
 
 impl Store {
     fn take_zeroed(&mut self) -> Option<NonNull<u8>> {
-        let span = self.partial.head().filter(|_| self.depot_len == 0)?;
+        let span = self.spans.partial.head().filter(|_| self.depot_len == 0)?;
         let block = span.take_zeroed()?;
         self.carved += 1;
         self.out += 1;
-        if span.is_full() {
-            self.partial.remove(span);
-            self.full.push(span);
-        }
+        self.spans.note_taken(span);
         Some(block)
     }
 }
