@@ -57,7 +57,7 @@ impl<S: PageSource> SmallAlloc<S> {
     pub fn mark_sparse(&self, percent: usize) -> usize {
         self.flush();
         let sparse = &self.store().sparse;
-        let all = || SizeClass::all().flat_map(|class| self.spare_spans(class, percent));
+        let all = || self.store().used().flat_map(|class| self.spare_spans(class, percent));
         // SAFETY: what it has came from here.
         if unsafe { sparse.reset(all().count(), self.source()) }.is_err() {
             return 0;

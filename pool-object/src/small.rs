@@ -147,6 +147,12 @@ impl<S: PageSource> SmallAlloc<S> {
     /// Bytes of empty spans that may stay; 2 MiB unless told otherwise. Classes that hold no more
     /// than that are left alone, so that a heap that goes up and down by less never asks its
     /// source. What is kept already stays until the next [`trim`](Self::trim).
+    ///
+    /// This is what the heap keeps in spite of having no use for it, so it begins low. But pages that
+    /// went back to the system cost a fault each when they are needed again, which is several times
+    /// what it costs to allocate and to free the blocks in them. Where whole tides come and go, set it
+    /// to as much as they come to: a list of 48 MB that was built and freed again and again took
+    /// 0.3 times as long with 64 MiB.
     pub fn set_reserve(&self, bytes: usize) {
         self.store.reserve.set(bytes);
     }

@@ -80,7 +80,6 @@ pub struct HeapStats {
 
 impl HeapStats {
     /// Of a heap that has nothing.
-    #[cfg(all(feature = "std", not(loom)))]
     pub(crate) fn none() -> Self {
         let mut classes = [const { ClassStats::new(SizeClass::SMALLEST) }; SizeClass::COUNT];
         for (stats, class) in classes.iter_mut().zip(SizeClass::all()) {
@@ -207,9 +206,9 @@ impl<S: PageSource> SmallAlloc<S> {
     /// ```
     #[must_use]
     pub fn stats(&self) -> HeapStats {
-        let mut classes = [const { ClassStats::new(SizeClass::SMALLEST) }; SizeClass::COUNT];
-        for (stats, class) in classes.iter_mut().zip(SizeClass::all()) {
-            *stats = self.class_stats(class);
+        let HeapStats { mut classes, .. } = HeapStats::none();
+        for class in self.store().used() {
+            classes[class.index()] = self.class_stats(class);
         }
         let spare = self.store().spare();
         HeapStats {
@@ -253,7 +252,7 @@ impl<S: PageSource> SmallAlloc<S> {
     pub fn spans(&self) -> impl Iterator<Item = SpanUse> + '_ {
         let of = |class| &self.store().class(class).spans;
         let spans = move |class| of(class).partial.steady().chain(of(class).full.steady());
-        SizeClass::all().flat_map(spans).map(SpanUse::of)
+        self.store().used().flat_map(spans).map(SpanUse::of)
     }
 
     /// Checks everything that the heap remembers twice: Loki's `IsCorrupt`. It finds free blocks

@@ -128,6 +128,12 @@ impl Store {
         &self.classes[class.index()]
     }
 
+    /// The classes that have spans.
+    pub(crate) fn used(&self) -> impl Iterator<Item = SizeClass> + '_ {
+        let states = SizeClass::all().zip(&self.classes);
+        states.filter(|(_, state)| state.held.get() > 0).map(|(class, _)| class)
+    }
+
     /// Free blocks in both magazines of a class.
     pub(crate) fn cached(&self, class: SizeClass) -> usize {
         self.magazines.len(class) + self.class(class).older_len.get()
@@ -504,7 +510,7 @@ impl Store {
 
     /// Puts all free blocks into their spans, and the fullest spans first.
     pub(crate) fn flush_all<S: PageSource>(&self, source: &S) {
-        for class in SizeClass::all().filter(|class| self.class(*class).out.get() > 0) {
+        for class in self.used() {
             self.flush(class, source);
             self.class(class).spans.partial.sort();
         }
@@ -533,10 +539,8 @@ impl Store {
     /// Gives every empty span back; bytes.
     pub(crate) fn release_idle<S: PageSource>(&self, source: &S) -> usize {
         let before = self.held();
-        for class in SizeClass::all() {
-            if self.class(class).out.get() > 0 {
-                self.flush(class, source);
-            }
+        for class in self.used() {
+            self.flush(class, source);
         }
         while self.release_spare(source) > 0 {}
         self.release_book(source);
@@ -545,11 +549,13 @@ impl Store {
 
     /// Gives the magazines' arrays back. They are empty.
     fn release_book<S: PageSource>(&self, source: &S) {
-        for class in SizeClass::all() {
-            debug_assert_eq!(self.cached(class), 0);
-            self.class(class).places.set(0);
-            self.class(class).room.set(0);
-            self.look_later(class);
+        for (state, class) in self.classes.iter().zip(SizeClass::all()) {
+            if state.room.get() > 0 {
+                debug_assert_eq!(self.cached(class), 0);
+                state.places.set(0);
+                state.room.set(0);
+                self.look_later(class);
+            }
         }
         // SAFETY: no magazine has a block or a limit, so none uses its array.
         unsafe { self.book.release(source) };
@@ -563,7 +569,7 @@ impl Store {
     /// No block is used any more.
     pub(crate) unsafe fn release_all<S: PageSource>(&self, source: &S) {
         self.most_gone.set(usize::MAX);
-        for class in SizeClass::all() {
+        for class in self.used() {
             self.drop_spans(class, source);
         }
         while self.release_spare(source) > 0 {}

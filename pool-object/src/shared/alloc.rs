@@ -219,7 +219,9 @@ impl<S: PageSource> SharedAlloc<S> {
         self
     }
 
-    /// Bytes of empty spans that are kept; 1 MiB unless told otherwise.
+    /// Bytes of empty spans that are kept; 1 MiB unless told otherwise. Where more than that comes and
+    /// goes all the time, most of the time goes into pages that the system has to bring again: see
+    /// [`SmallAlloc::set_reserve`](crate::SmallAlloc::set_reserve).
     #[must_use]
     pub const fn with_spare_bytes(mut self, bytes: usize) -> Self {
         self.limits.spare = bytes;

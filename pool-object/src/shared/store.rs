@@ -159,12 +159,12 @@ impl Store {
         let taken = len.min(most);
         // SAFETY: so many are in the page, under the lock that we hold.
         let blocks = unsafe { self.page(page, len) };
-        for (index, block) in blocks[len - taken..].iter().enumerate() {
-            // SAFETY: not more than `most`.
-            let place = unsafe { places.add(index) };
-            // SAFETY: the caller's promise.
-            unsafe { place.write(block.clone()) };
-        }
+        let first = NonNull::from(blocks).cast::<Place>();
+        // SAFETY: of these places.
+        let first = unsafe { first.add(len - taken) };
+        // SAFETY: so many are there, and not more than `most`, says the caller; a page and whatever else
+        // the caller has are not the same.
+        unsafe { places.copy_from_nonoverlapping(first, taken) };
         self.depot_len -= taken;
         taken
     }
@@ -179,12 +179,11 @@ impl Store {
         while !rest.is_empty() && self.depot_len < self.pages * most(class) {
             let (page, start) = (self.depot_len / most(class), self.depot_len % most(class));
             let (these, others) = rest.split_at(rest.len().min(most(class) - start));
-            for (index, block) in these.iter().enumerate() {
-                // SAFETY: the page has `most` places.
-                let place = unsafe { self.depot[page].add(start + index) };
-                // SAFETY: a place of the page, under the lock that we hold.
-                unsafe { place.write(block.clone()) };
-            }
+            // SAFETY: the page has `most` places.
+            let place = unsafe { self.depot[page].add(start) };
+            // SAFETY: as many places of the page as these are, under the lock that we hold; a cache has
+            // its blocks elsewhere.
+            unsafe { place.copy_from_nonoverlapping(NonNull::from(these).cast(), these.len()) };
             self.depot_len += these.len();
             rest = others;
         }

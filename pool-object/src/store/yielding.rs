@@ -80,7 +80,7 @@ impl Store {
             self.cached(*class) > 0 && self.idle_bytes(*class) >= class.span_len()
         };
         let worth = |class: &SizeClass| (self.live(*class) == 0, self.idle_bytes(*class));
-        SizeClass::all().filter(may_have).max_by_key(worth)
+        self.used().filter(may_have).max_by_key(worth)
     }
 
     /// Bytes of a class' spans that are not in blocks in use: if some span is empty, or becomes so when
@@ -91,7 +91,7 @@ impl Store {
 
     /// Not less than what could be given back.
     fn idle(&self) -> usize {
-        let used: usize = SizeClass::all().map(|class| self.live(class) * class.size()).sum();
+        let used: usize = self.used().map(|class| self.live(class) * class.size()).sum();
         self.held() - used
     }
 
