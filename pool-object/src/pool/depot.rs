@@ -55,17 +55,22 @@ impl<T> Depot<T> {
         &mut self,
         source: &impl PageSource,
     ) -> Result<NonNull<T>, PageError> {
-        let objects = self.created - self.dropped + 1;
         // SAFETY: the caller's promise.
-        unsafe { self.idle.reserve(source, objects as usize) }?;
+        unsafe { self.reserve(source) }?;
         let place = self.slots.take(source)?;
         self.created += 1;
-        self.peak = self.peak.max(objects);
+        self.peak = self.peak.max(self.created - self.dropped);
         Ok(place)
     }
 
-    /// Makes sure that a place is vacant.
-    pub(crate) fn reserve(&self, source: &impl PageSource) -> Result<(), PageError> {
+    /// Makes sure that `place` needs no memory.
+    ///
+    /// # Safety
+    /// As `place`.
+    pub(crate) unsafe fn reserve(&self, source: &impl PageSource) -> Result<(), PageError> {
+        let objects = self.created - self.dropped + 1;
+        // SAFETY: the caller's promise.
+        unsafe { self.idle.reserve(source, objects as usize) }?;
         self.slots.reserve(source)
     }
 

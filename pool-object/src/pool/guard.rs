@@ -97,6 +97,10 @@ impl<T, H: Home<T>> Guard<T, H> {
 
     /// Takes the object out of the pool for good; the pool counts it as dropped. (A function, not a
     /// method, lest it hide one of `T`'s.)
+    ///
+    /// # Panics
+    /// A guard that was the last to keep its pool alive drops the pool, with what is idle there. If a
+    /// destructor of those panics, this does.
     #[must_use = "the object is dropped otherwise, not put back"]
     pub fn detach(this: Self) -> T {
         let (object, home) = Self::into_parts(this);

@@ -125,11 +125,6 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         self.depot().pop()
     }
 
-    #[cold]
-    pub(crate) fn uncount(&self) {
-        self.depot().uncount();
-    }
-
     /// As `create_by`, counted as a miss.
     pub(crate) fn make<E>(
         &self,
@@ -150,7 +145,8 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         create: impl FnOnce() -> Result<T, E>,
     ) -> Result<NonNull<T>, GetError<E>> {
         // Memory first, lest the constructor run for nothing; but nothing is taken before it has run.
-        self.depot().reserve(&self.source)?;
+        // SAFETY: the depot has one source.
+        unsafe { self.depot().reserve(&self.source) }?;
         let value = create().map_err(GetError::Create)?;
         self.adopt(value).map_err(|refusal| GetError::Pool(refusal.error))
     }
@@ -298,6 +294,11 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<
 
     unsafe fn shelve(&self, object: NonNull<T>) -> bool {
         self.depot().push(object)
+    }
+
+    #[cold]
+    fn uncount(&self) {
+        self.depot().uncount();
     }
 
     #[cold]

@@ -381,6 +381,10 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<
         Inner::shelve_here(self, object)
     }
 
+    fn uncount(&self) {
+        self.0.uncount();
+    }
+
     #[cold]
     unsafe fn vacate_dropped(&self, place: NonNull<T>) {
         // SAFETY: the caller's promise.
@@ -394,10 +398,6 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Stock<
     #[inline(always)]
     fn idle(&self) -> Option<NonNull<T>> {
         Inner::idle_here(self)
-    }
-
-    fn uncount(&self) {
-        self.0.uncount();
     }
 
     fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>> {
