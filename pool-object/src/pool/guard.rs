@@ -86,6 +86,12 @@ impl<T, H: Home<T>> Guard<T, H> {
         Self { object, home }
     }
 
+    #[inline(always)]
+    #[cfg(feature = "std")]
+    pub(crate) fn home(this: &Self) -> &H {
+        &this.home
+    }
+
     /// The object and its home; nothing goes back.
     #[inline(always)]
     pub(crate) fn into_parts(this: Self) -> (NonNull<T>, H) {
