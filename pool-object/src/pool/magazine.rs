@@ -61,7 +61,7 @@ impl<T> Magazine<T> {
     #[inline(always)]
     pub(crate) unsafe fn pop(&self) -> Option<NonNull<T>> {
         let len = self.len().checked_sub(1)?;
-        self.len.store(len, Relaxed);
+        add(&self.len, usize::MAX);
         add(&self.hits, 1);
         // SAFETY: `len` was at most `ROOM`, and is below it now.
         let place = unsafe { self.places.get_unchecked(len) }.get();
