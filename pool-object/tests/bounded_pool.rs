@@ -1,7 +1,10 @@
 //! `BoundedPool`: who waits, in which order, and what becomes of those that stop waiting.
 
 use pool_core::{Failing, Heap, PageSource};
-use pool_object::{BoundedPool, GetError, Guard, OwnedBoundedPooled, PoolError, Recycle};
+use pool_object::{
+    BoundedPool, GetError, Guard, OwnedBoundedPooled, Pool, PoolError, PoolStats, Recycle, ResetOn,
+    SharedPool,
+};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -307,7 +310,7 @@ fn an_object_whose_return_wakes_a_bad_waker_is_idle_and_whole() {
     let counter = Arc::new(Counter::default());
     assert!(poll_badly(&mut first.as_mut()).is_pending());
     assert!(poll(&mut second, &counter).is_pending());
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(held))).is_err());
+    drop(held);
     assert_eq!(drops.load(SeqCst), 0);
     assert_eq!((pool.stats().live, pool.stats().idle), (0, 1));
     assert!(pool.try_get().is_err(), "the right is the first one's");
@@ -346,6 +349,42 @@ fn a_bad_waker_does_not_abort_a_panic() {
 }
 
 #[test]
+fn a_bad_waker_takes_no_value_from_who_wakes_it() {
+    let pool = BoundedPool::with_in(1, || String::from("kept"), Heap::new());
+    for way in 0..3 {
+        let held = pool.get().unwrap();
+        let mut waiting = Box::pin(pool.get_async());
+        assert!(poll_badly(&mut waiting.as_mut()).is_pending());
+        match way {
+            0 => assert_eq!(Guard::detach(held), "kept"),
+            1 => {
+                // It has the right when it is told of it; that it gives it up tells the next.
+                let mut next = Box::pin(pool.get_async());
+                assert!(poll_badly(&mut next.as_mut()).is_pending());
+                drop(held);
+                drop(waiting);
+                drop(next);
+            }
+            _ => {
+                let mut failing = Box::pin(pool.get_async_with(|| Err("why")));
+                let counter = Arc::new(Counter::default());
+                assert!(poll(&mut failing.as_mut(), &counter).is_pending());
+                drop(waiting);
+                let mut next = Box::pin(pool.get_async());
+                assert!(poll_badly(&mut next.as_mut()).is_pending());
+                drop(Guard::detach(held));
+                let Poll::Ready(result) = poll(&mut failing.as_mut(), &counter) else {
+                    panic!("its turn")
+                };
+                assert_eq!(result.map(drop), Err(GetError::Create("why")));
+            }
+        }
+    }
+    assert_eq!((pool.stats().live, pool.stats().waiters), (0, 0));
+    drop(pool.try_get().unwrap());
+}
+
+#[test]
 fn closing_reaches_everybody_though_a_waker_panics() {
     let pool = pool(2);
     drop((pool.get().unwrap(), pool.get().unwrap()));
@@ -356,7 +395,7 @@ fn closing_reaches_everybody_though_a_waker_panics() {
     assert!(poll_badly(&mut first).is_pending());
     assert!(poll_badly(&mut second).is_pending());
     assert!(poll(&mut third, &counter).is_pending());
-    assert!(catch_unwind(AssertUnwindSafe(|| pool.close())).is_err());
+    pool.close();
     assert_eq!((counter.0.load(SeqCst), pool.stats().waiters), (1, 0));
     for waiting in [&mut first, &mut second, &mut third] {
         assert!(matches!(poll(waiting, &counter), Poll::Ready(Err(PoolError::Closed))));
@@ -420,12 +459,97 @@ impl Recycle<u8> for Taking {
 
 #[test]
 fn prefilling_heeds_what_its_constructor_took() {
-    let pool =
-        Arc::new(TakingPool::with_in(1, Taking(OnceLock::new(), Mutex::new(None)), Heap::new()));
-    pool.recycle().0.set(Arc::downgrade(&pool)).unwrap();
-    pool.prefill(1).unwrap();
-    let taken = pool.recycle().1.lock().unwrap().take();
-    assert_eq!((taken.is_some(), pool.stats().live, pool.stats().idle), (true, 1, 0));
+    for limit in [1, 2] {
+        let hooks = Taking(OnceLock::new(), Mutex::new(None));
+        let pool = Arc::new(TakingPool::with_in(limit, hooks, Heap::new()));
+        pool.recycle().0.set(Arc::downgrade(&pool)).unwrap();
+        pool.prefill(limit).unwrap();
+        let taken = pool.recycle().1.lock().unwrap().take();
+        // The one that is being made counts as out: of one, nothing is left to take.
+        let live = limit as u64 - 1;
+        assert_eq!((pool.stats().live, pool.stats().idle), (live, 1));
+        assert_eq!((taken.is_some(), pool.stats().created), (limit == 2, limit as u64));
+    }
+}
+
+/// Tells when it begins to make an object, and waits for leave to end.
+struct Slow {
+    begun: mpsc::Sender<()>,
+    leave: Mutex<mpsc::Receiver<()>>,
+    made: AtomicUsize,
+}
+impl Recycle<u8> for Slow {
+    fn create(&self) -> u8 {
+        self.begun.send(()).unwrap();
+        self.leave.lock().unwrap().recv().unwrap();
+        self.made.fetch_add(1, SeqCst);
+        1
+    }
+}
+
+#[test]
+fn what_is_made_in_advance_counts_while_it_is_made() {
+    let ((begun, has_begun), (leave, may_end)) = (mpsc::channel(), mpsc::channel());
+    let hooks = Slow { begun, leave: Mutex::new(may_end), made: AtomicUsize::new(0) };
+    let pool = BoundedPool::with_in(1, hooks, Heap::new());
+    thread::scope(|scope| {
+        scope.spawn(|| pool.prefill(1).unwrap());
+        has_begun.recv().unwrap();
+        // For a constructor that should not run.
+        leave.send(()).unwrap();
+        let refusal = match pool.try_get() {
+            Err(error) => Some(error),
+            Ok(_) => leave.send(()).ok().and(None),
+        };
+        assert_eq!(refusal, Some(PoolError::Exhausted { limit: 1 }));
+    });
+    assert_eq!(pool.recycle().made.load(SeqCst), 1);
+    drop(pool.try_get().unwrap());
+    assert_eq!((pool.stats().created, pool.stats().hits), (1, 1));
+}
+
+/// Objects of which the next that goes out panics in the hook of this number.
+struct Picky<const GET: bool>(AtomicUsize);
+impl<const GET: bool> Recycle<u8> for Picky<GET> {
+    const RESET: ResetOn = if GET { ResetOn::Get } else { ResetOn::Put };
+    fn create(&self) -> u8 {
+        0
+    }
+    fn check(&self, _: &mut u8) -> bool {
+        assert!(self.0.load(SeqCst) != 1 || self.0.swap(0, SeqCst) != 1, "on purpose");
+        true
+    }
+    fn reset(&self, _: &mut u8) {
+        assert!(self.0.load(SeqCst) != 2 || self.0.swap(0, SeqCst) != 2, "on purpose");
+    }
+}
+
+#[test]
+fn an_object_that_does_not_go_out_is_no_hit() {
+    let hooks = || Picky::<true>(AtomicUsize::new(0));
+    for hook in 1..3 {
+        let (one, any, most) = (
+            Pool::with_in(hooks(), Heap::new()),
+            SharedPool::with_in(hooks(), Heap::new()),
+            BoundedPool::with_in(1, hooks(), Heap::new()),
+        );
+        let handle = any.handle();
+        let in_turn: [(&AtomicUsize, &dyn Fn() -> PoolStats); 4] = [
+            (&one.recycle().0, &|| (drop(one.get()), one.stats()).1),
+            (&any.recycle().0, &|| (drop(any.get()), any.stats()).1),
+            (&any.recycle().0, &|| (drop(handle.get()), any.stats()).1),
+            (&most.recycle().0, &|| (drop(most.get().unwrap()), most.stats()).1),
+        ];
+        for (fuse, get_and_put) in in_turn {
+            get_and_put();
+            let before = get_and_put();
+            fuse.store(hook, SeqCst);
+            assert!(catch_unwind(AssertUnwindSafe(get_and_put)).is_err());
+            let after = get_and_put();
+            assert_eq!((after.hits, after.misses), (before.hits, before.misses + 1));
+            assert_eq!((after.live, after.dropped), (0, before.dropped + 1));
+        }
+    }
 }
 
 #[test]
@@ -491,7 +615,7 @@ fn the_end_is_told_to_all_though_a_waker_panics() {
     let counter = Arc::new(Counter::default());
     assert!(poll_badly(&mut bad).is_pending());
     assert!(poll(&mut good, &counter).is_pending());
-    assert!(catch_unwind(AssertUnwindSafe(|| drop(held))).is_err());
+    drop(held);
     assert_eq!((counter.0.load(SeqCst), pool.stats().live), (1, 0));
     assert!(poll(&mut bad, &counter).is_ready() && poll(&mut good, &counter).is_ready());
     drop(pool.try_get().unwrap());

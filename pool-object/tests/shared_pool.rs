@@ -435,6 +435,81 @@ fn many_at_once() {
     assert_all_gone(&alive, &source);
 }
 
+#[test]
+fn many_at_once_are_the_same_as_one_by_one() {
+    let (pool, alive, source) = pool();
+    let pool = pool.max_idle(MANY / 10);
+    for round in 0..3 {
+        let (mut batch, before) = (Vec::new(), pool.stats());
+        pool.get_many(MANY, &mut batch).unwrap();
+        batch.iter_mut().for_each(|guard| guard.use_it());
+        let places: std::collections::HashSet<_> =
+            batch.iter().map(|one| &raw const **one).collect();
+        assert_eq!((batch.len(), places.len()), (MANY, MANY));
+        let stats = pool.stats();
+        let (hits, misses) = (stats.hits - before.hits, stats.misses - before.misses);
+        assert_eq!((stats.live, hits, hits + misses), (MANY as u64, before.idle, MANY as u64));
+        // The last one back is the first one out.
+        let last: *const _ = &**batch.last().unwrap();
+        if round == 0 {
+            drop(batch);
+        } else {
+            SharedPool::put_many(batch);
+        }
+        assert!(std::ptr::eq(last, &*pool.get()));
+        let idle = pool.stats().idle;
+        assert!((64..=64 + MANY as u64 / 10).contains(&idle), "{idle}");
+        assert_eq!(alive.0.load(Relaxed) as u64, idle);
+    }
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
+#[test]
+fn guards_of_several_pools_go_back_to_their_own() {
+    let pools: Vec<_> = (0..3).map(|_| pool()).collect();
+    let guards: Vec<_> = (0..30).map(|number| pools[number / 2 % 3].0.get()).collect();
+    assert!(pools.iter().all(|(pool, ..)| pool.stats().live == 10));
+    SharedPool::put_many(guards);
+    for (pool, alive, source) in pools {
+        assert_eq!((pool.stats().live, pool.stats().idle), (0, 10));
+        drop(pool);
+        assert_all_gone(&alive, &source);
+    }
+}
+
+/// Takes so many, then panics.
+struct Short<G>(Vec<G>, usize);
+impl<G> Extend<G> for Short<G> {
+    fn extend<I: IntoIterator<Item = G>>(&mut self, guards: I) {
+        for guard in guards {
+            self.0.push(guard);
+            assert!(self.0.len() < self.1, "on purpose");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_taken_of_many_stays() {
+    let (pool, alive, source) = pool();
+    drop((0..50).map(|_| pool.get()).collect::<Vec<_>>());
+    let hits = pool.stats().hits;
+    let mut short = Short(Vec::new(), 20);
+    let result = catch_unwind(AssertUnwindSafe(|| pool.get_many(50, &mut short)));
+    assert!(result.is_err());
+    let stats = pool.stats();
+    assert_eq!((stats.live, stats.idle, stats.hits - hits), (20, 30, 20));
+    let guards = std::mem::take(&mut short.0).into_iter().enumerate().map(|(number, guard)| {
+        assert!(number < 10, "on purpose");
+        guard
+    });
+    assert!(catch_unwind(AssertUnwindSafe(move || SharedPool::put_many(guards))).is_err());
+    assert_eq!((pool.stats().live, pool.stats().idle), (0, 50));
+    drop(short);
+    drop(pool);
+    assert_all_gone(&alive, &source);
+}
+
 /// Counts its drops, and may panic in one.
 struct Dropped(Arc<AtomicUsize>, bool);
 impl Drop for Dropped {

@@ -134,6 +134,62 @@ fn pages_given_back_leave_their_generations() {
     assert_eq!(source.traffic().live_bytes, 0);
 }
 
+/// Generations that many tenants of one slot have used up are the loss of its page alone.
+#[test]
+fn one_slots_many_tenants_take_nothing_from_other_pages() {
+    const LAST: u32 = u32::MAX >> 1;
+    type Long = [u8; 8000];
+    let source = Heap::new().counted();
+    let mut table = SlotTable::<Long, _>::new_in(&source).with_first_generation(LAST - 2);
+    let mut ever = std::collections::HashSet::new();
+    let mut insert = |table: &mut SlotTable<Long, _>| {
+        let key = table.insert([0; 8000]);
+        assert!(ever.insert(key), "no key comes twice");
+        key
+    };
+    for _ in 0..2 {
+        let key = insert(&mut table);
+        table.remove(key);
+        assert!(table.shrink() > 0 && table.capacity() == 0);
+    }
+    // The first page has one generation left, the others all three.
+    let keys: Vec<Key> = (0..16).map(|_| insert(&mut table)).collect();
+    let (hot, others): (Vec<Key>, Vec<Key>) = keys.iter().partition(|key| key.index() < 256);
+    assert_eq!((hot.len(), others.len()), (8, 8));
+    assert!(hot.iter().all(|key| key.generation() == LAST));
+    assert!(others.iter().all(|key| key.generation() == LAST - 2));
+    table.clear();
+    table.check();
+    table.shrink();
+    // Of the first page no more is left, of the second two.
+    for left in [2, 1] {
+        let keys: Vec<Key> = (0..8).map(|_| insert(&mut table)).collect();
+        assert!(keys.iter().all(|key| key.generation() == LAST + 1 - left), "{keys:?}");
+        table.clear();
+        table.shrink();
+        table.check();
+    }
+    drop(table);
+    assert_eq!(source.traffic().live_bytes, 0);
+}
+
+#[test]
+fn shrinking_after_every_value_wears_its_own_page_alone() {
+    const FIRST: u32 = (u32::MAX >> 1) - if cfg!(miri) { 3 } else { 100 };
+    let mut table = SlotTable::new_in(Heap::new()).with_first_generation(FIRST);
+    let mut last = None;
+    for _ in 0..if cfg!(miri) { 20 } else { 1000 } {
+        let key = table.insert([0u8; 8000]);
+        assert!(last.is_none_or(|last| last < (key.index(), key.generation())));
+        last = Some((key.index(), key.generation()));
+        table.remove(key);
+        table.shrink();
+    }
+    let each = (u32::MAX >> 1) - FIRST + 1;
+    assert_eq!(last.unwrap().0 >> 8, if cfg!(miri) { 19 } else { 999 } / each);
+    table.check();
+}
+
 #[test]
 fn a_hundred_thousand_connections_cost_little_and_leave_nothing() {
     let count = if cfg!(miri) { 1000 } else { 100_000 };

@@ -135,3 +135,44 @@ fn who_gives_up_waiting_for_the_end_leaves_nothing() {
         check(&shared);
     });
 }
+
+std::thread_local! {
+    /// Numbers that there are; loom runs all threads of a model on the test's own.
+    static ALIVE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// One of a pool that may have one.
+struct Only;
+
+impl Only {
+    fn new() -> Self {
+        assert_eq!(ALIVE.replace(1), 0, "there is one already");
+        Self
+    }
+}
+
+impl Drop for Only {
+    fn drop(&mut self) {
+        ALIVE.set(0);
+    }
+}
+
+#[test]
+fn what_is_made_in_advance_counts_while_it_is_made() {
+    loom::model(|| {
+        let create = || {
+            thread::yield_now();
+            Only::new()
+        };
+        let shared = Arc::new(BoundedPool::with_in(1, create, Heap::new()));
+        let other = shared.clone();
+        let thread = thread::spawn(move || drop(other.get().unwrap()));
+        shared.prefill(1).unwrap();
+        drop(shared.try_get());
+        thread.join().unwrap();
+        let stats = shared.stats();
+        assert_eq!((stats.live, stats.idle, stats.waiters, stats.created), (0, 1, 0, 1));
+        drop(shared);
+        assert_eq!(ALIVE.get(), 0);
+    });
+}

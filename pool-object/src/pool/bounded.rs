@@ -5,11 +5,11 @@ use crate::pool::error::{AttachError, GetError, PoolError};
 use crate::pool::guard::Guard;
 use crate::pool::inside::Inside;
 use crate::pool::recycle::{ByDefault, Recycle};
-use crate::pool::returning::{discard, persist};
-use crate::pool::rights::{Bare, Right};
+use crate::pool::returning::persist;
+use crate::pool::rights::Right;
 use crate::pool::stats::PoolStats;
 use crate::pool::sync::Mutex;
-use crate::pool::waiters::{Party, State};
+use crate::pool::waiters::State;
 use crate::pool::waiting::{Get, Ticket, Wish};
 use crate::table::DefaultSource;
 use core::fmt;
@@ -55,8 +55,12 @@ pub type OwnedBoundedPooled<T, R = ByDefault, S = DefaultSource> =
 /// place, and the right that it is granted there is lost to the pool: one object less may be out from
 /// then on. [`PoolStats::granted`] tells that.
 ///
-/// A waker that panics does so in whoever put an object back, or closed the pool, when all that is done;
-/// nobody else's turn is lost.
+/// A waker that panics does so for nobody else: whoever wakes it (puts an object back, detaches one, closes
+/// the pool) goes on, and the panic hook alone tells of it.
+///
+/// The limit is on objects that are out, those that are being made among them. An object that the pool
+/// is dropping, because it is too many or was cleared, no longer counts: while its destructor runs
+/// another may be made.
 ///
 /// # Memory
 /// As [`Pool`](crate::Pool). Waiting takes none.
@@ -187,12 +191,7 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
                 // SAFETY: written just now, ours alone; the right is the guard's.
                 Ok(unsafe { Guard::new(object, self) })
             }
-            Err(error) => {
-                // May wake somebody, who may panic: not before the value is safe.
-                let refusal = AttachError { value, error: error.into() };
-                drop(right);
-                Err(refusal)
-            }
+            Err(error) => Err(AttachError { value, error: error.into() }),
         }
     }
 
@@ -303,24 +302,21 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     /// assert_eq!(pool.get().unwrap_err(), PoolError::Closed);
     /// ```
     pub fn close(&self) {
-        /// Goes on if a waker panics, and drops what is idle last.
-        struct Rest<'a, T: Send, R: Recycle<T>, S: PageSource>(&'a BoundedPool<T, R, S>);
-        impl<T: Send, R: Recycle<T>, S: PageSource> Drop for Rest<'_, T, R, S> {
-            fn drop(&mut self) {
-                self.0.clear();
-            }
-        }
         self.inside().closed = true;
-        let _rest = Rest(self);
         self.dismiss();
+        self.clear();
     }
 
     /// Sends everybody away who is waiting for an object.
     fn dismiss(&self) {
-        persist(usize::MAX, || {
+        loop {
+            // The lock is free again when somebody is woken.
             let party = self.inside().waiters.pop(State::Closed);
-            party.map(Party::wake).is_some()
-        });
+            match party {
+                Some(party) => party.wake(),
+                None => return,
+            }
+        }
     }
 
     /// Blocks the thread until no object is out: after [`close`](Self::close) that is the end, and
@@ -370,20 +366,14 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     }
 
     /// Makes objects until `objects` are idle, or as many as may be, or there are as many as may be out.
+    /// One that is being made counts as out: others wait for it.
     ///
     /// # Errors
     /// [`PoolError::Closed`], or [`PoolError::Source`] if memory is refused; what was made until then
     /// stays.
     pub fn prefill(&self, objects: usize) -> Result<(), PoolError> {
-        while self.wants(objects)? {
-            let value = self.recycle.create();
-            let object = self.place()?;
-            // SAFETY: a slot that nobody else has, aligned for `T`.
-            unsafe { object.write(value) };
-            if !self.stock(object) {
-                // SAFETY: written just now, and ours alone.
-                unsafe { discard(&Bare(self), object) };
-            }
+        while let Some(right) = self.right_to_stock(objects)? {
+            right.stock()?;
         }
         Ok(())
     }
@@ -444,7 +434,7 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
             dropped: inside.dropped,
             peak: inside.peak,
             waiters: inside.waiters.len() as u64,
-            // An object that `prefill` is about to make idle is out without a right.
+            // An idle object that is being dropped is live without a right.
             granted: (inside.out as u64).saturating_sub(live),
         }
     }

@@ -1,6 +1,6 @@
 //! `Depot`: what the threads of a pool share, behind its lock. A storage file.
 
-use crate::pool::magazine::{Magazine, Places, ROOM};
+use crate::pool::magazine::{self, Magazine, Places, ROOM};
 use crate::pool::slots::Slots;
 use crate::pool::stack::Stack;
 use crate::pool::stats::PoolStats;
@@ -55,17 +55,22 @@ impl<T> Depot<T> {
         &mut self,
         source: &impl PageSource,
     ) -> Result<NonNull<T>, PageError> {
-        let objects = self.created - self.dropped + 1;
         // SAFETY: the caller's promise.
-        unsafe { self.idle.reserve(source, objects as usize) }?;
+        unsafe { self.reserve(source) }?;
         let place = self.slots.take(source)?;
         self.created += 1;
-        self.peak = self.peak.max(objects);
+        self.peak = self.peak.max(self.created - self.dropped);
         Ok(place)
     }
 
-    /// Makes sure that a place is vacant.
-    pub(crate) fn reserve(&self, source: &impl PageSource) -> Result<(), PageError> {
+    /// Makes sure that `place` needs no memory.
+    ///
+    /// # Safety
+    /// As `place`.
+    pub(crate) unsafe fn reserve(&self, source: &impl PageSource) -> Result<(), PageError> {
+        let objects = self.created - self.dropped + 1;
+        // SAFETY: the caller's promise.
+        unsafe { self.idle.reserve(source, objects as usize) }?;
         self.slots.reserve(source)
     }
 
@@ -84,6 +89,30 @@ impl<T> Depot<T> {
         let object = self.idle.pop()?;
         self.hits = self.hits.wrapping_add(1);
         Some(object)
+    }
+
+    /// Moves up to `count` idle objects to `to`, counted as hits; how many.
+    ///
+    /// # Safety
+    /// There is room for so many at `to`.
+    pub(crate) unsafe fn pop_into(&mut self, to: NonNull<NonNull<T>>, count: usize) -> usize {
+        // SAFETY: the caller's promise; its own places are elsewhere.
+        let count = unsafe { self.idle.pop_into(to, count) };
+        self.hits = self.hits.wrapping_add(count as u64);
+        count
+    }
+
+    /// Makes objects idle, and returns those that are too many.
+    ///
+    /// # Safety
+    /// `count` objects are at `from`, at most `ROOM`, out, and given up by the caller.
+    pub(crate) unsafe fn push_from(
+        &mut self,
+        from: NonNull<NonNull<T>>,
+        count: usize,
+    ) -> Option<Places<T>> {
+        // SAFETY: the caller's promise; its own places are elsewhere.
+        unsafe { magazine::push_to(&self.idle, from, count) }
     }
 
     /// Something that was counted as a hit, here or in a magazine, was none.

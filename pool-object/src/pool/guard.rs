@@ -86,6 +86,12 @@ impl<T, H: Home<T>> Guard<T, H> {
         Self { object, home }
     }
 
+    #[inline(always)]
+    #[cfg(feature = "std")]
+    pub(crate) fn home(this: &Self) -> &H {
+        &this.home
+    }
+
     /// The object and its home; nothing goes back.
     #[inline(always)]
     pub(crate) fn into_parts(this: Self) -> (NonNull<T>, H) {
@@ -97,6 +103,10 @@ impl<T, H: Home<T>> Guard<T, H> {
 
     /// Takes the object out of the pool for good; the pool counts it as dropped. (A function, not a
     /// method, lest it hide one of `T`'s.)
+    ///
+    /// # Panics
+    /// A guard that was the last to keep its pool alive drops the pool, with what is idle there. If a
+    /// destructor of those panics, this does.
     #[must_use = "the object is dropped otherwise, not put back"]
     pub fn detach(this: Self) -> T {
         let (object, home) = Self::into_parts(this);

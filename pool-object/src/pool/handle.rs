@@ -139,6 +139,10 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<
         shelved || self.shelve_slowly(object)
     }
 
+    fn uncount(&self) {
+        self.pool.inner().uncount();
+    }
+
     #[cold]
     unsafe fn vacate_dropped(&self, place: NonNull<T>) {
         // SAFETY: the caller's promise.
@@ -153,10 +157,6 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Stock<
     fn idle(&self) -> Option<NonNull<T>> {
         // SAFETY: this handle's own.
         unsafe { self.pool.inner().idle_by(self.magazine()) }
-    }
-
-    fn uncount(&self) {
-        self.pool.inner().uncount();
     }
 
     fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>> {

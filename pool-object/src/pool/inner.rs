@@ -125,11 +125,6 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         self.depot().pop()
     }
 
-    #[cold]
-    pub(crate) fn uncount(&self) {
-        self.depot().uncount();
-    }
-
     /// As `create_by`, counted as a miss.
     pub(crate) fn make<E>(
         &self,
@@ -150,7 +145,8 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         create: impl FnOnce() -> Result<T, E>,
     ) -> Result<NonNull<T>, GetError<E>> {
         // Memory first, lest the constructor run for nothing; but nothing is taken before it has run.
-        self.depot().reserve(&self.source)?;
+        // SAFETY: the depot has one source.
+        unsafe { self.depot().reserve(&self.source) }?;
         let value = create().map_err(GetError::Create)?;
         self.adopt(value).map_err(|refusal| GetError::Pool(refusal.error))
     }
@@ -194,6 +190,55 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
         }
     }
 
+    /// Up to `count` idle objects to `to`, all of the calling thread's magazine or all of the depot; how
+    /// many.
+    ///
+    /// # Safety
+    /// There is room for so many at `to`.
+    pub(crate) unsafe fn idle_many(
+        pool: &SharedPool<T, R, S>,
+        to: NonNull<NonNull<T>>,
+        count: usize,
+    ) -> usize {
+        let from_magazine = match Self::magazine(pool) {
+            // SAFETY: this thread's, and the caller's promise.
+            Some(magazine) => unsafe { magazine.pop_into(to, count) },
+            None => 0,
+        };
+        if from_magazine > 0 {
+            return from_magazine;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { pool.0.depot().pop_into(to, count) }
+    }
+
+    /// Makes objects idle, by the calling thread's magazine: the last of them will go out first. Returns
+    /// those that are too many then, of these or of those that were there.
+    ///
+    /// # Safety
+    /// `count` objects are at `from`, at most `ROOM`, out, and the caller gives them up.
+    pub(crate) unsafe fn shelve_many(
+        pool: &SharedPool<T, R, S>,
+        from: NonNull<NonNull<T>>,
+        count: usize,
+    ) -> Option<Places<T>> {
+        let Some(magazine) = Self::magazine(pool) else {
+            // SAFETY: the caller's promise.
+            return unsafe { pool.0.depot().push_from(from, count) };
+        };
+        // SAFETY: this thread's, and the caller's promise.
+        let shelved = unsafe { magazine.push_from(from, count) };
+        if shelved {
+            return None;
+        }
+        // SAFETY: this thread's.
+        let surplus = unsafe { pool.0.depot().unload(magazine, magazine.len() + count - ROOM) };
+        // SAFETY: as above; now there is room.
+        let shelved = unsafe { magazine.push_from(from, count) };
+        debug_assert!(shelved);
+        surplus
+    }
+
     /// Makes room in a full magazine.
     ///
     /// # Safety
@@ -222,7 +267,7 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Inner<
 
     /// Drops objects that are out and nobody's.
     #[inline]
-    fn discard_all(&self, places: Option<Places<T>>) {
+    pub(crate) fn discard_all(&self, places: Option<Places<T>>) {
         if let Some(places) = places {
             Surplus { inner: self, places, next: 0 }.go_on();
         }
@@ -298,6 +343,11 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shelf<
 
     unsafe fn shelve(&self, object: NonNull<T>) -> bool {
         self.depot().push(object)
+    }
+
+    #[cold]
+    fn uncount(&self) {
+        self.depot().uncount();
     }
 
     #[cold]

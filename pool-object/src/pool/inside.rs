@@ -103,12 +103,15 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
     /// Tells those who wait for that that no object is out, as long as it is so.
     #[cold]
     pub(super) fn end(&self) {
-        persist(usize::MAX, || {
+        loop {
             let mut inside = self.inside();
             let party = if inside.out == 0 { inside.leaving.pop(State::Granted) } else { None };
             drop(inside);
-            party.map(Party::wake).is_some()
-        });
+            match party {
+                Some(party) => party.wake(),
+                None => return,
+            }
+        }
     }
 
     /// An object for a right; the right is given up if there is none.
@@ -130,7 +133,6 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
                 // SAFETY: as above; the right is the guard's.
                 return Ok(unsafe { Guard::new(object, self) });
             }
-            self.inside().hits -= 1;
         }
         right.redeem_new(make)
     }
@@ -148,13 +150,19 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
 
     pub(super) fn place(&self) -> Result<NonNull<T>, PageError> {
         let mut inside = self.inside();
+        self.reserve(&inside)?;
+        let place = inside.slots.take(&self.source)?;
+        inside.created += 1;
+        inside.peak = inside.peak.max(inside.created - inside.dropped);
+        Ok(place)
+    }
+
+    /// Makes sure that `place` needs no memory.
+    pub(super) fn reserve(&self, inside: &Inside<T>) -> Result<(), PageError> {
         let objects = inside.created - inside.dropped + 1;
         // SAFETY: the pool has one source.
         unsafe { inside.idle.reserve(&self.source, objects as usize) }?;
-        let place = inside.slots.take(&self.source)?;
-        inside.created += 1;
-        inside.peak = inside.peak.max(objects);
-        Ok(place)
+        inside.slots.reserve(&self.source)
     }
 
     /// Drops an object, if it is one, that was idle until now; whether it was.
@@ -235,21 +243,21 @@ impl<T: Send, R: Recycle<T>, S: PageSource> BoundedPool<T, R, S> {
         }
     }
 
-    /// Whether there may be one more idle object, of `objects` that are wanted.
-    pub(super) fn wants(&self, objects: usize) -> Result<bool, PoolError> {
-        let inside = self.inside();
+    /// A right to make one more object, of `objects` that should be idle, if there may be one.
+    pub(super) fn right_to_stock(
+        &self,
+        objects: usize,
+    ) -> Result<Option<Right<'_, T, R, S>>, PoolError> {
+        let mut inside = self.inside();
         if inside.closed {
             return Err(PoolError::Closed);
         }
         let idle = inside.idle.len();
-        Ok(idle < objects.min(inside.idle.limit()) && idle + inside.out < self.limit)
-    }
-
-    /// Makes a new object idle, if there still may be one more: its constructor may have used the pool,
-    /// and others as well.
-    pub(super) fn stock(&self, object: NonNull<T>) -> bool {
-        let inside = self.inside();
-        !inside.closed && inside.idle.len() + inside.out < self.limit && inside.idle.push(object)
+        if idle >= objects.min(inside.idle.limit()) || idle + inside.out >= self.limit {
+            return Ok(None);
+        }
+        inside.out += 1;
+        Ok(Some(Right(self)))
     }
 }
 

@@ -14,7 +14,7 @@ use core::cell::Cell;
 use core::convert::Infallible;
 use core::fmt;
 use core::ptr::NonNull;
-use pool_core::PageSource;
+use pool_core::{PageError, PageSource};
 
 /// An object of a [`Pool`] that is borrowed; see [`Guard`].
 pub type Pooled<'p, T, R = ByDefault, S = DefaultSource> = Guard<T, &'p Pool<T, R, S>>;
@@ -386,7 +386,7 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
     ) -> Result<NonNull<T>, GetError<E>> {
         // Memory first, lest the constructor run for nothing. It may use the pool, and so the slot,
         // which is why none is taken yet.
-        self.slots.reserve(&self.source)?;
+        self.reserve()?;
         let value = create().map_err(GetError::Create)?;
         self.adopt(value).map_err(|refusal| GetError::Pool(refusal.error))
     }
@@ -408,9 +408,15 @@ impl<T, R: Recycle<T>, S: PageSource> Pool<T, R, S> {
 
     /// A slot, and room on the stack for one object more than there are.
     fn place(&self) -> Result<NonNull<T>, PoolError> {
+        self.reserve()?;
+        Ok(self.slots.take(&self.source)?)
+    }
+
+    /// Makes sure that `place` needs no memory.
+    fn reserve(&self) -> Result<(), PageError> {
         // SAFETY: the pool has one source.
         unsafe { self.idle.reserve(&self.source, self.objects() + 1) }?;
-        Ok(self.slots.take(&self.source)?)
+        self.slots.reserve(&self.source)
     }
 }
 
@@ -428,6 +434,11 @@ impl<T, R: Recycle<T>, S: PageSource> Shelf<T> for Pool<T, R, S> {
     }
 
     #[cold]
+    fn uncount(&self) {
+        self.hits.set(self.hits.get().wrapping_sub(1));
+    }
+
+    #[cold]
     unsafe fn vacate_dropped(&self, place: NonNull<T>) {
         count(&self.dropped);
         // SAFETY: a slot of this pool's, without an object, that the caller gives up.
@@ -441,11 +452,6 @@ impl<T, R: Recycle<T>, S: PageSource> Stock<T> for Pool<T, R, S> {
         let object = self.idle.pop()?;
         count(&self.hits);
         Some(object)
-    }
-
-    #[cold]
-    fn uncount(&self) {
-        self.hits.set(self.hits.get().wrapping_sub(1));
     }
 
     fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>> {

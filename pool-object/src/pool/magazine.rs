@@ -61,7 +61,7 @@ impl<T> Magazine<T> {
     #[inline(always)]
     pub(crate) unsafe fn pop(&self) -> Option<NonNull<T>> {
         let len = self.len().checked_sub(1)?;
-        self.len.store(len, Relaxed);
+        add(&self.len, usize::MAX);
         add(&self.hits, 1);
         // SAFETY: `len` was at most `ROOM`, and is below it now.
         let place = unsafe { self.places.get_unchecked(len) }.get();
@@ -93,6 +93,40 @@ impl<T> Magazine<T> {
         NonNull::from(&self.places).cast()
     }
 
+    /// Moves up to `count` places from the top to `to`, in the same order, counted as hits; how many.
+    ///
+    /// # Safety
+    /// The caller is the owner, and there is room for so many at `to`, elsewhere.
+    pub(crate) unsafe fn pop_into(&self, to: NonNull<NonNull<T>>, count: usize) -> usize {
+        let count = count.min(self.len());
+        let len = self.len() - count;
+        // SAFETY: at most `ROOM`.
+        let top = unsafe { self.first().add(len) };
+        // SAFETY: so many initialised places from there on, which nobody but the owner looks at, and
+        // room for them elsewhere.
+        unsafe { top.copy_to_nonoverlapping(to, count) };
+        self.len.store(len, Relaxed);
+        add(&self.hits, count);
+        count
+    }
+
+    /// Puts `count` places on top, if there is room for all; whether there was.
+    ///
+    /// # Safety
+    /// The caller is the owner, and so many initialised places are at `from`, elsewhere.
+    pub(crate) unsafe fn push_from(&self, from: NonNull<NonNull<T>>, count: usize) -> bool {
+        let len = self.len();
+        if count > ROOM - len {
+            return false;
+        }
+        // SAFETY: at most `ROOM`.
+        let top = unsafe { self.first().add(len) };
+        // SAFETY: so many places, and room for them, which nobody but the owner looks at.
+        unsafe { top.copy_from_nonoverlapping(from, count) };
+        self.len.store(len + count, Relaxed);
+        true
+    }
+
     /// Fills an empty magazine with up to `count` places, at most `ROOM`, from the top of `stack`.
     ///
     /// # Safety
@@ -114,9 +148,7 @@ impl<T> Magazine<T> {
         let (len, first) = (self.len(), self.first());
         let count = count.min(len);
         // SAFETY: so many initialised places; nobody but the owner looks at them.
-        let moved = unsafe { stack.push_from(first, count) };
-        // SAFETY: so many initialised places.
-        let surplus = (moved < count).then(|| unsafe { self.copy(moved, count) });
+        let surplus = unsafe { push_to(stack, first, count) };
         // SAFETY: at most `ROOM`.
         let rest = unsafe { first.add(count) };
         // SAFETY: so many initialised places from there on, and room for them below.
@@ -124,22 +156,37 @@ impl<T> Magazine<T> {
         self.len.store(len - count, Relaxed);
         surplus
     }
+}
 
-    /// The places from `begin` to `end`.
-    ///
-    /// # Safety
-    /// The caller is the owner, and they are below `len`.
-    #[cold]
-    unsafe fn copy(&self, begin: usize, end: usize) -> Places<T> {
-        let mut copy = [None; ROOM];
-        for (place, copy) in self.places[begin..end].iter().zip(&mut copy) {
-            // SAFETY: nobody but the owner looks at places.
-            let place = unsafe { place.get().read() };
-            // SAFETY: below `len`, so initialised.
-            *copy = Some(unsafe { place.assume_init() });
-        }
-        copy
+/// Moves places to `stack`. Those that may not go there are returned.
+///
+/// # Safety
+/// `count` initialised places are at `from`, at most `ROOM`, elsewhere.
+pub(crate) unsafe fn push_to<T>(
+    stack: &Stack<T>,
+    from: NonNull<NonNull<T>>,
+    count: usize,
+) -> Option<Places<T>> {
+    // SAFETY: the caller's promise.
+    let moved = unsafe { stack.push_from(from, count) };
+    // SAFETY: as above.
+    (moved < count).then(|| unsafe { copy(from, moved, count) })
+}
+
+/// The places from `begin` to `end`.
+///
+/// # Safety
+/// They are initialised.
+#[cold]
+unsafe fn copy<T>(from: NonNull<NonNull<T>>, begin: usize, end: usize) -> Places<T> {
+    let mut copy = [None; ROOM];
+    for (number, copy) in (begin..end).zip(&mut copy) {
+        // SAFETY: within what the caller promises.
+        let place = unsafe { from.add(number) };
+        // SAFETY: initialised, as the caller promises.
+        *copy = Some(unsafe { place.read() });
     }
+    copy
 }
 
 /// Some places.

@@ -15,6 +15,8 @@ pub(crate) mod inside;
 pub(crate) mod local;
 #[cfg(feature = "std")]
 pub(crate) mod magazine;
+#[cfg(feature = "std")]
+pub(crate) mod many;
 #[cfg(feature = "metrics")]
 mod publish;
 pub(crate) mod recycle;

@@ -21,6 +21,9 @@ pub(crate) trait Shelf<T> {
     /// The object is out, initialised, and the caller gives it up if this returns `true`.
     unsafe fn shelve(&self, object: NonNull<T>) -> bool;
 
+    /// The last object that was counted as a hit did not go out.
+    fn uncount(&self);
+
     /// Follows `shelve` when the object is nobody's any more; may run foreign code.
     #[inline(always)]
     fn shelved(&self) {}
@@ -39,6 +42,9 @@ struct Discard<'a, T, P: Shelf<T>> {
     object: NonNull<T>,
 }
 
+/// Drops an object that was idle and counted as a hit, and does not go out.
+struct Withdraw<'a, T, P: Shelf<T>>(Discard<'a, T, P>);
+
 /// Gives a place back, though the destructor that runs meanwhile may panic.
 struct Vacate<'a, T, P: Shelf<T>> {
     pool: &'a P,
@@ -55,6 +61,14 @@ impl<T, P: Shelf<T>> Drop for Discard<'_, T, P> {
             // SAFETY: initialised, and nobody uses it after this.
             unsafe { self.object.drop_in_place() };
         }
+    }
+}
+
+impl<T, P: Shelf<T>> Drop for Withdraw<'_, T, P> {
+    #[cold]
+    #[inline(never)]
+    fn drop(&mut self) {
+        self.0.pool.uncount();
     }
 }
 
@@ -97,23 +111,24 @@ pub(crate) unsafe fn take_back<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>)
     }
 }
 
-/// Gets an object that was idle ready to go out; `false` if it is no longer good, and was dropped.
+/// Gets an object that was idle, and counted as a hit, ready to go out; `false` if it is no longer good,
+/// and was dropped.
 ///
 /// # Safety
 /// As `discard`; if this returns `true` the caller has it again, and if this panics it is dropped.
 #[inline(always)]
 pub(crate) unsafe fn send_out<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>) -> bool {
-    let discard = Discard { pool, object };
+    let withdraw = Withdraw(Discard { pool, object });
     // SAFETY: initialised, and nobody else's.
     let value = unsafe { object.as_mut() };
     if !pool.recycle().check(value) {
-        drop(discard);
+        drop(withdraw);
         return false;
     }
     if let ResetOn::Get = P::Recycle::RESET {
         pool.recycle().reset(value);
     }
-    forget(discard);
+    forget(withdraw);
     true
 }
 
@@ -121,9 +136,6 @@ pub(crate) unsafe fn send_out<T, P: Shelf<T>>(pool: &P, mut object: NonNull<T>) 
 pub(crate) trait Stock<T>: Shelf<T> {
     /// An object that was idle until now and is the caller's alone, counted as a hit.
     fn idle(&self) -> Option<NonNull<T>>;
-
-    /// The last one that was counted as a hit did not go out.
-    fn uncount(&self);
 
     /// A new object by `make`, counted as a miss: initialised, and the caller's alone.
     fn make<E>(&self, make: impl FnOnce() -> Result<T, E>) -> Result<NonNull<T>, GetError<E>>;
@@ -138,7 +150,6 @@ pub(crate) fn take_out<T, P: Stock<T>>(pool: &P) -> Result<NonNull<T>, PoolError
         if unsafe { send_out(pool, object) } {
             return Ok(object);
         }
-        pool.uncount();
     }
     take_slowly(pool)
 }
@@ -159,7 +170,6 @@ pub(crate) fn take_out_or<T, P: Stock<T>, E>(
         if unsafe { send_out(pool, object) } {
             return Ok(object);
         }
-        pool.uncount();
     }
     pool.make(make)
 }

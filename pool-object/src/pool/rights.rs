@@ -1,10 +1,10 @@
 //! Rights to an object of a bounded pool, and how objects come back to one. A storage file.
 
 use crate::pool::bounded::{BoundedPool, BoundedPooled};
-use crate::pool::error::GetError;
+use crate::pool::error::{GetError, PoolError};
 use crate::pool::guard::{Guard, Home, sealed};
 use crate::pool::recycle::Recycle;
-use crate::pool::returning::{Shelf, take_back};
+use crate::pool::returning::{Shelf, discard, take_back};
 use crate::pool::waiters::Waiters;
 use crate::pool::waiting::Wish;
 use core::ptr::NonNull;
@@ -49,15 +49,40 @@ impl<'p, T: Send, R: Recycle<T>, S: PageSource> Right<'p, T, R, S> {
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<BoundedPooled<'p, T, R, S>, GetError<E>> {
         let pool = self.0;
-        pool.inside().slots.reserve(pool.source())?;
+        let guard = self.make(make)?;
+        pool.inside().misses += 1;
+        Ok(guard)
+    }
+
+    /// A new object for it, out.
+    pub(crate) fn make<E>(
+        self,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<BoundedPooled<'p, T, R, S>, GetError<E>> {
+        let pool = self.0;
+        // Memory first, lest the constructor run for nothing.
+        pool.reserve(&pool.inside())?;
         let value = make().map_err(GetError::Create)?;
         let object = pool.place()?;
-        pool.inside().misses += 1;
         // SAFETY: a slot that nobody else has, aligned for `T`.
         unsafe { object.write(value) };
         core::mem::forget(self);
         // SAFETY: written just now, ours alone; the right is the guard's.
         Ok(unsafe { Guard::new(object, pool) })
+    }
+
+    /// A new object for it, that is idle then, if it may be.
+    pub(crate) fn stock(self) -> Result<(), PoolError> {
+        let pool = self.0;
+        let (object, _) = Guard::into_parts(self.make(|| Ok(pool.recycle().create()))?);
+        // SAFETY: out by this right, initialised, and ours alone.
+        if unsafe { pool.shelve(object) } {
+            pool.shelved();
+        } else {
+            // SAFETY: as above; it was not shelved.
+            unsafe { discard(pool, object) };
+        }
+        Ok(())
     }
 }
 
@@ -79,6 +104,10 @@ impl<T: Send, R: Recycle<T>, S: PageSource> Shelf<T> for Bare<'_, T, R, S> {
         !inside.closed && inside.idle.push(object)
     }
 
+    fn uncount(&self) {
+        self.0.inside().hits -= 1;
+    }
+
     unsafe fn vacate_dropped(&self, place: NonNull<T>) {
         let mut inside = self.0.inside();
         inside.dropped += 1;
@@ -98,6 +127,10 @@ impl<T: Send, R: Recycle<T>, S: PageSource> Shelf<T> for BoundedPool<T, R, S> {
     unsafe fn shelve(&self, object: NonNull<T>) -> bool {
         // SAFETY: the caller's promise.
         unsafe { Bare(self).shelve(object) }
+    }
+
+    fn uncount(&self) {
+        Bare(self).uncount();
     }
 
     fn shelved(&self) {

@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use pool_core::{PageError, PageSource, Request, Run};
 
 /// Places of idle objects, the last one put on top: its memory is the likeliest to be in the
@@ -14,7 +15,7 @@ use pool_core::{PageError, PageSource, Request, Run};
 /// dangling together; what lies from `base` to `top` is initialised.
 pub(crate) struct Stack<T> {
     base: Cell<NonNull<NonNull<T>>>,
-    top: Cell<NonNull<NonNull<T>>>,
+    top: Top<T>,
     /// The lowest that `top` was since `rest`.
     low: Cell<NonNull<NonNull<T>>>,
     /// Where `top` may be at most: at the end of the run, or of what may be idle.
@@ -26,11 +27,42 @@ pub(crate) struct Stack<T> {
     capacity: Cell<usize>,
 }
 
+/// The place behind the top one. It is atomic for its instructions alone, since a stack is for one
+/// thread at a time: what is read anew to be moved by one is moved where it stands, by one instruction
+/// on memory.
+struct Top<T>(AtomicPtr<NonNull<T>>);
+
+impl<T> Top<T> {
+    const fn new(place: NonNull<NonNull<T>>) -> Self {
+        Self(AtomicPtr::new(place.as_ptr()))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> NonNull<NonNull<T>> {
+        // SAFETY: made of one that is not null, by `new` or `set`, and moved within its run.
+        unsafe { NonNull::new_unchecked(self.0.load(Relaxed)) }
+    }
+
+    fn set(&self, place: NonNull<NonNull<T>>) {
+        self.0.store(place.as_ptr(), Relaxed);
+    }
+
+    /// Moves it by so many places.
+    ///
+    /// # Safety
+    /// To within the run, or its end.
+    #[inline(always)]
+    unsafe fn advance(&self, places: isize) {
+        // SAFETY: the caller's promise.
+        self.0.store(unsafe { self.0.load(Relaxed).offset(places) }, Relaxed);
+    }
+}
+
 impl<T> Stack<T> {
     pub(crate) const fn new() -> Self {
         Self {
             base: Cell::new(NonNull::dangling()),
-            top: Cell::new(NonNull::dangling()),
+            top: Top::new(NonNull::dangling()),
             low: Cell::new(NonNull::dangling()),
             end: Cell::new(NonNull::dangling()),
             limit: Cell::new(usize::MAX),
@@ -63,8 +95,9 @@ impl<T> Stack<T> {
             return self.pop_rested();
         }
         // SAFETY: above the lowest, so there is one below, within the run.
+        unsafe { self.top.advance(-1) };
+        // SAFETY: as above.
         let top = unsafe { top.sub(1) };
-        self.top.set(top);
         // SAFETY: below where the top was, so initialised.
         Some(unsafe { top.read() })
     }
@@ -95,7 +128,7 @@ impl<T> Stack<T> {
         // SAFETY: below the end, so within the run, and aligned.
         unsafe { top.write(place) };
         // SAFETY: at most the end.
-        self.top.set(unsafe { top.add(1) });
+        unsafe { self.top.advance(1) };
         true
     }
 
@@ -213,9 +246,10 @@ impl<T> Stack<T> {
     /// # Safety
     /// As `reserve`.
     pub(crate) unsafe fn release(&self, source: &impl PageSource) {
-        for end in [&self.base, &self.top, &self.low, &self.end] {
+        for end in [&self.base, &self.low, &self.end] {
             end.set(NonNull::dangling());
         }
+        self.top.set(NonNull::dangling());
         self.capacity.set(0);
         if let Some(run) = self.run.take() {
             // SAFETY: acquired from this source, as the caller promises; nothing points there now.

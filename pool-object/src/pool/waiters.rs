@@ -13,20 +13,14 @@ pub(crate) enum Party {
 }
 
 impl Party {
-    /// Runs foreign code: no lock may be held, and nothing may be left to do that a panic would skip.
+    /// Runs foreign code: no lock may be held.
     ///
-    /// A thread that is panicking already keeps the waker's panic to itself: a second one would abort
-    /// the process.
+    /// A waker's panic ends here. In who wakes, it would be in the way of what that was about: a value
+    /// that is detached, a refusal that says why, other waiters' turns; and the process would be aborted
+    /// if a guard is dropped by a panic.
     pub(crate) fn wake(self) {
-        if !std::thread::panicking() {
-            return self.tell();
-        }
-        swallow(|| self.tell());
-    }
-
-    fn tell(self) {
         match self {
-            Self::Task(waker) => waker.wake(),
+            Self::Task(waker) => swallow(|| waker.wake()),
             Self::Thread(thread) => thread.unpark(),
         }
     }

@@ -15,6 +15,8 @@ use pool_core::{PageError, PageSource, Request, Run};
 ///
 /// The generation counts where there is no page: its slots begin at it when there is one again, so
 /// that no key of an earlier tenant finds a later one. `RETIRED`: there is never one again.
+///
+/// Each page has its own, so that one whose slots have had many tenants takes nothing from the others.
 pub(crate) struct Directory<T> {
     /// `len` pages, and `capacity` pages from here `len` generations, all initialised; dangling
     /// without a run. They are this value's alone.
@@ -136,18 +138,18 @@ impl<T> Directory<T> {
         Ok(())
     }
 
-    /// Forgets the last entries as long as there is nothing to know of them, and returns the
-    /// highest generation they had, or `first`.
-    pub(crate) fn forget_last(&mut self, first: u32) -> u32 {
-        let mut highest = first;
-        while let (Some(page), Some(&first)) = (self.pages().last(), self.firsts().last()) {
-            if page.is_there() || first == RETIRED {
+    /// Forgets the last entries as long as no page is there, and returns where all pages that are
+    /// new from now on begin: at `first`, or above if one of those did. Not above `most`, however,
+    /// for the sake of one: entries for which that would be needed stay.
+    pub(crate) fn forget_last(&mut self, mut first: u32, most: u32) -> u32 {
+        while let (Some(page), Some(&last)) = (self.pages().last(), self.firsts().last()) {
+            if page.is_there() || last == RETIRED || last > first.max(most) {
                 break;
             }
-            highest = highest.max(first);
+            first = first.max(last);
             self.len -= 1;
         }
-        highest
+        first
     }
 
     /// Gives the run back if there is no entry; its bytes.

@@ -40,7 +40,7 @@ use pool_core::PageSource;
 ///
 /// # Memory
 ///
-/// Pages of 16 to 64 KiB (or eight values, if those are longer) from the page source; a value is at
+/// Pages of 16 to 64 KiB (or of seven values or more, if those are longer) from the page source; a value is at
 /// one address for its whole life. Beyond `size_of::<T>()` (at least 4) a value costs 4 bytes, and its
 /// share of what does not fill a page: 4.1 bytes in all at 256 B. An empty table has no
 /// memory. [`shrink`](Self::shrink) gives pages back that have no values.
@@ -50,11 +50,13 @@ use pool_core::PageSource;
 /// Each slot counts its tenants; a key has the count. A slot that has had one to two billion of them
 /// (2³⁰ to 2³¹: tables begin to count at different numbers) is not used any more, so that no count
 /// comes again, and a page that is given back leaves the highest of its counts to the one that comes
-/// in its place.
+/// in its place. Enough slots follow for 2⁴⁷ values, in whatever order they come and go and pages
+/// are given back.
 ///
 /// # Complexity
 ///
-/// All of a value: O(1). A new page: O(pages) once for its slots. Iterating: O(values + slots / 64).
+/// All of a value: O(1). A new page: O(1) a slot, and a look at each page that is not there, once after
+/// a [`shrink`](Self::shrink). Iterating: O(values + slots / 64).
 pub struct SlotTable<T, S: PageSource = DefaultSource> {
     store: Store<T, S>,
 }
@@ -336,7 +338,8 @@ impl<T, S: PageSource> SlotTable<T, S> {
     /// Gives back every page that has no value, and returns the bytes. O(slots).
     ///
     /// Old keys stay stale: what comes into the same slots has higher generations. What remains of
-    /// an empty table is nothing, unless a slot of it has retired.
+    /// an empty table is nothing, unless a slot of it has had half a billion tenants: then 12 bytes for
+    /// every page that there was at once.
     ///
     /// ```
     /// use pool_core::{Heap, PageSource};

@@ -21,6 +21,10 @@ const BATCH: usize = 8;
 #[inline(always)]
 fn stale() {}
 
+/// New pages begin at most here for the sake of what was given back: so that each has 2²⁹ tenants for
+/// every slot ahead of it, however many others have had.
+pub(super) const MOST_FIRST: u32 = 3 << 29;
+
 /// Stores that have begun so far.
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
 
@@ -56,6 +60,8 @@ pub(crate) struct Store<T, S: PageSource> {
     pub(super) mark: usize,
     /// Pages that were given back and may be had again.
     pub(super) gaps: usize,
+    /// There is none of them below this number.
+    pub(super) gaps_from: usize,
     /// Of pages that the directory has not; `RETIRED` before the first one.
     pub(super) first: u32,
     /// The most slots that may have tenants.
@@ -88,6 +94,7 @@ impl<T, S: PageSource> Store<T, S> {
             usable: 0,
             mark: 0,
             gaps: 0,
+            gaps_from: 0,
             first: RETIRED,
             max: usize::MAX,
             source,
@@ -450,7 +457,7 @@ impl<T, S: PageSource> Store<T, S> {
         if let Some(number) = self.gap() {
             let page = Page::open(&self.source, self.directory.firsts()[number])?;
             self.directory.set(number, page, RETIRED);
-            self.gaps -= 1;
+            (self.gaps, self.gaps_from) = (self.gaps - 1, number + 1);
             // SAFETY: all slots of a new page are vacant and not listed. None counts as fresh,
             // even if the page is the last: `fresh` is `SLOTS`.
             unsafe { self.list(page, number, 0..Self::SLOTS) };
@@ -475,14 +482,15 @@ impl<T, S: PageSource> Store<T, S> {
         if self.gaps == 0 {
             return None;
         }
-        self.all_gaps().next()
+        self.gaps_from(self.gaps_from).next()
     }
 
-    /// The numbers of all of them.
-    pub(super) fn all_gaps(&self) -> impl Iterator<Item = usize> {
+    /// The numbers of all of them, from this number on.
+    pub(super) fn gaps_from(&self, from: usize) -> impl Iterator<Item = usize> {
         let entries = self.directory.pages().iter().zip(self.directory.firsts());
         let is_gap = |(page, first): (&Page<T>, &u32)| !page.is_there() && *first != RETIRED;
-        entries.map(is_gap).enumerate().filter_map(|(number, is_gap)| is_gap.then_some(number))
+        let gaps = entries.map(is_gap).enumerate().skip(from);
+        gaps.filter_map(|(number, is_gap)| is_gap.then_some(number))
     }
 }
 

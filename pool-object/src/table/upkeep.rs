@@ -3,7 +3,7 @@
 use crate::table::error::TableError;
 use crate::table::live::LIVE;
 use crate::table::page::{Page, RETIRED, Spot};
-use crate::table::store::{NONE, Store};
+use crate::table::store::{MOST_FIRST, NONE, Store};
 use pool_core::PageSource;
 
 impl<T, S: PageSource> Store<T, S> {
@@ -55,8 +55,8 @@ impl<T, S: PageSource> Store<T, S> {
                 self.fresh = Self::SLOTS;
             }
         }
-        self.first = self.directory.forget_last(self.first);
-        self.gaps = self.all_gaps().count();
+        self.first = self.directory.forget_last(self.first, MOST_FIRST);
+        (self.gaps, self.gaps_from) = (self.gaps_from(0).count(), 0);
         self.list_all();
         self.set_mark();
         // SAFETY: a store has one source for its whole life.
@@ -69,14 +69,25 @@ impl<T, S: PageSource> Store<T, S> {
         self.usable = self.len();
         for number in (0..self.directory.len()).rev() {
             let page = self.directory.pages()[number];
-            for slot in (0..self.listable(number)).rev() {
-                // SAFETY: a slot of the directory's page, or of none.
-                let generation = unsafe { Spot { page, slot }.generation() };
-                if Self::is_vacant(generation) {
-                    // SAFETY: not `RETIRED`, so in a page; and nothing of this page has been listed
-                    // yet but slots behind it.
-                    unsafe { self.list(page, number, slot..slot + 1) };
-                }
+            if page.is_there() {
+                // SAFETY: looked just now; and nothing of this page has been listed yet.
+                unsafe { self.list_page(page, number) };
+            }
+        }
+    }
+
+    /// Lists the vacant slots of a page that are not fresh, the first one first.
+    ///
+    /// # Safety
+    /// The page with this number is there, and none of its slots is listed.
+    unsafe fn list_page(&mut self, page: Page<T>, number: usize) {
+        for slot in (0..self.listable(number)).rev() {
+            // SAFETY: one of the page's slots.
+            let generation = unsafe { Spot { page, slot }.generation() };
+            if Self::is_vacant(generation) {
+                // SAFETY: nothing of the page has been listed yet but slots behind this one, which
+                // has no tenant.
+                unsafe { self.list(page, number, slot..slot + 1) };
             }
         }
     }
@@ -125,7 +136,8 @@ impl<T, S: PageSource> Store<T, S> {
             }
         }
         assert_eq!((live, live + vacant), (self.len(), self.usable));
-        assert_eq!(self.gaps, self.all_gaps().count());
+        assert_eq!(self.gaps, self.gaps_from(0).count());
+        assert_eq!(self.gaps, self.gaps_from(self.gaps_from).count());
         assert_eq!(self.mark, self.usable.min(self.peak).min(self.max));
         self.check_list(vacant);
     }

@@ -160,6 +160,17 @@ pub trait Tested: Sized {
     fn get(&self) -> Option<Self::Guard<'_>>;
     fn get_with(&self, make: impl FnOnce() -> Result<Object, ()>) -> Option<Self::Guard<'_>>;
     fn attach(&self, object: Object) -> Option<Self::Guard<'_>>;
+    /// So many at once.
+    fn many(&self, count: u8) -> Vec<Self::Guard<'_>> {
+        (0..count).map_while(|_| self.get()).collect()
+    }
+    /// Puts them back at once.
+    fn put_many<'p>(guards: Vec<Self::Guard<'p>>)
+    where
+        Self: 'p,
+    {
+        drop(guards);
+    }
     fn detach(guard: Self::Guard<'_>) -> Object;
     fn others(&self, op: Op);
     fn wait<'p>(&'p self, op: Op, waiting: &mut Vec<Self::Wait<'p>>) -> Option<Self::Guard<'p>>;
@@ -225,8 +236,11 @@ fn step<'p, P: Tested>(
             note(pool.get_with(make), held);
         }
         Op::Many(count) => {
-            let mut many: Vec<_> = (0..count).map_while(|_| pool.get()).collect();
+            let mut many = pool.many(count);
             many.iter_mut().for_each(|guard| guard.used());
+            if count % 2 == 0 {
+                P::put_many(many);
+            }
         }
         Op::Put(which, spoiled) => {
             if let Some(mut guard) = pick(which, held) {
@@ -259,6 +273,18 @@ impl<const GET: bool> Tested for SharedPool<Object, Hooks<GET>, Source> {
     }
     fn get_with(&self, make: impl FnOnce() -> Result<Object, ()>) -> Option<Self::Guard<'_>> {
         self.get_with(make).ok()
+    }
+    fn many(&self, count: u8) -> Vec<Self::Guard<'_>> {
+        let mut many = Vec::new();
+        let result = self.get_many(count as usize, &mut many);
+        assert_eq!(result.is_ok(), many.len() == count as usize);
+        many
+    }
+    fn put_many<'p>(guards: Vec<Self::Guard<'p>>)
+    where
+        Self: 'p,
+    {
+        SharedPool::put_many(guards);
     }
     fn attach(&self, object: Object) -> Option<Self::Guard<'_>> {
         self.attach(object).ok()
