@@ -13,6 +13,7 @@ mod stats;
 mod store;
 
 pub use batch::Batch;
+pub(crate) use chunks::Chain;
 pub use config::{PacketRingBuilder, Policy};
 pub use conn::Conn;
 pub use ring::PacketRing;

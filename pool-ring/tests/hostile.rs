@@ -158,7 +158,7 @@ fn swapped_rings_and_handles_stay_whole() {
     let heap = Heap::new();
     let policy = Policy::EvictOldest { min_age: Duration::ZERO };
     let build =
-        || PacketRingBuilder::new().budget(5 * 288).policy(policy).try_build_in(&heap).unwrap();
+        || PacketRingBuilder::new().budget(5 * 286).policy(policy).try_build_in(&heap).unwrap();
     let (mut one, mut two) = (build(), build());
     let mut conns: Vec<Conn> =
         (0..8).map(|n| if n % 2 == 0 { one.open(n) } else { two.open(n) }).collect();
@@ -205,9 +205,10 @@ fn sizes_at_the_end_of_their_types_are_refused() {
     for builder in [
         PacketRingBuilder::new().budget(max),
         PacketRingBuilder::new().scratch(max),
-        PacketRingBuilder::new().large_from(max),
+        PacketRingBuilder::new().large_from(max).scratch(max),
         PacketRingBuilder::new().large_from(max - 63).scratch(max - 1),
         PacketRingBuilder::new().large_from(isize::MAX as usize).budget(max),
+        PacketRingBuilder::new().budget(64 << 30),
     ] {
         assert!(builder.try_build_in(&heap).is_err());
         assert_eq!(heap.traffic().live_bytes, 0);
@@ -504,12 +505,12 @@ fn readers_are_never_lent_what_safe_code_made_uninitialised() {
 
 #[test]
 fn partials_in_chunks_stay_below_the_flag_in_their_length() {
-    let most = PacketRingBuilder::new().large_from((1 << 31) - 64);
-    for bytes in [1 << 31, 5 << 29, usize::MAX] {
+    let most = PacketRingBuilder::new().large_from((512 << 10) - 64);
+    for bytes in [1 << 19, 1 << 31, usize::MAX] {
         assert_eq!(PacketRingBuilder::new().large_from(bytes), most);
     }
     let ring = PacketRing::try_new().unwrap();
-    assert_eq!((ring.cost(0), ring.cost(1), ring.cost(257)), (288, 288, 548));
+    assert_eq!((ring.cost(0), ring.cost(1), ring.cost(257)), (286, 286, 546));
     for len in [usize::MAX, usize::MAX - 255, usize::MAX / 256 * 255] {
         assert_eq!(ring.cost(len), usize::MAX);
     }

@@ -56,11 +56,11 @@ use pool_core::{PageError, PageSource};
 ///            ┌─────┬─────┬─────┬─────┬─────┬──
 ///    store   │chunk│chunk│chunk│chunk│ ... │    equal chunks, linked: 4 bytes each beside them
 ///            └─────┴─────┴─────┴─────┴─────┴──
-///            entries of 28 bytes, only for connections with a partial; blocks for large partials
+///            entries of 26 bytes, only for connections with a partial; blocks for large partials
 /// ```
 ///
-/// A partial of n bytes costs `28 + ceil(n / 256) × 260` bytes of the budget, with chunks of 256; a large
-/// one, 28 and its block. The budget is never passed, and nobody is evicted for what would fit: see [`cost`](Self::cost). The
+/// A partial of n bytes costs `26 + ceil(n / 256) × 260` bytes of the budget, with chunks of 256; a large
+/// one, 26 and its block. The budget is never passed, and nobody is evicted for what would fit: see [`cost`](Self::cost). The
 /// design is that of cloudwu's `mread`, one ring for all connections, with O(1) for what takes a walk
 /// there.
 ///
@@ -92,12 +92,16 @@ pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     pub(super) gap: usize,
     /// Where the fresh bytes end.
     limit: usize,
-    /// What is left of a batch may rest in the scratch up to here.
+    /// What rests in the scratch beyond here moves to its front before more is read.
     pub(super) rest_to: usize,
     pub(super) open: Open,
     pub(super) store: Store<S>,
     /// The generation given last.
     serial: u32,
+    /// What decoders are numbered by, from 1 on; 0 where there is none yet.
+    decoders: [u64; DECODERS],
+    /// The decoder asked about last, and its number.
+    last_decoder: (u64, u8),
 }
 
 #[cfg(feature = "std")]
@@ -118,7 +122,13 @@ impl PacketRing<DefaultSource> {
     }
 }
 
+/// Decoders that a ring tells apart.
+const DECODERS: usize = 31;
+
 impl<S: PageSource + Clone> PacketRing<S> {
+    /// How many decoders a ring tells apart by their [`identity`](Decoder::identity).
+    pub const DECODERS: usize = DECODERS;
+
     pub(super) fn with(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
         let gap = config.large_from.max(1 << config.chunk_shift);
         // More than there is memory for, if that is all of the addresses.
@@ -128,8 +138,46 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9) >> 1;
-        let rest_to = gap + config.scratch / 2;
-        Ok(Self { scratch, gap, limit: asked, rest_to, open: Open::NO, store, serial })
+        let rest_to = gap + config.scratch / 8;
+        let (open, decoders, last_decoder) = (Open::NO, [0; DECODERS], (0, 0));
+        Ok(Self {
+            scratch,
+            gap,
+            limit: asked,
+            rest_to,
+            open,
+            store,
+            serial,
+            decoders,
+            last_decoder,
+        })
+    }
+
+    /// The number of the decoder of this identity; 0 if it has none.
+    #[inline(always)]
+    pub(super) fn number(&mut self, identity: u64) -> u8 {
+        if self.last_decoder.0 != identity {
+            self.last_decoder = (identity, self.find_number(identity));
+        }
+        self.last_decoder.1
+    }
+
+    #[cold]
+    fn find_number(&mut self, identity: u64) -> u8 {
+        if identity == 0 {
+            return 0;
+        }
+        let taken = |&known: &u64| known == identity || known == 0;
+        let mut found = self.decoders.iter().position(taken);
+        if found.is_none() && self.store.entries.live() == 0 {
+            // Nobody has a partial, so nobody remembers a number.
+            self.decoders = [0; DECODERS];
+            found = Some(0);
+        }
+        found.map_or(0, |at| {
+            self.decoders[at] = identity;
+            at as u8 + 1
+        })
     }
 
     /// A new connection, called `token` in reports of evictions: its index in the table of
@@ -158,12 +206,12 @@ impl<S: PageSource + Clone> PacketRing<S> {
     }
 
     /// What a partial of `len` bytes costs of the budget, in bytes, up to `large_from`; beyond, it is
-    /// 28 bytes and what the source gives for the announced length, or for twice `len`.
+    /// 26 bytes and what the source gives for the announced length, or for twice `len`.
     ///
     /// ```
     /// use pool_ring::PacketRing;
     /// let ring = PacketRing::try_new()?;
-    /// assert_eq!((ring.cost(1), ring.cost(256), ring.cost(257)), (288, 288, 548));
+    /// assert_eq!((ring.cost(1), ring.cost(256), ring.cost(257)), (286, 286, 546));
     /// # Ok::<(), pool_core::PageError>(())
     /// ```
     #[must_use]
@@ -191,7 +239,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     pub fn partial_len(&self, conn: &Conn) -> usize {
         match self.lookup(conn) {
             _ if self.rests(conn) => self.open.end - self.open.start,
-            Ok(Some(entry)) => self.store.entries.len(entry),
+            Ok(Some(entry)) => self.store.len(entry),
             _ => 0,
         }
     }
@@ -224,7 +272,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// for conn in &mut conns {
     ///     let _ = ring.feed(conn, &mut lines, &mut &b"half a li"[..]).unwrap();
     /// }
-    /// assert_eq!(ring.evicted().collect::<Vec<_>>(), [0]); // two of 288 bytes fit
+    /// assert_eq!(ring.evicted().collect::<Vec<_>>(), [0]); // two of 286 bytes fit
     /// let error = ring.feed(&mut conns[0], &mut lines, &mut &b"ne\n"[..]).unwrap_err();
     /// assert_eq!(error, ReadError::Evicted);
     /// ring.close(&mut conns[0]);
@@ -260,7 +308,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let deadline = millis(deadline);
         let Open { resting, entry, since, token, .. } = self.open;
         // What rests is the youngest if it began in the last batch, and else where its entry is.
-        let entry = if resting && since.is_none() { entry } else { NONE };
+        let entry = if resting && since.is_none() { entry } else { IDLE };
         let rests = since.filter(|&since| resting && is_before(since, deadline)).map(|_| token);
         self.store.older_than(deadline, entry).chain(rests)
     }
@@ -268,7 +316,8 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// Reads once from `source` and lends what came, together with what was kept, frame by frame.
     ///
     /// A stale `conn` is told [`ReadError::Evicted`] before anything is read; if reading would block,
-    /// nothing was copied. A batch may have no frame. Call it until it would block.
+    /// nothing was copied. A batch may have no frame. Call it until it would block. Where a large partial has no room left and was
+    /// not looked at, as the batch was dropped, that comes first, once: nothing is read then.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -378,8 +427,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
         }
         let (mut start, mut seen) = (self.gap, 0);
         if let (Some(entry), Form::Chain(last)) = (entry, form) {
+            let number = self.number(decoder.identity());
             let fresh = &self.scratch[self.gap..][..len];
-            seen = self.store.entries.seen(entry);
+            seen = self.store.seen(entry, number);
             let wait =
                 if seen == 0 { None } else { decoder.wait(self.store.kept(entry, last), fresh) };
             if let Some(hint) = wait {
@@ -391,7 +441,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
             }
             start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
         }
-        self.begin(conn, entry, start, self.gap + len, seen);
+        self.begin(conn, entry, start, self.gap + len, (seen, decoder.identity()));
         Ok(Batch::new(self, conn, decoder, len))
     }
 
@@ -410,6 +460,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
         decoder: &'r mut D,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        if self.open.end > self.rest_to {
+            self.move_resting();
+        }
         let room = &mut self.scratch[self.open.end..self.limit];
         let most = room.len();
         let len = read(room).map_err(ReadError::Io)?.min(most);
@@ -419,8 +472,23 @@ impl<S: PageSource + Clone> PacketRing<S> {
         self.store.stats.joins += 1;
         let open = &mut self.open;
         (open.resting, open.first, open.hint) = (false, open.start, Hint::Unknown);
+        let identity = decoder.identity();
+        if open.seen_by != identity || identity == 0 {
+            (open.seen, open.seen_by) = (0, identity);
+        }
         open.end += len;
         Ok(Batch::new(self, conn, decoder, len))
+    }
+
+    /// Moves what rests to the front of the scratch, where the caches are warm and there is room behind it. What has been read
+    /// since it was there last pays for it.
+    fn move_resting(&mut self) {
+        let Open { start, end, .. } = self.open;
+        // It fits in the gap, or would not rest.
+        let to = self.gap - (end - start);
+        self.scratch.copy_within(start..end, to);
+        self.store.stats.copied += (end - start) as u64;
+        (self.open.start, self.open.end) = (to, self.gap);
     }
 
     /// A batch of what was kept.
@@ -435,15 +503,17 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let Some(entry) = self.lookup(conn).map_err(|_| ReadError::Evicted)? else {
             return Ok(Batch::new(self, conn, decoder, 0));
         };
-        let (len, seen) = (self.store.entries.len(entry), self.store.entries.seen(entry));
+        let identity = decoder.identity();
+        let number = self.number(identity);
+        let (len, seen) = (self.store.len(entry), self.store.seen(entry, number));
         match self.store.entries.form(entry) {
             Form::Empty => {}
             Form::Chain(last) => {
                 self.store.join(entry, last, &mut self.scratch[..self.gap]);
-                self.begin(conn, Some(entry), self.gap - len, self.gap, seen);
+                self.begin(conn, Some(entry), self.gap - len, self.gap, (seen, identity));
             }
             Form::Block(block) => {
-                self.begin(conn, Some(entry), 0, len, seen);
+                self.begin(conn, Some(entry), 0, len, (seen, identity));
                 self.open.block = block;
             }
         }
@@ -460,20 +530,31 @@ impl<S: PageSource + Clone> PacketRing<S> {
         block: u32,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        let (had, seen) = (self.store.entries.len(entry), self.store.entries.seen(entry));
+        let identity = decoder.identity();
+        let number = self.number(identity);
+        let (had, seen) = (self.store.len(entry), self.store.seen(entry, number));
+        if self.store.is_full(block) {
+            // It was dropped without being looked at, and may be whole.
+            if self.store.offer(block) {
+                return self.again(conn, decoder);
+            }
+            if let Err(error) = self.store.block_more(entry, block, Hint::Unknown) {
+                return Err(self.no_room(conn, entry, error));
+            }
+        }
         let room = self.store.block_room(block, had, self.limit - self.gap);
         let most = room.len();
         let len = read(room).map_err(ReadError::Io)?.min(most);
         if len == 0 {
             return Err(self.ended(conn));
         }
-        self.store.block_filled(entry, len);
-        self.begin(conn, Some(entry), 0, had + len, seen);
+        self.store.block_filled(block, len);
+        self.begin(conn, Some(entry), 0, had + len, (seen, identity));
         self.open.block = block;
         Ok(Batch::new(self, conn, decoder, len))
     }
 
-    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame. If the
+    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame for the decoder of this identity. If the
     /// connection has no entry one is promised to it, so that it finds its bytes again if the batch
     /// is forgotten.
     #[inline(always)]
@@ -483,7 +564,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         entry: Option<u32>,
         start: usize,
         end: usize,
-        seen: usize,
+        (seen, seen_by): (usize, u64),
     ) {
         if entry.is_none() {
             // `fill` has seen that there is one.
@@ -499,6 +580,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
             first: start,
             end,
             seen,
+            seen_by,
             has_entry: entry.is_some(),
             entry: conn.entry,
             generation: conn.generation,
@@ -568,7 +650,7 @@ mod tests {
     fn generations_wrap() {
         let heap = Heap::new();
         let policy = Policy::EvictOldest { min_age: Duration::ZERO };
-        let builder = PacketRingBuilder::new().budget(2 * 288).policy(policy);
+        let builder = PacketRingBuilder::new().budget(2 * 286).policy(policy);
         let mut ring = builder.try_build_in(&heap).unwrap();
         ring.serial = LAST_GENERATION - 5;
         let mut lines = Lines::new(100);
