@@ -217,7 +217,7 @@ pub trait Decoder {
 
     /// Whether `kept` (of which [`decode`](Self::decode), of the same [`identity`](Self::identity), asked for more) and `fresh`
     /// behind it may be a frame, or an error. `Some`: certainly not, so they need not be brought together before more
-    /// has come. Without this a frame that trickles in is copied with every read, up to the length
+    /// has come. If it panics what was read just now is lost: the connection is to be closed. Without this a frame that trickles in is copied with every read, up to the length
     /// from which frames get a contiguous block.
     #[inline]
     fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {

@@ -377,7 +377,7 @@ fn datagram_tables_are_bounded_by_count_bytes_and_time() {
     let hasher = std::hash::RandomState::new();
     let mut table = DatagramReassembler::try_new_in(limits, policy, &heap, hasher).unwrap();
     let base = heap.traffic().live_bytes;
-    let keys: u32 = if cfg!(miri) { 60 } else { 1000 };
+    let keys: u32 = if cfg!(miri) { 55 } else { 1000 };
     for key in 0..keys {
         let whole =
             table.insert(key, fragment(8, false, b"a piece"), Duration::from_millis(key.into()));

@@ -4,12 +4,12 @@
 use super::batch::Batch;
 use super::config::PacketRingBuilder;
 use super::conn::{Conn, IDLE, Open};
-use super::entries::{Form, LAST_GENERATION};
+use super::decoders::Decoders;
 use super::stats::PacketStats;
-use super::store::{NoRoom, Store, is_before, millis};
+use super::store::{Store, is_before, millis};
 use crate::DefaultSource;
 use crate::error::{ReadError, Refused};
-use crate::frame::{Decoder, Hint};
+use crate::frame::Decoder;
 use crate::slots::NONE;
 use crate::table::Table;
 use core::convert::Infallible;
@@ -91,17 +91,14 @@ pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     pub(super) scratch: Table<u8, S>,
     pub(super) gap: usize,
     /// Where the fresh bytes end.
-    limit: usize,
-    /// What rests in the scratch beyond here moves to its front before more is read.
+    pub(super) limit: usize,
+    /// What rests in the scratch beyond here moves to its front before more is read, if that is paid for.
     pub(super) rest_to: usize,
     pub(super) open: Open,
     pub(super) store: Store<S>,
     /// The generation given last.
-    serial: u32,
-    /// What decoders are numbered by, from 1 on; 0 where there is none yet.
-    decoders: [u64; DECODERS],
-    /// The decoder asked about last, and its number.
-    last_decoder: (u64, u8),
+    pub(super) serial: u32,
+    pub(super) decoders: Decoders,
 }
 
 #[cfg(feature = "std")]
@@ -122,12 +119,9 @@ impl PacketRing<DefaultSource> {
     }
 }
 
-/// Decoders that a ring tells apart.
-const DECODERS: usize = 31;
-
 impl<S: PageSource + Clone> PacketRing<S> {
     /// How many decoders a ring tells apart by their [`identity`](Decoder::identity).
-    pub const DECODERS: usize = DECODERS;
+    pub const DECODERS: usize = Decoders::MOST;
 
     pub(super) fn with(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
         let gap = config.large_from.max(1 << config.chunk_shift);
@@ -138,46 +132,17 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9) >> 1;
-        let rest_to = gap + config.scratch / 8;
-        let (open, decoders, last_decoder) = (Open::NO, [0; DECODERS], (0, 0));
-        Ok(Self {
-            scratch,
-            gap,
-            limit: asked,
-            rest_to,
-            open,
-            store,
-            serial,
-            decoders,
-            last_decoder,
-        })
+        let rest_to = gap + config.scratch / 16;
+        let (open, decoders) = (Open::NO, Decoders::new());
+        Ok(Self { scratch, gap, limit: asked, rest_to, open, store, serial, decoders })
     }
 
     /// The number of the decoder of this identity; 0 if it has none.
     #[inline(always)]
     pub(super) fn number(&mut self, identity: u64) -> u8 {
-        if self.last_decoder.0 != identity {
-            self.last_decoder = (identity, self.find_number(identity));
-        }
-        self.last_decoder.1
-    }
-
-    #[cold]
-    fn find_number(&mut self, identity: u64) -> u8 {
-        if identity == 0 {
-            return 0;
-        }
-        let taken = |&known: &u64| known == identity || known == 0;
-        let mut found = self.decoders.iter().position(taken);
-        if found.is_none() && self.store.entries.live() == 0 {
-            // Nobody has a partial, so nobody remembers a number.
-            self.decoders = [0; DECODERS];
-            found = Some(0);
-        }
-        found.map_or(0, |at| {
-            self.decoders[at] = identity;
-            at as u8 + 1
-        })
+        let Self { decoders, store, .. } = self;
+        // If nobody has a partial nobody remembers a number.
+        decoders.number(identity, || store.entries.live() == 0)
     }
 
     /// A new connection, called `token` in reports of evictions: its index in the table of
@@ -399,199 +364,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
         })
     }
 
-    /// Reads by `read`, which gets a place and returns how much of it has been filled.
-    #[inline(always)]
-    fn fill<'r, D: Decoder, E>(
-        &'r mut self,
-        conn: &'r mut Conn,
-        decoder: &'r mut D,
-        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        if self.open.resting && self.rests(conn) {
-            return self.fill_behind(conn, decoder, read);
-        }
-        self.settle_forgotten();
-        let entry = self.lookup(conn).map_err(|_| ReadError::Evicted)?;
-        let form = entry.map_or(Form::Empty, |entry| self.store.entries.form(entry));
-        if let (Some(entry), Form::Block(block)) = (entry, form) {
-            return self.fill_block(conn, decoder, entry, block, read);
-        }
-        if entry.is_none() && self.store.entries.peek().is_none() {
-            return Err(self.undrained());
-        }
-        let room = &mut self.scratch[self.gap..self.limit];
-        let most = room.len();
-        let len = read(room).map_err(ReadError::Io)?.min(most);
-        if len == 0 {
-            return Err(self.ended(conn));
-        }
-        let (mut start, mut seen) = (self.gap, 0);
-        if let (Some(entry), Form::Chain(last)) = (entry, form) {
-            let number = self.number(decoder.identity());
-            let fresh = &self.scratch[self.gap..][..len];
-            seen = self.store.seen(entry, number);
-            let wait =
-                if seen == 0 { None } else { decoder.wait(self.store.kept(entry, last), fresh) };
-            if let Some(hint) = wait {
-                (self.open.start, self.open.end) = (0, 0);
-                return match self.store.append(entry, fresh, hint) {
-                    Ok(()) => Ok(Batch::new(self, conn, decoder, len)),
-                    Err(error) => Err(self.no_room(conn, entry, error)),
-                };
-            }
-            start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
-        }
-        self.begin(conn, entry, start, self.gap + len, (seen, decoder.identity()));
-        Ok(Batch::new(self, conn, decoder, len))
-    }
-
-    /// Whether what rests in the scratch is this connection's.
-    #[inline(always)]
-    fn rests(&self, conn: &Conn) -> bool {
-        let Open { entry, generation, token, resting, .. } = self.open;
-        resting && (conn.entry, conn.generation, conn.token) == (entry, generation, token)
-    }
-
-    /// Reads on behind what rests in the scratch.
-    #[inline(always)]
-    fn fill_behind<'r, D: Decoder, E>(
-        &'r mut self,
-        conn: &'r mut Conn,
-        decoder: &'r mut D,
-        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        if self.open.end > self.rest_to {
-            self.move_resting();
-        }
-        let room = &mut self.scratch[self.open.end..self.limit];
-        let most = room.len();
-        let len = read(room).map_err(ReadError::Io)?.min(most);
-        if len == 0 {
-            return Err(self.ended(conn));
-        }
-        self.store.stats.joins += 1;
-        let open = &mut self.open;
-        (open.resting, open.first, open.hint) = (false, open.start, Hint::Unknown);
-        let identity = decoder.identity();
-        if open.seen_by != identity || identity == 0 {
-            (open.seen, open.seen_by) = (0, identity);
-        }
-        open.end += len;
-        Ok(Batch::new(self, conn, decoder, len))
-    }
-
-    /// Moves what rests to the front of the scratch, where the caches are warm and there is room behind it. What has been read
-    /// since it was there last pays for it.
-    fn move_resting(&mut self) {
-        let Open { start, end, .. } = self.open;
-        // It fits in the gap, or would not rest.
-        let to = self.gap - (end - start);
-        self.scratch.copy_within(start..end, to);
-        self.store.stats.copied += (end - start) as u64;
-        (self.open.start, self.open.end) = (to, self.gap);
-    }
-
-    /// A batch of what was kept.
-    #[cold]
-    fn again<'r, D: Decoder, E>(
-        &'r mut self,
-        conn: &'r mut Conn,
-        decoder: &'r mut D,
-    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        self.settle_forgotten();
-        (self.open.start, self.open.end) = (0, 0);
-        let Some(entry) = self.lookup(conn).map_err(|_| ReadError::Evicted)? else {
-            return Ok(Batch::new(self, conn, decoder, 0));
-        };
-        let identity = decoder.identity();
-        let number = self.number(identity);
-        let (len, seen) = (self.store.len(entry), self.store.seen(entry, number));
-        match self.store.entries.form(entry) {
-            Form::Empty => {}
-            Form::Chain(last) => {
-                self.store.join(entry, last, &mut self.scratch[..self.gap]);
-                self.begin(conn, Some(entry), self.gap - len, self.gap, (seen, identity));
-            }
-            Form::Block(block) => {
-                self.begin(conn, Some(entry), 0, len, (seen, identity));
-                self.open.block = block;
-            }
-        }
-        Ok(Batch::new(self, conn, decoder, 0))
-    }
-
-    /// Reads into the block of a large partial.
-    #[cold]
-    fn fill_block<'r, D: Decoder, E>(
-        &'r mut self,
-        conn: &'r mut Conn,
-        decoder: &'r mut D,
-        entry: u32,
-        block: u32,
-        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        let identity = decoder.identity();
-        let number = self.number(identity);
-        let (had, seen) = (self.store.len(entry), self.store.seen(entry, number));
-        if self.store.is_full(block) {
-            // It was dropped without being looked at, and may be whole.
-            if self.store.offer(block) {
-                return self.again(conn, decoder);
-            }
-            if let Err(error) = self.store.block_more(entry, block, Hint::Unknown) {
-                return Err(self.no_room(conn, entry, error));
-            }
-        }
-        let room = self.store.block_room(block, had, self.limit - self.gap);
-        let most = room.len();
-        let len = read(room).map_err(ReadError::Io)?.min(most);
-        if len == 0 {
-            return Err(self.ended(conn));
-        }
-        self.store.block_filled(block, len);
-        self.begin(conn, Some(entry), 0, had + len, (seen, identity));
-        self.open.block = block;
-        Ok(Batch::new(self, conn, decoder, len))
-    }
-
-    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame for the decoder of this identity. If the
-    /// connection has no entry one is promised to it, so that it finds its bytes again if the batch
-    /// is forgotten.
-    #[inline(always)]
-    fn begin(
-        &mut self,
-        conn: &mut Conn,
-        entry: Option<u32>,
-        start: usize,
-        end: usize,
-        (seen, seen_by): (usize, u64),
-    ) {
-        if entry.is_none() {
-            // `fill` has seen that there is one.
-            let promised = self.store.entries.peek().unwrap_or(IDLE);
-            self.serial = if self.serial == LAST_GENERATION { 1 } else { self.serial + 1 };
-            conn.entry = promised;
-            conn.generation = self.serial;
-            conn.chunk = NONE;
-        }
-        self.open = Open {
-            active: true,
-            start,
-            first: start,
-            end,
-            seen,
-            seen_by,
-            has_entry: entry.is_some(),
-            entry: conn.entry,
-            generation: conn.generation,
-            token: conn.token,
-            ..Open::NO
-        };
-    }
-
     /// The connection's entry, or that its partial is lost.
     #[inline(always)]
-    fn lookup(&self, conn: &Conn) -> Result<Option<u32>, Refused> {
+    pub(super) fn lookup(&self, conn: &Conn) -> Result<Option<u32>, Refused> {
         if conn.entry == IDLE {
             Ok(None)
         } else if self.store.entries.is(conn.entry, conn.generation, conn.token) {
@@ -599,27 +374,6 @@ impl<S: PageSource + Clone> PacketRing<S> {
         } else {
             Err(Refused { bytes: 0 })
         }
-    }
-
-    #[cold]
-    fn ended<E>(&mut self, conn: &mut Conn) -> ReadError<E> {
-        let partial = self.partial_len(conn);
-        self.close(conn);
-        ReadError::Ended { partial }
-    }
-
-    #[cold]
-    const fn undrained<E>(&self) -> ReadError<E> {
-        ReadError::Unreported { reports: self.store.entries.noted() }
-    }
-
-    /// What a connection has is lost, as there is no room for more.
-    #[cold]
-    fn no_room<E>(&mut self, conn: &Conn, entry: u32, error: NoRoom) -> ReadError<E> {
-        self.store.reject(Some(entry), conn.token, conn.generation);
-        self.check();
-        let PacketStats { used, budget, .. } = self.store.stats;
-        ReadError::NoRoom { asked: error.asked, used, budget }
     }
 
     /// The invariants of the store, in tests with few connections after every change.
@@ -643,6 +397,7 @@ mod tests {
     use super::*;
     use crate::frame::Lines;
     use crate::packet::Policy;
+    use crate::packet::entries::LAST_GENERATION;
     use pool_core::Heap;
 
     /// Generations begin anew, and no stale handle is taken for a note, for a free entry, or for a tenant.
