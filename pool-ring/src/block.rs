@@ -221,7 +221,10 @@ impl<S: PageSource> Block<S> {
     #[cold]
     fn zero(&mut self, end: usize) {
         let start = self.init;
-        self.uninit_mut(start..end).fill(MaybeUninit::new(0));
+        let fresh = self.uninit_mut(start..end);
+        // SAFETY: these bytes are borrowed exclusively, and may have any contents. (By one call: a loop over them is slow
+        // where it is interpreted, or not optimised.)
+        unsafe { fresh.as_mut_ptr().write_bytes(0, fresh.len()) };
         // SAFETY: initialised up to `start` before, and from there to `end` just now.
         unsafe { self.assume_init(end) };
     }

@@ -25,6 +25,8 @@ pub use fixed::FixedLen;
 pub use length::LengthPrefix;
 pub use lines::Lines;
 
+use crate::packet::Chain;
+use core::fmt;
 use thiserror::Error;
 
 /// What a decoder saw at the front of a stream.
@@ -58,18 +60,8 @@ pub enum Hint {
     Total(usize),
 }
 
-impl Hint {
-    /// What remains of it when `len` bytes have come and the frame is not whole: nothing, if it was to be.
-    pub(crate) const fn beyond(self, len: usize) -> Self {
-        match self {
-            Self::Total(total) if total > len => self,
-            _ => Self::Unknown,
-        }
-    }
-}
-
 /// What of a frame was kept when it was not whole, as far as it can be looked at without copying.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Kept<'a> {
     /// Its first bytes: all of them, or at least 64.
     pub head: &'a [u8],
@@ -77,6 +69,80 @@ pub struct Kept<'a> {
     pub tail: &'a [u8],
     /// Its bytes in all.
     pub len: usize,
+    chain: Option<Chain<'a>>,
+}
+
+impl<'a> Kept<'a> {
+    /// For tests of decoders: all that was kept, in one piece.
+    ///
+    /// ```
+    /// use pool_ring::frame::{Decoder, FixedLen, Hint, Kept};
+    /// assert_eq!(FixedLen::new(4).wait(Kept::new(b"wo"), b"r"), Some(Hint::Total(4)));
+    /// assert_eq!(FixedLen::new(4).wait(Kept::new(b"wo"), b"rd"), None);
+    /// ```
+    #[must_use]
+    pub const fn new(all: &'a [u8]) -> Self {
+        Self { head: all, tail: all, len: all.len(), chain: None }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn of_chain(
+        head: &'a [u8],
+        tail: &'a [u8],
+        len: usize,
+        chain: Chain<'a>,
+    ) -> Self {
+        Self { head, tail, len, chain: Some(chain) }
+    }
+
+    /// Copies the bytes from `at` on, wherever they are, as many as there are and as `out` has; returns how many. For
+    /// headers that do not stand at the front.
+    ///
+    /// ```
+    /// use pool_ring::frame::Kept;
+    /// let mut word = [0; 4];
+    /// assert_eq!((Kept::new(b"abcdef").copy_at(3, &mut word), &word), (3, b"def\0"));
+    /// ```
+    ///
+    /// # Complexity
+    /// O(at / bytes of a chunk), and O(bytes copied).
+    pub fn copy_at(&self, at: usize, out: &mut [u8]) -> usize {
+        let count = out.len().min(self.len.saturating_sub(at));
+        let out = &mut out[..count];
+        match (self.head.get(at..).and_then(|head| head.get(..count)), self.chain) {
+            (Some(here), _) => out.copy_from_slice(here),
+            (None, Some(chain)) => chain.copy_to(at, out),
+            (None, None) => return 0,
+        }
+        count
+    }
+}
+
+impl fmt::Debug for Kept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { head, tail, len, .. } = self;
+        f.debug_struct("Kept").field("head", head).field("tail", tail).field("len", len).finish()
+    }
+}
+
+/// A number for [`Decoder::identity`]: of a protocol's name, and of whatever else decides which bytes are frames. Never 0.
+///
+/// ```
+/// use pool_ring::frame::identity;
+/// const RESP: u64 = identity(b"resp", 3);
+/// assert_ne!(RESP, identity(b"resp", 2));
+/// ```
+#[must_use]
+pub const fn identity(name: &[u8], parameter: u64) -> u64 {
+    // FNV-1a, and a round of mixing: decoders are few, and peers do not choose them.
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut at = 0;
+    while at < name.len() {
+        hash = (hash ^ name[at] as u64).wrapping_mul(0x0100_0000_01b3);
+        at += 1;
+    }
+    let hash = (hash ^ parameter).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash ^ hash >> 32) | 1 << 63
 }
 
 /// Finds frames at the front of a stream.
@@ -123,8 +189,19 @@ pub trait Decoder {
     /// These bytes can never become a frame, or one that is too large. The stream is lost then.
     fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<Self::Frame<'a>>, Self::Error>;
 
+    /// Tells this decoder from others on the same stream: what one has seen to be no frame may be one for another. A search is
+    /// resumed by [`decode_after`](Self::decode_after), and [`wait`](Self::wait) is asked, only where the decoder that asked for more
+    /// gave the same number, and not 0. So those that give the same one agree about what is a frame, but for its
+    /// maximum: an [`identity`] of their protocol and its parameters. With 0, the default, every look is the first.
+    ///
+    /// A packet ring tells [`DECODERS`](crate::PacketRing::DECODERS) numbers apart; beyond those every look is the first, until nobody has a partial.
+    #[inline]
+    fn identity(&self) -> u64 {
+        0
+    }
+
     /// The same, where it is known that the first `seen` bytes alone are no frame, because an earlier
-    /// call said so: a search need not begin anew.
+    /// call, of a decoder of the same [`identity`](Self::identity), said so: a search need not begin anew.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -138,9 +215,9 @@ pub trait Decoder {
         self.decode(bytes)
     }
 
-    /// Whether `kept` (of which [`decode`](Self::decode) asked for more) and `fresh` behind it may be
-    /// a frame, or an error. `Some`: certainly not, so they need not be brought together before more
-    /// has come. Without this a frame that trickles in is copied with every read, up to the length
+    /// Whether `kept` (of which [`decode`](Self::decode), of the same [`identity`](Self::identity), asked for more) and `fresh`
+    /// behind it may be a frame, or an error. `Some`: certainly not, so they need not be brought together before more
+    /// has come. If it panics what was read just now is lost: the connection is to be closed. Without this a frame that trickles in is copied with every read, up to the length
     /// from which frames get a contiguous block.
     #[inline]
     fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
@@ -156,6 +233,11 @@ impl<D: Decoder + ?Sized> Decoder for &mut D {
     #[inline]
     fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<Self::Frame<'a>>, Self::Error> {
         (**self).decode(bytes)
+    }
+
+    #[inline]
+    fn identity(&self) -> u64 {
+        (**self).identity()
     }
 
     #[inline]

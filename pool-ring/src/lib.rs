@@ -41,7 +41,7 @@
 //! | operation | cost |
 //! |---|---|
 //! | read by `PacketRing` | what is left over is copied into the store and out again, once each, unless the same connection is read next; O(1) besides |
-//! | a partial of n bytes in it | 28 + ceil(n / 256) × 260 bytes; an idle connection: 0 |
+//! | a partial of n bytes in it | 26 + ceil(n / 256) × 260 bytes; an idle connection: 0 |
 //! | eviction | O(1), at most one for each chunk needed |
 //! | a frame that trickles in | O(n) in all |
 //! | `RingBuf` | O(bytes); linear ones move what is left when they reach the end, mirrored ones never |

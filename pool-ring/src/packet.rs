@@ -5,7 +5,9 @@ mod batch;
 mod chunks;
 mod config;
 mod conn;
+mod decoders;
 mod entries;
+mod fill;
 mod large;
 mod ring;
 mod settle;
@@ -13,6 +15,7 @@ mod stats;
 mod store;
 
 pub use batch::Batch;
+pub(crate) use chunks::Chain;
 pub use config::{PacketRingBuilder, Policy};
 pub use conn::Conn;
 pub use ring::PacketRing;

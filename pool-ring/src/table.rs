@@ -16,24 +16,23 @@ unsafe impl Plain for u8 {}
 // SAFETY: an integer.
 unsafe impl Plain for u32 {}
 
-/// What a packet ring knows of a connection with a partial, or of one that had one.
+/// What a packet ring knows of a connection with a partial, or of one that had one. Packed: each partial pays for it.
 #[derive(Clone, Copy)]
-#[repr(C)]
+#[repr(C, packed(2))]
 pub(crate) struct Entry {
-    /// The name of its chain, `NONE` without, or with the highest bit the number of its block.
-    pub(crate) form: u32,
-    /// Bytes of the partial; with the highest bit, nobody has looked whether it has whole frames.
-    pub(crate) len: u32,
+    /// From the lowest bit on: the entry before it in its list (28 bits), the one behind it, or of the free ones (28), and the
+    /// number of the decoder that has seen its bytes to be no frame (8).
+    pub(crate) links: u64,
     /// The connection, as its owner calls it.
     pub(crate) token: u32,
     /// Tells its owner from others that had this entry; 0 if nobody has it, with the highest bit in notes.
     pub(crate) generation: u32,
     /// When the partial began.
     pub(crate) stamp: u32,
-    /// The one before it in its list.
-    pub(crate) prev: u32,
-    /// The one behind it in its list, or of the free ones.
-    pub(crate) next: u32,
+    /// Where its bytes are (29 bits), and the highest bits of its length (3).
+    pub(crate) form: u32,
+    /// The lowest bits of its length, of a chain.
+    pub(crate) len: u16,
 }
 
 // SAFETY: integers.

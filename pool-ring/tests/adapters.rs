@@ -146,7 +146,7 @@ fn tasks_share_one_ring() {
         while ring.borrow().stats().partials < 20 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(ring.borrow().stats().used, 20 * 288);
+        assert_eq!(ring.borrow().stats().used, 20 * 286);
         for (index, client) in clients.iter_mut().enumerate() {
             client.write_all(if index % 2 == 0 { b"o\n" } else { b"o\nx" }).await.unwrap();
         }

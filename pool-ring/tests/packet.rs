@@ -2,7 +2,7 @@
 
 use pool_core::{Failing, Heap, PageSource};
 use pool_ring::frame::{Decoded, Decoder, Delimiter, Hint, Kept, LengthPrefix, Lines};
-use pool_ring::{Batch, Conn, PacketRing, PacketRingBuilder, Policy, ReadError};
+use pool_ring::{Batch, Conn, PacketRing, PacketRingBuilder, Policy, ReadError, RingBuf};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,7 +47,7 @@ fn the_first_eviction_is_where_the_formula_says() {
     let heap = Heap::new();
     for (chunk, len) in [(256, 1usize), (256, 256), (256, 257), (64, 1000), (128, 700)] {
         for policy in [NOW, Policy::EvictLargest, Policy::Reject] {
-            let cost = 28 + len.div_ceil(chunk) * (chunk + 4);
+            let cost = 26 + len.div_ceil(chunk) * (chunk + 4);
             for spare in [0, cost - 1] {
                 let builder = PacketRingBuilder::new().chunk(chunk).policy(policy);
                 let mut ring = builder.budget(50 * cost + spare).try_build_in(&heap).unwrap();
@@ -82,7 +82,7 @@ fn an_idle_connection_costs_nothing() {
     }
     let stats = ring.stats();
     assert_eq!((stats.partials, stats.bytes), (10_000, 40_000));
-    assert_eq!(stats.used, 10_000 * (28 + 260));
+    assert_eq!(stats.used, 10_000 * (26 + 260));
     for conn in &mut conns {
         let batch = ring.feed(conn, &mut codec, &mut &b"llo"[..]).unwrap();
         assert_eq!(frames(batch), [b"hello"]);
@@ -227,7 +227,7 @@ fn an_announcement_reserves_nothing() {
         assert_eq!(batch.next(), Ok(None));
     }
     let stats = ring.stats();
-    assert_eq!((stats.used, stats.evictions), (1000 * 288, 0));
+    assert_eq!((stats.used, stats.evictions), (1000 * 286, 0));
     assert_eq!(stats.reserved, reserved);
     // A frame that no budget can hold is refused, and nobody had to go.
     let mut codec = LengthPrefix::u32(usize::MAX);
@@ -246,7 +246,7 @@ fn the_minimum_age_protects_the_young() {
     let heap = Heap::new();
     let policy = Policy::EvictOldest { min_age: Duration::from_secs(5) };
     let mut ring =
-        PacketRingBuilder::new().budget(3 * 288).policy(policy).try_build_in(&heap).unwrap();
+        PacketRingBuilder::new().budget(3 * 286).policy(policy).try_build_in(&heap).unwrap();
     let mut conns: Vec<_> = (0..5).map(|token| ring.open(token)).collect();
     for (second, conn) in conns[..3].iter_mut().enumerate() {
         ring.set_now(Duration::from_secs(second as u64));
@@ -269,7 +269,7 @@ fn the_minimum_age_protects_the_young() {
 fn the_largest_goes_first_but_not_for_a_larger_one() {
     let heap = Heap::new();
     let builder = PacketRingBuilder::new().policy(Policy::EvictLargest);
-    let mut ring = builder.budget(288 + 548 + 808).try_build_in(&heap).unwrap();
+    let mut ring = builder.budget(286 + 546 + 806).try_build_in(&heap).unwrap();
     let mut conns: Vec<_> = (0..6).map(|token| ring.open(token)).collect();
     assert!(put(&mut ring, &mut conns[0], &[b'x'; 200]));
     assert!(put(&mut ring, &mut conns[1], &[b'x'; 700]));
@@ -290,7 +290,7 @@ fn the_largest_goes_first_but_not_for_a_larger_one() {
 fn the_oldest_is_refused_itself_when_it_grows_too_far() {
     let heap = Heap::new();
     let mut ring =
-        PacketRingBuilder::new().budget(3 * 288).policy(NOW).try_build_in(&heap).unwrap();
+        PacketRingBuilder::new().budget(3 * 286).policy(NOW).try_build_in(&heap).unwrap();
     let mut conns: Vec<_> = (0..3).map(|token| ring.open(token)).collect();
     for conn in &mut conns {
         assert!(put(&mut ring, conn, b"partial"));
@@ -308,7 +308,7 @@ fn the_oldest_is_refused_itself_when_it_grows_too_far() {
 fn evictions_are_no_more_than_chunks_needed() {
     let heap = Heap::new();
     let mut ring =
-        PacketRingBuilder::new().budget(600 * 288).policy(NOW).try_build_in(&heap).unwrap();
+        PacketRingBuilder::new().budget(600 * 286).policy(NOW).try_build_in(&heap).unwrap();
     let mut conns: Vec<_> = (0..2000).map(|token| ring.open(token)).collect();
     let mut random = 1u32;
     let mut reported = 0;
@@ -333,7 +333,7 @@ fn evictions_are_no_more_than_chunks_needed() {
 fn no_report_is_lost() {
     let heap = Heap::new();
     let mut ring =
-        PacketRingBuilder::new().budget(10 * 288).policy(NOW).try_build_in(&heap).unwrap();
+        PacketRingBuilder::new().budget(10 * 286).policy(NOW).try_build_in(&heap).unwrap();
     let mut conns: Vec<_> = (0..100).map(|token| ring.open(token)).collect();
     let kept = conns.iter_mut().position(|conn| !put(&mut ring, conn, b"partial")).unwrap();
     let stats = ring.stats();
@@ -370,6 +370,9 @@ fn wrong_and_stale_announcements_end_no_stream() {
         fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
             let len = kept.len + fresh.len();
             (len < 1000 && len % 3 == 0).then_some(Hint::Total(len.min(700)))
+        }
+        fn identity(&self) -> u64 {
+            1
         }
     }
     let heap = Heap::new();
@@ -529,4 +532,149 @@ fn refused_blocks_cost_their_connection_only() {
     assert_eq!(ring.evicted().collect::<Vec<_>>(), [1]);
     assert_eq!((ring.partial_len(&small), ring.partial_len(&large)), (5, 0));
     assert_eq!(source.inner().granule(), heap.granule());
+}
+
+/// What one decoder has seen to be no frame may be one for another on the same stream.
+#[test]
+fn a_change_of_decoder_begins_the_search_anew() {
+    let heap = Heap::new();
+    let builder = PacketRingBuilder::new().chunk(64).large_from(128).scratch(1024);
+    let long = [b'x'; 200];
+    for kept in [&b"one;tw"[..], &[b"one;", &long[..]].concat()] {
+        for elsewhere in [false, true] {
+            let mut ring = builder.try_build_in(&heap).unwrap();
+            let (mut conn, mut other) = (ring.open(0), ring.open(1));
+            let (mut lines, mut colons) = (Lines::new(1000), Delimiter::new(b":", 1000));
+            let mut semicolons = Delimiter::new(b";", 1000);
+            let mut looked_at = |ring: &mut Ring<'_>, conn: &mut Conn| {
+                let mut batch = ring.feed(conn, &mut lines, &mut &kept[..]).unwrap();
+                assert_eq!(batch.next(), Ok(None));
+                drop(batch);
+                // Another delimiter is another decoder, too.
+                let mut batch = ring.feed(conn, &mut colons, &mut &b"o"[..]).unwrap();
+                assert_eq!(batch.next(), Ok(None));
+            };
+            for fresh in [&b""[..], b"thr", b"th;"] {
+                looked_at(&mut ring, &mut conn);
+                if elsewhere {
+                    drop(ring.feed(&mut other, &mut semicolons, &mut &b"x"[..]).unwrap());
+                }
+                let mut batch = ring.feed(&mut conn, &mut semicolons, &mut &fresh[..]).unwrap();
+                assert_eq!(batch.next(), Ok(Some(&b"one"[..])), "{elsewhere} {fresh:?}");
+                drop(batch);
+                ring.close(&mut conn);
+            }
+            ring.close(&mut other);
+        }
+    }
+    let mut ring = RingBuf::try_with_capacity_in(64, &heap).unwrap();
+    ring.push(b"one;two:");
+    assert_eq!(ring.decode(&mut Lines::new(100)), Ok(None));
+    assert_eq!(ring.decode(&mut Delimiter::new(b";", 100)), Ok(Some(&b"one"[..])));
+    assert_eq!(ring.decode(&mut Delimiter::new(b";", 100)), Ok(None));
+    assert_eq!(ring.decode(&mut Delimiter::new(b":", 100)), Ok(Some(&b"two"[..])));
+}
+
+/// More decoders than a ring has numbers for: all find their frames, the known ones without another look.
+#[test]
+fn more_decoders_than_numbers() {
+    let heap = Heap::new();
+    let mut ring = PacketRingBuilder::new().try_build_in(&heap).unwrap();
+    let delimiters: Vec<[u8; 2]> = (0..100).map(|n| [b'=', n + 128]).collect();
+    for round in 0..2 {
+        let mut conns: Vec<_> = (0..100).map(|token| ring.open(token)).collect();
+        for (conn, delimiter) in conns.iter_mut().zip(&delimiters) {
+            let mut codec = Delimiter::new(delimiter, 100);
+            let mut batch = ring.feed(conn, &mut codec, &mut &b"frame="[..]).unwrap();
+            assert_eq!(batch.next(), Ok(None));
+        }
+        for (n, (conn, delimiter)) in conns.iter_mut().zip(&delimiters).enumerate() {
+            let copied = ring.stats().copied;
+            let mut codec = Delimiter::new(delimiter, 100);
+            let batch = ring.feed(conn, &mut codec, &mut &b"-"[..]).unwrap();
+            assert!(batch.rest().is_empty() == (n < PacketRing::<&Heap>::DECODERS), "{n} {round}");
+            drop(batch);
+            assert!(ring.stats().copied > copied || n == 99);
+            let mut batch = ring.feed(conn, &mut codec, &mut &delimiter[..]).unwrap();
+            assert_eq!(batch.next(), Ok(Some(&b"frame=-"[..])));
+            drop(batch);
+            ring.close(conn);
+        }
+        // Nobody remembers a number now: they are given anew.
+    }
+}
+
+/// A large frame that is whole, in a batch that is dropped without being looked at, waits where it is: it
+/// needs no more room than it has.
+#[test]
+fn whole_frames_in_blocks_wait_unseen() {
+    let heap = Heap::new();
+    let total = 2 * heap.granule();
+    let bytes: Vec<u8> =
+        ((total - 4) as u32).to_be_bytes().into_iter().chain((4..total).map(|n| n as u8)).collect();
+    for policy in [Policy::Reject, NOW] {
+        for cut in [total / 2, total] {
+            let builder = PacketRingBuilder::new().budget(total + 2000).policy(policy);
+            let mut ring = builder.large_from(1024).try_build_in(&heap).unwrap();
+            let (mut conn, mut other) = (ring.open(0), ring.open(1));
+            let mut codec = LengthPrefix::u32(1 << 20);
+            drop(ring.feed(&mut other, &mut codec, &mut &b"\0"[..]).unwrap());
+            let mut first = &bytes[..cut];
+            if cut < total {
+                let mut batch = ring.feed(&mut conn, &mut codec, &mut first).unwrap();
+                assert_eq!(batch.next(), Ok(None));
+            }
+            let mut rest = &bytes[if cut < total { cut } else { 0 }..];
+            while !rest.is_empty() {
+                ring.feed(&mut conn, &mut codec, &mut rest).unwrap().finish().unwrap();
+            }
+            assert_eq!((ring.partial_len(&conn), ring.stats().evictions), (total, 0));
+            // There is no room behind it, so it comes before anything is read.
+            let mut source = &b"\0\0\0\x02ok"[..];
+            let mut batch = ring.read_from(&mut conn, &mut codec, &mut source).unwrap();
+            assert_eq!((batch.received(), batch.rest().len()), (0, total));
+            if policy == Policy::Reject && cut < total {
+                // Whoever does not look then, either, needs more room to read on: a loop ends.
+                drop(batch);
+                let error = ring.read_from(&mut conn, &mut codec, &mut source).unwrap_err();
+                assert!(matches!(error, ReadError::NoRoom { .. }), "{error}");
+                continue;
+            }
+            assert_eq!(batch.next(), Ok(Some(&bytes[4..])));
+            assert_eq!(batch.next(), Ok(None));
+            drop(batch);
+            let mut batch = ring.read_from(&mut conn, &mut codec, &mut source).unwrap();
+            assert_eq!(batch.next(), Ok(Some(&b"ok"[..])));
+            drop(batch);
+            assert_eq!(ring.evicted().count(), 0);
+        }
+    }
+}
+
+/// Headers that stand behind the first chunk are read where they are: what trickles in is copied once.
+#[test]
+fn frames_with_far_headers_cost_what_they_are() {
+    let heap = Heap::new();
+    for (offset, varint) in [(50, false), (60, false), (64, false), (126, true), (1000, true)] {
+        let codec = if varint { LengthPrefix::varint(1 << 16) } else { LengthPrefix::u16(1 << 16) };
+        let mut codec = codec.offset(offset).skip(0);
+        let mut frame = vec![b'h'; offset];
+        frame.extend(if varint { [0xd0, 0x0f] } else { 2000_u16.to_be_bytes() });
+        frame.resize(offset + 2002, b'b');
+        let mut ring = PacketRingBuilder::new().chunk(64).try_build_in(&heap).unwrap();
+        let (mut conn, mut other) = (ring.open(0), ring.open(1));
+        for (n, byte) in frame.iter().enumerate() {
+            drop(ring.feed(&mut other, &mut codec, &mut &b"x"[..]).unwrap());
+            ring.close(&mut other);
+            let before = ring.stats().copied;
+            let mut batch = ring.feed(&mut conn, &mut codec, &mut &[*byte][..]).unwrap();
+            let whole = batch.next().unwrap().map(<[u8]>::len);
+            drop(batch);
+            assert_eq!(whole, (n + 1 == frame.len()).then_some(frame.len()));
+            let copied = ring.stats().copied - before;
+            // Looked at together while the header comes, and at the end.
+            let few = n < 64 || (offset..=offset + 2).contains(&n) || n + 1 == frame.len();
+            assert!(few || copied <= 2, "{copied} bytes copied for byte {n}");
+        }
+    }
 }

@@ -25,7 +25,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    prop::collection::vec(op(), 0..if cfg!(miri) { 10 } else { 120 })
+    prop::collection::vec(op(), 0..if cfg!(miri) { 8 } else { 120 })
 }
 
 fn protocol() -> impl Strategy<Value = Protocol> {
@@ -56,7 +56,7 @@ proptest! {
     ) {
         let counting = model::source(None);
         run(&counting, protocol, policy, 80, &ops);
-        for call in 0..counting.calls().min(if cfg!(miri) { 3 } else { 40 }) {
+        for call in 0..counting.calls().min(if cfg!(miri) { 2 } else { 40 }) {
             run(&model::source(Some(call)), protocol, policy, 80, &ops);
         }
     }

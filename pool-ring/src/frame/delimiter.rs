@@ -1,6 +1,6 @@
 //! `Delimiter`: frames that end with given bytes.
 
-use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, refuse, room};
+use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, identity, refuse, room};
 use memchr::memchr_iter;
 
 /// Frames that end with one or several given bytes, which the user does not get.
@@ -23,6 +23,7 @@ pub struct Delimiter<'d> {
     /// Not empty.
     delimiter: &'d [u8],
     max: usize,
+    identity: u64,
 }
 
 impl<'d> Delimiter<'d> {
@@ -44,7 +45,8 @@ impl<'d> Delimiter<'d> {
         if delimiter.is_empty() {
             return Err(FrameError::Empty);
         }
-        Ok(Self { delimiter, max })
+        let identity = identity(b"delimiter", identity(delimiter, 0));
+        Ok(Self { delimiter, max, identity })
     }
 
     /// The most bytes that a frame may have.
@@ -69,6 +71,11 @@ impl Decoder for Delimiter<'_> {
     #[inline]
     fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, FrameError> {
         self.decode_after(bytes, 0)
+    }
+
+    #[inline]
+    fn identity(&self) -> u64 {
+        self.identity
     }
 
     fn decode_after<'a>(
@@ -174,7 +181,7 @@ mod tests {
                     }
                     assert_eq!(codec.decode_after(&text, cut).unwrap(), expected);
                     for tail in 1..=cut {
-                        let kept = Kept { head: kept, tail: &kept[cut - tail..], len: cut };
+                        let kept = Kept { tail: &kept[cut - tail..], ..Kept::new(kept) };
                         let wait = codec.wait(kept, fresh).is_some();
                         assert!(!wait || naive.is_none());
                         assert!(wait || naive.is_some() || tail < delimiter.len() - 1);

@@ -1,6 +1,6 @@
 //! `FixedLen`: frames that all have one length.
 
-use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, refuse, room};
+use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, identity, refuse, room};
 
 /// Frames of one length.
 ///
@@ -52,6 +52,11 @@ impl Decoder for FixedLen {
     }
 
     #[inline]
+    fn identity(&self) -> u64 {
+        identity(b"fixed", self.len as u64)
+    }
+
+    #[inline]
     fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
         let short = kept.len.saturating_add(fresh.len()) < self.len;
         short.then_some(Hint::Total(self.len))
@@ -80,7 +85,7 @@ mod tests {
     #[test]
     fn only_whole_frames_pass() {
         let mut codec = FixedLen::new(3);
-        let kept = Kept { head: b"a", tail: b"a", len: 1 };
+        let kept = Kept::new(b"a");
         assert_eq!(codec.wait(kept, b"b"), Some(Hint::Total(3)));
         assert_eq!(codec.wait(kept, b"bc"), None);
         let mut out = [0; 3];

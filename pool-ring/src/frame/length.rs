@@ -1,6 +1,6 @@
 //! `LengthPrefix`: frames that say how long they are.
 
-use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, room};
+use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, identity, room};
 
 /// Frames with their length in a header.
 ///
@@ -37,6 +37,7 @@ pub struct LengthPrefix {
     /// `None`: the header.
     skip: Option<usize>,
     max: usize,
+    identity: u64,
     quick: Quick,
 }
 
@@ -71,10 +72,18 @@ enum Width {
 impl LengthPrefix {
     const fn new(width: Width, max: usize) -> Self {
         let quick = Quick::NO;
-        Self { offset: 0, width, little: false, adjust: 0, skip: None, max, quick }.planned()
+        let (little, skip) = (false, None);
+        Self { offset: 0, width, little, adjust: 0, skip, max, identity: 0, quick }.planned()
     }
 
     const fn planned(self) -> Self {
+        let kind = self.width as u64 | (self.little as u64) << 8;
+        let place = identity(b"length", kind ^ (self.offset as u64) << 9);
+        let identity = identity(b"prefix", place ^ (self.adjust as u64).wrapping_mul(3));
+        Self { identity, ..self }.quickened()
+    }
+
+    const fn quickened(self) -> Self {
         let width = match self.width {
             Width::U8 => 1,
             Width::U16 => 2,
@@ -140,7 +149,7 @@ impl LengthPrefix {
     /// The same with the length's lowest byte first.
     #[must_use]
     pub const fn little_endian(self) -> Self {
-        Self { little: true, ..self }
+        Self { little: true, ..self }.planned()
     }
 
     /// The same with `bytes` before the length field.
@@ -171,7 +180,15 @@ impl LengthPrefix {
     /// How many bytes the frame at the front of `bytes` has; `None` if its header is not whole. Not for varints.
     #[inline(always)]
     fn total(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
-        let Some(field) = bytes.get(self.offset..) else { return Ok(None) };
+        match bytes.get(self.offset..) {
+            Some(field) => self.total_of(field),
+            None => Ok(None),
+        }
+    }
+
+    /// The same, of what stands behind the offset.
+    #[inline(always)]
+    fn total_of(&self, field: &[u8]) -> Result<Option<usize>, FrameError> {
         let word = match field.first_chunk() {
             Some(&word) => u64::from_le_bytes(word),
             None => match self.short_word(field) {
@@ -213,9 +230,13 @@ impl LengthPrefix {
 
     /// Header and frame, as the varint at the front of `bytes` says; `None` if that is not whole.
     fn by_varint(self, bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
-        let field = bytes.get(self.offset..).unwrap_or(&[]);
+        self.by_varint_of(bytes.get(self.offset..).unwrap_or(&[]))
+    }
+
+    /// The same, of what stands behind the offset.
+    fn by_varint_of(self, field: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
         let Some((value, width)) = varint(field)? else { return Ok(None) };
-        // At most the length of `bytes`, so this cannot overflow.
+        // At most the length of what the field is of, so this cannot overflow.
         let header = self.offset + width;
         let total = i128::from(value) + i128::from(self.adjust) + header as i128;
         if total < header as i128 {
@@ -228,6 +249,18 @@ impl LengthPrefix {
                 Err(FrameError::TooLarge { len, max: self.max })
             }
         }
+    }
+
+    /// How many bytes the frame has that begins with what was kept, wherever its header is.
+    #[inline(never)]
+    fn total_kept(self, kept: Kept<'_>) -> Result<Option<usize>, FrameError> {
+        let mut field = [0; 10];
+        let field_len = kept.copy_at(self.offset, &mut field);
+        let field = &field[..field_len];
+        if self.width == Width::Varint {
+            return Ok(self.by_varint_of(field)?.map(|(_, total)| total));
+        }
+        self.total_of(field)
     }
 
     fn decode_varint(self, bytes: &[u8]) -> Result<Decoded<&[u8]>, FrameError> {
@@ -261,7 +294,7 @@ impl LengthPrefix {
             Width::U64 => ([0; 10], 8),
         };
         if width < 8 && value >> (8 * width) != 0 {
-            let max = (1 << (8 * width)) - 1;
+            let max = usize::try_from((1_u64 << (8 * width)) - 1).unwrap_or(usize::MAX);
             return Err(FrameError::TooLarge { len: value, max });
         }
         let big = value.to_be_bytes();
@@ -272,6 +305,9 @@ impl LengthPrefix {
         Ok((field, width))
     }
 }
+
+/// A header behind so many bytes is among the first 64.
+const MOST_OFFSET: usize = 64 - 8;
 
 /// A LEB128 number of at most 64 bits.
 fn varint(field: &[u8]) -> Result<Option<(u64, usize)>, FrameError> {
@@ -319,13 +355,22 @@ impl Decoder for LengthPrefix {
     }
 
     #[inline]
+    fn identity(&self) -> u64 {
+        self.identity
+    }
+
+    #[inline]
     fn wait(&mut self, kept: Kept<'_>, fresh: &[u8]) -> Option<Hint> {
-        let total = if self.width == Width::Varint {
-            self.by_varint(kept.head).ok()?.map(|(_, total)| total)
+        let len = kept.len.saturating_add(fresh.len());
+        let total = if self.width == Width::Varint || self.offset > MOST_OFFSET {
+            match self.total_kept(kept) {
+                Ok(None) if len <= self.offset => return Some(Hint::Unknown),
+                total => total.ok()?,
+            }
         } else {
             self.total(kept.head).ok()?
         }?;
-        (kept.len.saturating_add(fresh.len()) < total).then_some(Hint::Total(total))
+        (len < total).then_some(Hint::Total(total))
     }
 }
 
@@ -477,9 +522,37 @@ mod tests {
     }
 
     #[test]
+    fn values_too_large_for_their_field_are_refused() {
+        for (codec, max) in [
+            (LengthPrefix::u8(usize::MAX), 0xff),
+            (LengthPrefix::u16(usize::MAX), 0xffff),
+            (LengthPrefix::u24(usize::MAX), 0xff_ffff),
+            (LengthPrefix::u32(usize::MAX), u32::MAX as usize),
+        ] {
+            let codec = codec.adjust(-(1 << 40));
+            let len = (1 << 40) + 3;
+            assert_eq!(codec.field(3), Err(FrameError::TooLarge { len, max }));
+        }
+    }
+
+    #[test]
+    fn headers_are_waited_for_wherever_they_are() {
+        let mut codec = LengthPrefix::u16(usize::MAX).offset(100);
+        let bytes = [vec![7; 100], vec![0, 5, 1]].concat();
+        assert_eq!(codec.wait(Kept::new(&bytes[..98]), b"12"), Some(Hint::Unknown));
+        assert_eq!(codec.wait(Kept::new(&bytes[..98]), b"123"), None);
+        assert_eq!(codec.wait(Kept::new(&bytes), b"123"), Some(Hint::Total(107)));
+        assert_eq!(codec.wait(Kept::new(&bytes), b"1234"), None);
+        for codec in [LengthPrefix::u64(100), LengthPrefix::varint(100)] {
+            let mut codec = codec.offset(usize::MAX);
+            assert_eq!(codec.wait(Kept::new(&bytes), b"1"), Some(Hint::Unknown));
+        }
+    }
+
+    #[test]
     fn waiting_is_exact() {
         let mut codec = LengthPrefix::u16(100);
-        let kept = |head| Kept { head, tail: head, len: head.len() };
+        let kept = Kept::new;
         assert_eq!(codec.wait(kept(&[0]), &[]), None);
         assert_eq!(codec.wait(kept(&[0, 5, 1]), &[2, 3, 4]), Some(Hint::Total(7)));
         assert_eq!(codec.wait(kept(&[0, 5, 1]), &[2, 3, 4, 5]), None);

@@ -1,7 +1,7 @@
 //! `Lines`: frames that end with a line feed.
 
 use super::delimiter::too_large;
-use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, room};
+use super::{Decoded, Decoder, Encoder, FrameError, Hint, Kept, identity, room};
 use memchr::memchr;
 
 /// Lines, ended by `\n` or `\r\n`, which the user does not get. They are bytes: text is what the user
@@ -38,6 +38,11 @@ impl Decoder for Lines {
     #[inline]
     fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, FrameError> {
         self.decode_after(bytes, 0)
+    }
+
+    #[inline]
+    fn identity(&self) -> u64 {
+        const { identity(b"lines", 0) }
     }
 
     #[inline]
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn waiting_ends_with_a_line_feed_or_the_maximum() {
-        let kept = Kept { head: b"ab", tail: b"b", len: 2 };
+        let kept = Kept::new(b"ab");
         assert_eq!(Lines::new(5).wait(kept, b"cd"), Some(Hint::Unknown));
         assert_eq!(Lines::new(5).wait(kept, b"c\n"), None);
         assert_eq!(Lines::new(5).wait(kept, b"cde"), None);

@@ -138,7 +138,7 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
     /// let mut ring = PacketRing::builder().budget(300).policy(Policy::Reject).try_build()?;
     /// let (mut conn, mut lines) = (ring.open(0), Lines::new(1000));
     /// let batch = ring.feed(&mut conn, &mut lines, &mut &[b'x'; 257][..]).unwrap();
-    /// assert_eq!(batch.finish().unwrap_err().bytes, 257); // two chunks cost 548
+    /// assert_eq!(batch.finish().unwrap_err().bytes, 257); // two chunks cost 546
     /// # ring.close(&mut conn);
     /// # Ok::<(), pool_core::PageError>(())
     /// ```

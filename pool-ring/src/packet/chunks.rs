@@ -11,6 +11,35 @@ use pool_core::{PageError, PageSource};
 /// Bytes of a chunk's link.
 pub(crate) const LINK: usize = 4;
 
+/// The bytes of a chain, where they are.
+#[derive(Clone, Copy)]
+pub(crate) struct Chain<'a> {
+    data: &'a [u8],
+    next: &'a [u32],
+    first: u32,
+    shift: u32,
+}
+
+impl Chain<'_> {
+    /// Copies the bytes from `at` on to `out`. The chain has them.
+    pub(crate) fn copy_to(&self, mut at: usize, mut out: &mut [u8]) {
+        let size = 1 << self.shift;
+        let mut chunk = self.first as usize;
+        while at >= size {
+            (chunk, at) = (self.next[chunk] as usize, at - size);
+        }
+        loop {
+            let here = &self.data[chunk << self.shift..][at..size];
+            let (part, rest) = out.split_at_mut(out.len().min(here.len()));
+            part.copy_from_slice(&here[..part.len()]);
+            if rest.is_empty() {
+                return;
+            }
+            (chunk, at, out) = (self.next[chunk] as usize, 0, rest);
+        }
+    }
+}
+
 /// All chunks, and which of them are free.
 pub(crate) struct Chunks<S: PageSource> {
     data: Table<u8, S>,
@@ -161,6 +190,13 @@ impl<S: PageSource> Chunks<S> {
         ((len - 1) & (self.size - 1)) + 1
     }
 
+    /// All of a chain, for those who look into it.
+    #[inline(always)]
+    pub(crate) fn chain(&self, last: u32) -> Chain<'_> {
+        let first = self.next(last);
+        Chain { data: &self.data, next: &self.next, first, shift: self.shift }
+    }
+
     /// The bytes of a chain's first chunk.
     #[inline(always)]
     pub(crate) fn head(&self, last: u32, len: usize) -> &[u8] {
@@ -230,6 +266,13 @@ mod tests {
                 let mut out = vec![0; len];
                 chunks.copy_to(chain, &mut out);
                 assert_eq!(out, bytes[..len]);
+                for from in [0, 1, 63, 64, 65, 130, len - 1].into_iter().filter(|&at| at < len) {
+                    for to in [from, from + 1, from + 64, len].into_iter().filter(|&to| to <= len) {
+                        let mut out = vec![0; to.saturating_sub(from)];
+                        chunks.chain(chain).copy_to(from, &mut out);
+                        assert_eq!(out, bytes[from..from + out.len()]);
+                    }
+                }
                 chunks.release(other);
                 assert_eq!(chunks.count_free(), 20 - chunks.needed(len));
                 chunks.release(chain);

@@ -1,7 +1,7 @@
 //! How a `PacketRing` is made, and what it does when it is full.
 #![forbid(unsafe_code)]
 
-use super::entries::MAX_PARTIAL;
+use super::entries::MAX_CHAIN;
 use super::ring::PacketRing;
 use core::time::Duration;
 use pool_core::{PageError, PageSource};
@@ -34,7 +34,7 @@ impl Default for Policy {
 /// ```
 /// use pool_ring::{PacketRing, Policy};
 /// let ring = PacketRing::builder().budget(1 << 20).chunk(128).policy(Policy::Reject).try_build()?;
-/// assert_eq!(ring.cost(300), 28 + 3 * (128 + 4));
+/// assert_eq!(ring.cost(300), 26 + 3 * (128 + 4));
 /// # Ok::<(), pool_core::PageError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub struct PacketRingBuilder {
     pub(super) policy: Policy,
 }
 
-/// The most bytes of a partial in chunks: the ring rounds up to cache lines, and must stay below `MAX_PARTIAL`.
-const MOST_SMALL: usize = MAX_PARTIAL - 64;
+/// The most bytes of a partial in chunks: the ring rounds up to cache lines, and must stay below `MAX_CHAIN`.
+const MOST_SMALL: usize = MAX_CHAIN - 64;
 
 impl PacketRingBuilder {
     /// 16 MiB of partials, in chunks of 256 bytes, blocks from 16 KiB; reads of 64 KiB; the oldest evicted
@@ -64,7 +64,7 @@ impl PacketRingBuilder {
     }
 
     /// At most `bytes` for partials, all that is kept about them included: the sum of
-    /// [`PacketRing::cost`] over them never passes it.
+    /// [`PacketRing::cost`] over them never passes it. At most about 2^27 chunks: 32 GiB with those of 256 bytes.
     pub const fn budget(self, bytes: usize) -> Self {
         Self { budget: bytes, ..self }
     }
@@ -75,7 +75,7 @@ impl PacketRingBuilder {
     }
 
     /// Partials of more than `bytes` (at least a chunk) get a block of their own, which is contiguous: they are
-    /// read and decoded in place. Up to there partials are brought together in the scratch. At most 2^31 - 64.
+    /// read and decoded in place. Up to there partials are brought together in the scratch. At most 512 KiB - 64.
     pub const fn large_from(self, bytes: usize) -> Self {
         Self { large_from: if bytes < MOST_SMALL { bytes } else { MOST_SMALL }, ..self }
     }
@@ -111,7 +111,7 @@ impl PacketRingBuilder {
     /// memory is taken by what is touched of them if the source is one of untouched pages.
     ///
     /// # Errors
-    /// What the source says. A ring keeps clones of its source, so it is a handle: `Global`, a
+    /// What the source says, and [`PageError::TooLarge`] for a budget of too many chunks. A ring keeps clones of its source, so it is a handle: `Global`, a
     /// reference, an `Rc`, an `Arc`.
     pub fn try_build_in<S: PageSource + Clone>(
         self,

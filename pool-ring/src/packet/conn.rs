@@ -1,6 +1,7 @@
 //! `Conn`: what a connection keeps, and `Open`: what is known of the one that is being read.
 #![forbid(unsafe_code)]
 
+use super::entries::NO_ENTRY;
 use crate::frame::Hint;
 use crate::slots::NONE;
 use core::marker::PhantomData;
@@ -24,7 +25,7 @@ pub struct Conn {
 }
 
 /// `Conn::entry` of those without a partial.
-pub(super) const IDLE: u32 = NONE;
+pub(super) const IDLE: u32 = NO_ENTRY;
 
 impl Conn {
     pub(super) const fn new(token: u32) -> Self {
@@ -65,6 +66,8 @@ pub(super) struct Open {
     pub(super) since: Option<u32>,
     /// How many of them are known to be no whole frame.
     pub(super) seen: usize,
+    /// Which decoder knows it.
+    pub(super) seen_by: u64,
     /// `NONE` for the scratch.
     pub(super) block: u32,
     /// What the decoder said of the frame at `start`.
@@ -87,11 +90,12 @@ impl Open {
         start: 0,
         end: 0,
         seen: 0,
+        seen_by: 0,
         block: NONE,
         hint: Hint::Unknown,
         failed: false,
         has_entry: false,
-        entry: NONE,
+        entry: NO_ENTRY,
         generation: 0,
         token: 0,
     };

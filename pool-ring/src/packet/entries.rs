@@ -1,7 +1,6 @@
 //! `Entries`: who has a partial, since when, and in which order they are to go.
 #![forbid(unsafe_code)]
 
-use crate::slots::NONE;
 use crate::table::{Entry, Table};
 use pool_core::{PageError, PageSource};
 
@@ -13,15 +12,25 @@ pub(crate) const LISTS: usize = 63;
 /// The list of evicted ones that were not reported yet.
 const NOTES: usize = LISTS;
 
-const BLOCK: u32 = 1 << 31;
+/// Bits of the number of an entry, and of a chunk or a block.
+const BITS: u32 = 28;
+const MASK: u64 = (1 << BITS) - 1;
+/// No entry. There are fewer than this, and fewer chunks and blocks.
+pub(crate) const NO_ENTRY: u32 = MASK as u32;
+
+const BLOCK: u32 = 1 << BITS;
+/// The form of those without bytes. No block has this number.
+const EMPTY: u32 = BLOCK | NO_ENTRY;
+const FORM_BITS: u32 = BITS + 1;
 /// Set in the generation of notes.
 const NOTE: u32 = 1 << 31;
 /// Generations of connections are 1 to this.
 pub(crate) const LAST_GENERATION: u32 = NOTE - 1;
-const UNSEEN: u32 = 1 << 31;
 
+/// A partial in chunks has less bytes than this.
+pub(crate) const MAX_CHAIN: usize = 1 << (16 + u32::BITS - FORM_BITS);
 /// A partial has less bytes than this.
-pub(crate) const MAX_PARTIAL: usize = UNSEEN as usize;
+pub(crate) const MAX_PARTIAL: usize = 1 << 31;
 
 /// Where a partial's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +49,9 @@ pub(crate) struct Entries<S: PageSource> {
     count: u32,
     /// Entries below this were used at least once.
     carved: u32,
-    /// The free entry given back last; `NONE` if those from `carved` on are all that is free.
+    /// The free entry given back last; `NO_ENTRY` if those from `carved` on are all that is free.
     free: u32,
-    /// First and last of each list, the oldest first; `NONE` if it is empty.
+    /// First and last of each list, the oldest first; `NO_ENTRY` if it is empty.
     lists: [(u32, u32); LISTS + 1],
     /// Which lists are not empty.
     used: u64,
@@ -52,14 +61,14 @@ pub(crate) struct Entries<S: PageSource> {
 }
 
 impl<S: PageSource> Entries<S> {
-    /// Room for `count` entries.
+    /// Room for `count` entries, less than [`NO_ENTRY`].
     pub(crate) fn new(source: S, count: u32) -> Result<Self, PageError> {
         Ok(Self {
             table: Table::new(source, count as usize)?,
             count,
             carved: 0,
-            free: NONE,
-            lists: [(NONE, NONE); LISTS + 1],
+            free: NO_ENTRY,
+            lists: [(NO_ENTRY, NO_ENTRY); LISTS + 1],
             used: 0,
             live: 0,
             noted: 0,
@@ -85,29 +94,31 @@ impl<S: PageSource> Entries<S> {
 
     #[inline(always)]
     pub(crate) fn form(&self, entry: u32) -> Form {
-        match self.table[entry as usize].form {
-            NONE => Form::Empty,
+        match self.table[entry as usize].form & ((1 << FORM_BITS) - 1) {
+            EMPTY => Form::Empty,
             block if block & BLOCK != 0 => Form::Block(block & !BLOCK),
             chain => Form::Chain(chain),
         }
     }
 
+    /// Bytes in its chain; 0 if they are in a block, or nowhere.
     #[inline(always)]
-    pub(crate) fn len(&self, entry: u32) -> usize {
-        (self.table[entry as usize].len & !UNSEEN) as usize
+    pub(crate) fn chain_len(&self, entry: u32) -> usize {
+        let Entry { form, len, .. } = self.table[entry as usize];
+        (form >> FORM_BITS << 16) as usize + usize::from(len)
     }
 
-    /// How many of its bytes are known to be no whole frame: all, or none.
+    /// The number of the decoder that has seen its bytes to be no whole frame; 0 for none.
     #[inline(always)]
-    pub(crate) fn seen(&self, entry: u32) -> usize {
-        let len = self.table[entry as usize].len;
-        if len & UNSEEN == 0 { len as usize } else { 0 }
+    pub(crate) fn seen_by(&self, entry: u32) -> u8 {
+        (self.table[entry as usize].links >> (2 * BITS)) as u8
     }
 
-    /// Says that nobody has looked whether it has whole frames.
-    pub(crate) fn set_unseen(&mut self, entry: u32) {
-        let len = self.table[entry as usize].len;
-        self.table[entry as usize].len = len | UNSEEN;
+    /// Says which decoder has seen its bytes to be no whole frame; 0 for none.
+    #[inline(always)]
+    pub(crate) fn set_seen_by(&mut self, entry: u32, decoder: u8) {
+        let links = &mut self.table[entry as usize];
+        links.links = (links.links & (MASK << BITS | MASK)) | u64::from(decoder) << (2 * BITS);
     }
 
     #[inline(always)]
@@ -125,22 +136,24 @@ impl<S: PageSource> Entries<S> {
         self.table[entry as usize].stamp = stamp;
     }
 
-    /// Says where its bytes are, and how many, less than [`MAX_PARTIAL`].
+    /// Says where its bytes are, and how many, less than [`MAX_CHAIN`], of a chain.
     #[inline(always)]
     pub(crate) fn set_form(&mut self, entry: u32, form: Form, len: usize) {
+        debug_assert!(len < MAX_CHAIN && (len == 0 || matches!(form, Form::Chain(_))));
         let entry = &mut self.table[entry as usize];
-        entry.form = match form {
-            Form::Empty => NONE,
+        let form = match form {
+            Form::Empty => EMPTY,
             Form::Chain(last) => last,
             Form::Block(block) => block | BLOCK,
         };
-        entry.len = len as u32;
+        entry.form = form | (len >> 16 << FORM_BITS) as u32;
+        entry.len = len as u16;
     }
 
     /// The entry that [`take`](Self::take) will return. There is none if notes have all that partials do not.
     #[inline(always)]
     pub(crate) const fn peek(&self) -> Option<u32> {
-        if self.free != NONE {
+        if self.free != NO_ENTRY {
             Some(self.free)
         } else if self.carved < self.count {
             Some(self.carved)
@@ -152,15 +165,16 @@ impl<S: PageSource> Entries<S> {
     /// Takes the entry that `peek` named for a connection, empty and in no list.
     #[inline(always)]
     pub(crate) fn take(&mut self, token: u32, generation: u32, stamp: u32) -> u32 {
-        let entry = if self.free == NONE { self.carved } else { self.free };
+        let entry = if self.free == NO_ENTRY { self.carved } else { self.free };
         let place = &mut self.table[entry as usize];
-        if self.free == NONE {
+        if self.free == NO_ENTRY {
             self.carved += 1;
         } else {
-            self.free = place.next;
+            self.free = next_of(place.links);
         }
         self.live += 1;
-        *place = Entry { form: NONE, len: 0, token, generation, stamp, prev: NONE, next: NONE };
+        let links = MASK << BITS | MASK;
+        *place = Entry { links, token, generation, stamp, form: EMPTY, len: 0 };
         entry
     }
 
@@ -174,7 +188,7 @@ impl<S: PageSource> Entries<S> {
     #[inline(always)]
     fn put_free(&mut self, entry: u32) {
         self.table[entry as usize].generation = 0;
-        self.table[entry as usize].next = self.free;
+        self.set_next(entry, self.free);
         self.free = entry;
     }
 
@@ -190,7 +204,7 @@ impl<S: PageSource> Entries<S> {
     /// The oldest note's token.
     pub(crate) fn next_note(&mut self) -> Option<u32> {
         let entry = self.first(NOTES);
-        if entry == NONE {
+        if entry == NO_ENTRY {
             return None;
         }
         self.drop_note(entry);
@@ -215,17 +229,30 @@ impl<S: PageSource> Entries<S> {
         self.noted as usize
     }
 
+    #[inline(always)]
+    fn set_prev(&mut self, entry: u32, prev: u32) {
+        let place = &mut self.table[entry as usize];
+        place.links = (place.links & !MASK) | u64::from(prev);
+    }
+
+    #[inline(always)]
+    fn set_next(&mut self, entry: u32, next: u32) {
+        let place = &mut self.table[entry as usize];
+        place.links = (place.links & !(MASK << BITS)) | u64::from(next) << BITS;
+    }
+
     /// Puts an entry at the end of a list.
     #[inline(always)]
     pub(crate) fn push(&mut self, list: usize, entry: u32) {
         let (first, last) = self.lists[list];
-        self.table[entry as usize].prev = last;
-        self.table[entry as usize].next = NONE;
-        if first == NONE {
+        let place = &mut self.table[entry as usize];
+        let seen_by = place.links >> (2 * BITS) << (2 * BITS);
+        place.links = seen_by | MASK << BITS | u64::from(last);
+        if first == NO_ENTRY {
             self.used |= 1 << list;
             self.lists[list] = (entry, entry);
         } else {
-            self.table[last as usize].next = entry;
+            self.set_next(last, entry);
             self.lists[list].1 = entry;
         }
     }
@@ -233,16 +260,17 @@ impl<S: PageSource> Entries<S> {
     /// Takes an entry out of its list.
     #[inline(always)]
     pub(crate) fn unlink(&mut self, list: usize, entry: u32) {
-        let (prev, next) = (self.table[entry as usize].prev, self.next(entry));
+        let links = self.table[entry as usize].links;
+        let (prev, next) = (prev_of(links), next_of(links));
         match prev {
-            NONE => self.lists[list].0 = next,
-            prev => self.table[prev as usize].next = next,
+            NO_ENTRY => self.lists[list].0 = next,
+            prev => self.set_next(prev, next),
         }
         match next {
-            NONE => self.lists[list].1 = prev,
-            next => self.table[next as usize].prev = prev,
+            NO_ENTRY => self.lists[list].1 = prev,
+            next => self.set_prev(next, prev),
         }
-        if self.lists[list].0 == NONE {
+        if self.lists[list].0 == NO_ENTRY {
             self.used &= !(1 << list);
         }
     }
@@ -250,33 +278,33 @@ impl<S: PageSource> Entries<S> {
     /// Makes an entry the last of its list.
     #[inline(always)]
     pub(crate) fn move_to_end(&mut self, list: usize, entry: u32) {
-        let next = self.next(entry);
-        if next == NONE {
+        let links = self.table[entry as usize].links;
+        let (prev, next) = (prev_of(links), next_of(links));
+        if next == NO_ENTRY {
             return;
         }
-        let prev = self.table[entry as usize].prev;
-        self.table[next as usize].prev = prev;
-        let (first, last) = &mut self.lists[list];
+        self.set_prev(next, prev);
         match prev {
-            NONE => *first = next,
-            prev => self.table[prev as usize].next = next,
+            NO_ENTRY => self.lists[list].0 = next,
+            prev => self.set_next(prev, next),
         }
-        self.table[*last as usize].next = entry;
-        let moved = &mut self.table[entry as usize];
-        (moved.prev, moved.next) = (*last, NONE);
-        *last = entry;
+        let last = self.lists[list].1;
+        self.set_next(last, entry);
+        let seen_by = links >> (2 * BITS) << (2 * BITS);
+        self.table[entry as usize].links = seen_by | MASK << BITS | u64::from(last);
+        self.lists[list].1 = entry;
     }
 
-    /// The oldest of a list, or `NONE`.
+    /// The oldest of a list, or `NO_ENTRY`.
     #[inline(always)]
     pub(crate) fn first(&self, list: usize) -> u32 {
         self.lists[list].0
     }
 
-    /// The one behind it in its list, or `NONE`.
+    /// The one behind it in its list, or `NO_ENTRY`.
     #[inline(always)]
     pub(crate) fn next(&self, entry: u32) -> u32 {
-        self.table[entry as usize].next
+        next_of(self.table[entry as usize].links)
     }
 
     /// The highest list with entries, at most `below`, which is below [`LISTS`].
@@ -295,7 +323,7 @@ impl<S: PageSource> Entries<S> {
     #[cfg(any(test, debug_assertions))]
     pub(crate) fn all(&self) -> impl Iterator<Item = (usize, u32)> {
         (0..LISTS).flat_map(move |list| {
-            let some = |entry| (entry != NONE).then_some(entry);
+            let some = |entry| (entry != NO_ENTRY).then_some(entry);
             let follow = move |&entry: &u32| some(self.next(entry));
             core::iter::successors(some(self.first(list)), follow).map(move |entry| (list, entry))
         })
@@ -306,7 +334,7 @@ impl<S: PageSource> Entries<S> {
     pub(crate) fn count_free(&self) -> usize {
         let mut free = (self.count - self.carved) as usize;
         let mut entry = self.free;
-        while entry != NONE {
+        while entry != NO_ENTRY {
             free += 1;
             assert!(free <= self.count as usize, "a circle of free entries");
             entry = self.next(entry);
@@ -319,4 +347,14 @@ impl<S: PageSource> Entries<S> {
     pub(crate) const fn count(&self) -> usize {
         self.count as usize
     }
+}
+
+#[inline(always)]
+const fn prev_of(links: u64) -> u32 {
+    (links & MASK) as u32
+}
+
+#[inline(always)]
+const fn next_of(links: u64) -> u32 {
+    (links >> BITS & MASK) as u32
 }

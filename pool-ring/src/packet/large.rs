@@ -11,8 +11,50 @@ use pool_core::PageSource;
 /// A partial with contiguous memory of its own.
 pub(super) struct Large<S: PageSource> {
     pub(super) block: Block<S>,
+    /// Bytes that have come.
+    pub(super) filled: usize,
+    /// It was full, and was lent again before it has to grow.
+    pub(super) offered: bool,
     /// Where its frame ends, or the block's length if nobody knows.
     pub(super) want: usize,
+}
+
+/// How long a partial will get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Growth {
+    /// Nobody has looked at it: it may be whole as it is.
+    Unseen,
+    /// It was looked at, and nobody knows.
+    Unknown,
+    /// As a decoder has announced: longer than it is.
+    To(usize),
+}
+
+impl Growth {
+    /// Of `len` bytes of which a decoder has said this.
+    pub(super) const fn after(hint: Hint, len: usize) -> Self {
+        match hint {
+            Hint::Total(total) if total > len => Self::To(total),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The bytes to ask for, for `len` of them.
+    const fn capacity(self, len: usize) -> usize {
+        match self {
+            Self::Unseen => len,
+            Self::Unknown => len.saturating_mul(2),
+            Self::To(total) => total,
+        }
+    }
+
+    /// Where the frame ends, in a block of so many bytes.
+    const fn end(self, block: usize) -> usize {
+        match self {
+            Self::To(total) => total,
+            Self::Unseen | Self::Unknown => block,
+        }
+    }
 }
 
 impl<S: PageSource + Clone> Store<S> {
@@ -23,16 +65,29 @@ impl<S: PageSource + Clone> Store<S> {
         Some(large)
     }
 
-    /// Keeps `parts` in a block, for an entry that is empty. If it is refused the entry stays so.
+    /// Keeps `bytes` in a block, for an entry that is empty. If it is refused the entry stays so.
     #[cold]
     pub(super) fn keep_large(
         &mut self,
         entry: u32,
-        parts: &[&[u8]],
-        hint: Hint,
+        bytes: &[u8],
+        growth: Growth,
     ) -> Result<(), NoRoom> {
         let old = self.cost_of(entry);
-        let (large, len) = self.new_block(entry, old, parts, hint)?;
+        let mut large = self.new_block(entry, old, bytes.len(), growth)?;
+        large.block.write(0, bytes);
+        self.stats.copied += bytes.len() as u64;
+        self.put_large(entry, old, large, bytes.len())
+    }
+
+    /// Makes a block the form of an entry that costs `old` and is empty.
+    fn put_large(
+        &mut self,
+        entry: u32,
+        old: usize,
+        large: Large<S>,
+        len: usize,
+    ) -> Result<(), NoRoom> {
         let bytes = large.block.len();
         // There are as many slots as blocks could be within the budget.
         let block = self.large.insert(large).map_err(|_| NoRoom { asked: bytes })?;
@@ -41,40 +96,26 @@ impl<S: PageSource + Clone> Store<S> {
         Ok(())
     }
 
-    /// A block with the bytes of `parts`, for which there is room once the entry, which costs `old`,
+    /// A block for `len` bytes and what they may grow to, for which there is room once the entry, which costs `old`,
     /// is charged for it instead.
-    pub(super) fn new_block(
+    fn new_block(
         &mut self,
         entry: u32,
         old: usize,
-        parts: &[&[u8]],
-        hint: Hint,
-    ) -> Result<(Large<S>, usize), NoRoom> {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        let hint = hint.beyond(len);
-        let asked = match hint {
-            Hint::Total(total) => total,
-            Hint::Unknown => len.saturating_mul(2),
-        };
+        len: usize,
+        growth: Growth,
+    ) -> Result<Large<S>, NoRoom> {
+        let asked = growth.capacity(len);
         let refused = NoRoom { asked };
         if asked.saturating_add(ENTRY) > self.stats.budget || asked >= MAX_PARTIAL {
             return Err(refused);
         }
         // Before anybody is evicted for it: the source may refuse.
-        let mut block = Block::new(self.source.clone(), asked).map_err(|_| refused)?;
+        let block = Block::new(self.source.clone(), asked).map_err(|_| refused)?;
         let new = ENTRY + block.len();
         self.make_room(new.saturating_sub(old), new, entry)?;
-        let mut at = 0;
-        for part in parts {
-            block.write(at, part);
-            at += part.len();
-        }
-        self.stats.copied += len as u64;
-        let want = match hint {
-            Hint::Total(_) => asked,
-            Hint::Unknown => block.len(),
-        };
-        Ok((Large { block, want }, len))
+        let want = growth.end(block.len());
+        Ok(Large { block, filled: 0, offered: false, want })
     }
 
     /// Makes a block of a chain and the bytes behind it.
@@ -87,25 +128,15 @@ impl<S: PageSource + Clone> Store<S> {
         bytes: &[u8],
         hint: Hint,
     ) -> Result<(), NoRoom> {
-        let old = self.cost(len);
-        let hint = hint.beyond(len + bytes.len());
-        let capacity = match hint {
-            Hint::Unknown => 2 * (len + bytes.len()),
-            Hint::Total(total) => total,
-        };
-        let (mut large, _) = self.new_block(entry, old, &[], Hint::Total(capacity))?;
+        let (old, total) = (self.cost(len), len + bytes.len());
+        let mut large = self.new_block(entry, old, total, Growth::after(hint, total))?;
         self.chunks.copy_to(last, large.block.zeroed_mut(0..len));
         large.block.write(len, bytes);
-        self.stats.copied += (len + bytes.len()) as u64;
-        if hint == Hint::Unknown {
-            large.want = large.block.len();
-        }
-        let block_bytes = large.block.len();
-        let block = self.large.insert(large).map_err(|_| NoRoom { asked: block_bytes })?;
-        self.block_bytes += block_bytes;
+        self.stats.copied += total as u64;
+        // If it were refused here, which cannot be, the chain would stay.
+        self.put_large(entry, old, large, total)?;
         self.chunks.release(last);
         self.stats.bytes -= len;
-        self.set(entry, old, Form::Block(block), len + bytes.len());
         Ok(())
     }
 
@@ -116,6 +147,17 @@ impl<S: PageSource + Clone> Store<S> {
             Some(large) => large.block.bytes(0..large.block.init()),
             None => &[],
         }
+    }
+
+    /// Whether nothing more can be read into a block.
+    pub(super) fn is_full(&self, block: u32) -> bool {
+        self.large.get(block).is_some_and(|large| large.filled >= large.want)
+    }
+
+    /// Whether what is in a full block is to be lent before it grows: the first time.
+    pub(super) fn offer(&mut self, block: u32) -> bool {
+        let large = self.large.get_mut(block);
+        large.is_some_and(|large| !core::mem::replace(&mut large.offered, true))
     }
 
     /// Room in a block behind its first `len` bytes, at most `most`, for what is yet to come.
@@ -129,45 +171,36 @@ impl<S: PageSource + Clone> Store<S> {
         }
     }
 
-    /// `more` bytes have come into the block of an entry.
-    pub(crate) fn block_filled(&mut self, entry: u32, more: usize) {
-        let len = self.entries.len(entry);
-        self.entries.set_form(entry, self.entries.form(entry), len + more);
-        self.stats.bytes += more;
+    /// `more` bytes have come into a block.
+    pub(crate) fn block_filled(&mut self, block: u32, more: usize) {
+        if let Some(large) = self.large.get_mut(block) {
+            large.filled += more;
+            self.stats.bytes += more;
+        }
     }
 
     /// A frame in a block was not whole: makes room for more of it.
     pub(crate) fn block_more(&mut self, entry: u32, block: u32, hint: Hint) -> Result<(), NoRoom> {
-        let len = self.entries.len(entry);
         let Some(large) = self.large.get_mut(block) else { return Ok(()) };
-        let hint = hint.beyond(len);
-        large.want = match hint {
-            Hint::Total(total) => total,
-            Hint::Unknown => large.block.len(),
-        };
-        if len < large.want && large.want <= large.block.len() {
+        let (len, capacity) = (large.filled, large.block.len());
+        let growth = Growth::after(hint, len);
+        large.want = growth.end(capacity);
+        if len < large.want && large.want <= capacity {
             return Ok(());
         }
-        self.grow_block(entry, block, len, hint)
+        self.grow_block(entry, block, len, growth)
     }
 
     #[cold]
-    pub(super) fn grow_block(
+    fn grow_block(
         &mut self,
         entry: u32,
         block: u32,
         len: usize,
-        hint: Hint,
+        growth: Growth,
     ) -> Result<(), NoRoom> {
         let old = self.cost_of(entry);
-        let capacity = match hint {
-            Hint::Total(total) => total,
-            Hint::Unknown => len.saturating_mul(2),
-        };
-        let (mut new, _) = self.new_block(entry, old, &[], Hint::Total(capacity))?;
-        if hint == Hint::Unknown {
-            new.want = new.block.len();
-        }
+        let mut new = self.new_block(entry, old, len, growth)?;
         if let Some(large) = self.large.get_mut(block) {
             new.block.write(0, large.block.bytes(0..len));
             self.block_bytes += new.block.len();
@@ -186,17 +219,15 @@ impl<S: PageSource + Clone> Store<S> {
         entry: u32,
         block: u32,
         rest: core::ops::Range<usize>,
-        hint: Hint,
+        growth: Growth,
     ) -> Result<(), NoRoom> {
         let old = self.cost_of(entry);
-        self.stats.bytes -= self.entries.len(entry);
+        self.stats.bytes -= self.len(entry);
         let large = self.take_block(block);
         // The old block is charged for no longer, though it lives until its rest is elsewhere.
         self.set(entry, old, Form::Empty, 0);
         match large {
-            Some(large) if !rest.is_empty() => {
-                self.keep(entry, large.block.bytes(rest), hint).map(drop)
-            }
+            Some(large) if !rest.is_empty() => self.keep(entry, large.block.bytes(rest), growth),
             _ => Ok(()),
         }
     }
@@ -205,7 +236,7 @@ impl<S: PageSource + Clone> Store<S> {
     pub(crate) fn empty(&mut self, entry: u32, block: u32) {
         if block != NONE {
             // Nothing is kept, so nothing is refused.
-            let _ = self.block_rest(entry, block, 0..0, Hint::Unknown);
+            let _ = self.block_rest(entry, block, 0..0, Growth::Unknown);
         }
     }
 }

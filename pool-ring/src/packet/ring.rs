@@ -4,12 +4,12 @@
 use super::batch::Batch;
 use super::config::PacketRingBuilder;
 use super::conn::{Conn, IDLE, Open};
-use super::entries::{Form, LAST_GENERATION};
+use super::decoders::Decoders;
 use super::stats::PacketStats;
-use super::store::{NoRoom, Store, is_before, millis};
+use super::store::{Store, is_before, millis};
 use crate::DefaultSource;
 use crate::error::{ReadError, Refused};
-use crate::frame::{Decoder, Hint};
+use crate::frame::Decoder;
 use crate::slots::NONE;
 use crate::table::Table;
 use core::convert::Infallible;
@@ -56,11 +56,11 @@ use pool_core::{PageError, PageSource};
 ///            ┌─────┬─────┬─────┬─────┬─────┬──
 ///    store   │chunk│chunk│chunk│chunk│ ... │    equal chunks, linked: 4 bytes each beside them
 ///            └─────┴─────┴─────┴─────┴─────┴──
-///            entries of 28 bytes, only for connections with a partial; blocks for large partials
+///            entries of 26 bytes, only for connections with a partial; blocks for large partials
 /// ```
 ///
-/// A partial of n bytes costs `28 + ceil(n / 256) × 260` bytes of the budget, with chunks of 256; a large
-/// one, 28 and its block. The budget is never passed, and nobody is evicted for what would fit: see [`cost`](Self::cost). The
+/// A partial of n bytes costs `26 + ceil(n / 256) × 260` bytes of the budget, with chunks of 256; a large
+/// one, 26 and its block. The budget is never passed, and nobody is evicted for what would fit: see [`cost`](Self::cost). The
 /// design is that of cloudwu's `mread`, one ring for all connections, with O(1) for what takes a walk
 /// there.
 ///
@@ -91,13 +91,14 @@ pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     pub(super) scratch: Table<u8, S>,
     pub(super) gap: usize,
     /// Where the fresh bytes end.
-    limit: usize,
-    /// What is left of a batch may rest in the scratch up to here.
+    pub(super) limit: usize,
+    /// What rests in the scratch beyond here moves to its front before more is read, if that is paid for.
     pub(super) rest_to: usize,
     pub(super) open: Open,
     pub(super) store: Store<S>,
     /// The generation given last.
-    serial: u32,
+    pub(super) serial: u32,
+    pub(super) decoders: Decoders,
 }
 
 #[cfg(feature = "std")]
@@ -119,6 +120,9 @@ impl PacketRing<DefaultSource> {
 }
 
 impl<S: PageSource + Clone> PacketRing<S> {
+    /// How many decoders a ring tells apart by their [`identity`](Decoder::identity).
+    pub const DECODERS: usize = Decoders::MOST;
+
     pub(super) fn with(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
         let gap = config.large_from.max(1 << config.chunk_shift);
         // More than there is memory for, if that is all of the addresses.
@@ -128,8 +132,17 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9) >> 1;
-        let rest_to = gap + config.scratch / 2;
-        Ok(Self { scratch, gap, limit: asked, rest_to, open: Open::NO, store, serial })
+        let rest_to = gap + config.scratch / 16;
+        let (open, decoders) = (Open::NO, Decoders::new());
+        Ok(Self { scratch, gap, limit: asked, rest_to, open, store, serial, decoders })
+    }
+
+    /// The number of the decoder of this identity; 0 if it has none.
+    #[inline(always)]
+    pub(super) fn number(&mut self, identity: u64) -> u8 {
+        let Self { decoders, store, .. } = self;
+        // If nobody has a partial nobody remembers a number.
+        decoders.number(identity, || store.entries.live() == 0)
     }
 
     /// A new connection, called `token` in reports of evictions: its index in the table of
@@ -158,12 +171,12 @@ impl<S: PageSource + Clone> PacketRing<S> {
     }
 
     /// What a partial of `len` bytes costs of the budget, in bytes, up to `large_from`; beyond, it is
-    /// 28 bytes and what the source gives for the announced length, or for twice `len`.
+    /// 26 bytes and what the source gives for the announced length, or for twice `len`.
     ///
     /// ```
     /// use pool_ring::PacketRing;
     /// let ring = PacketRing::try_new()?;
-    /// assert_eq!((ring.cost(1), ring.cost(256), ring.cost(257)), (288, 288, 548));
+    /// assert_eq!((ring.cost(1), ring.cost(256), ring.cost(257)), (286, 286, 546));
     /// # Ok::<(), pool_core::PageError>(())
     /// ```
     #[must_use]
@@ -191,7 +204,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     pub fn partial_len(&self, conn: &Conn) -> usize {
         match self.lookup(conn) {
             _ if self.rests(conn) => self.open.end - self.open.start,
-            Ok(Some(entry)) => self.store.entries.len(entry),
+            Ok(Some(entry)) => self.store.len(entry),
             _ => 0,
         }
     }
@@ -224,7 +237,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// for conn in &mut conns {
     ///     let _ = ring.feed(conn, &mut lines, &mut &b"half a li"[..]).unwrap();
     /// }
-    /// assert_eq!(ring.evicted().collect::<Vec<_>>(), [0]); // two of 288 bytes fit
+    /// assert_eq!(ring.evicted().collect::<Vec<_>>(), [0]); // two of 286 bytes fit
     /// let error = ring.feed(&mut conns[0], &mut lines, &mut &b"ne\n"[..]).unwrap_err();
     /// assert_eq!(error, ReadError::Evicted);
     /// ring.close(&mut conns[0]);
@@ -260,7 +273,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let deadline = millis(deadline);
         let Open { resting, entry, since, token, .. } = self.open;
         // What rests is the youngest if it began in the last batch, and else where its entry is.
-        let entry = if resting && since.is_none() { entry } else { NONE };
+        let entry = if resting && since.is_none() { entry } else { IDLE };
         let rests = since.filter(|&since| resting && is_before(since, deadline)).map(|_| token);
         self.store.older_than(deadline, entry).chain(rests)
     }
@@ -268,7 +281,8 @@ impl<S: PageSource + Clone> PacketRing<S> {
     /// Reads once from `source` and lends what came, together with what was kept, frame by frame.
     ///
     /// A stale `conn` is told [`ReadError::Evicted`] before anything is read; if reading would block,
-    /// nothing was copied. A batch may have no frame. Call it until it would block.
+    /// nothing was copied. A batch may have no frame. Call it until it would block. Where a large partial has no room left and was
+    /// not looked at, as the batch was dropped, that comes first, once: nothing is read then.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -350,166 +364,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
         })
     }
 
-    /// Reads by `read`, which gets a place and returns how much of it has been filled.
-    #[inline(always)]
-    fn fill<'r, D: Decoder, E>(
-        &'r mut self,
-        conn: &'r mut Conn,
-        decoder: &'r mut D,
-        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        if self.open.resting && self.rests(conn) {
-            return self.fill_behind(conn, decoder, read);
-        }
-        self.settle_forgotten();
-        let entry = self.lookup(conn).map_err(|_| ReadError::Evicted)?;
-        let form = entry.map_or(Form::Empty, |entry| self.store.entries.form(entry));
-        if let (Some(entry), Form::Block(block)) = (entry, form) {
-            return self.fill_block(conn, decoder, entry, block, read);
-        }
-        if entry.is_none() && self.store.entries.peek().is_none() {
-            return Err(self.undrained());
-        }
-        let room = &mut self.scratch[self.gap..self.limit];
-        let most = room.len();
-        let len = read(room).map_err(ReadError::Io)?.min(most);
-        if len == 0 {
-            return Err(self.ended(conn));
-        }
-        let (mut start, mut seen) = (self.gap, 0);
-        if let (Some(entry), Form::Chain(last)) = (entry, form) {
-            let fresh = &self.scratch[self.gap..][..len];
-            seen = self.store.entries.seen(entry);
-            let wait =
-                if seen == 0 { None } else { decoder.wait(self.store.kept(entry, last), fresh) };
-            if let Some(hint) = wait {
-                (self.open.start, self.open.end) = (0, 0);
-                return match self.store.append(entry, fresh, hint) {
-                    Ok(()) => Ok(Batch::new(self, conn, decoder, len)),
-                    Err(error) => Err(self.no_room(conn, entry, error)),
-                };
-            }
-            start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
-        }
-        self.begin(conn, entry, start, self.gap + len, seen);
-        Ok(Batch::new(self, conn, decoder, len))
-    }
-
-    /// Whether what rests in the scratch is this connection's.
-    #[inline(always)]
-    fn rests(&self, conn: &Conn) -> bool {
-        let Open { entry, generation, token, resting, .. } = self.open;
-        resting && (conn.entry, conn.generation, conn.token) == (entry, generation, token)
-    }
-
-    /// Reads on behind what rests in the scratch.
-    #[inline(always)]
-    fn fill_behind<'r, D: Decoder, E>(
-        &'r mut self,
-        conn: &'r mut Conn,
-        decoder: &'r mut D,
-        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        let room = &mut self.scratch[self.open.end..self.limit];
-        let most = room.len();
-        let len = read(room).map_err(ReadError::Io)?.min(most);
-        if len == 0 {
-            return Err(self.ended(conn));
-        }
-        self.store.stats.joins += 1;
-        let open = &mut self.open;
-        (open.resting, open.first, open.hint) = (false, open.start, Hint::Unknown);
-        open.end += len;
-        Ok(Batch::new(self, conn, decoder, len))
-    }
-
-    /// A batch of what was kept.
-    #[cold]
-    fn again<'r, D: Decoder, E>(
-        &'r mut self,
-        conn: &'r mut Conn,
-        decoder: &'r mut D,
-    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        self.settle_forgotten();
-        (self.open.start, self.open.end) = (0, 0);
-        let Some(entry) = self.lookup(conn).map_err(|_| ReadError::Evicted)? else {
-            return Ok(Batch::new(self, conn, decoder, 0));
-        };
-        let (len, seen) = (self.store.entries.len(entry), self.store.entries.seen(entry));
-        match self.store.entries.form(entry) {
-            Form::Empty => {}
-            Form::Chain(last) => {
-                self.store.join(entry, last, &mut self.scratch[..self.gap]);
-                self.begin(conn, Some(entry), self.gap - len, self.gap, seen);
-            }
-            Form::Block(block) => {
-                self.begin(conn, Some(entry), 0, len, seen);
-                self.open.block = block;
-            }
-        }
-        Ok(Batch::new(self, conn, decoder, 0))
-    }
-
-    /// Reads into the block of a large partial.
-    #[cold]
-    fn fill_block<'r, D: Decoder, E>(
-        &'r mut self,
-        conn: &'r mut Conn,
-        decoder: &'r mut D,
-        entry: u32,
-        block: u32,
-        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        let (had, seen) = (self.store.entries.len(entry), self.store.entries.seen(entry));
-        let room = self.store.block_room(block, had, self.limit - self.gap);
-        let most = room.len();
-        let len = read(room).map_err(ReadError::Io)?.min(most);
-        if len == 0 {
-            return Err(self.ended(conn));
-        }
-        self.store.block_filled(entry, len);
-        self.begin(conn, Some(entry), 0, had + len, seen);
-        self.open.block = block;
-        Ok(Batch::new(self, conn, decoder, len))
-    }
-
-    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame. If the
-    /// connection has no entry one is promised to it, so that it finds its bytes again if the batch
-    /// is forgotten.
-    #[inline(always)]
-    fn begin(
-        &mut self,
-        conn: &mut Conn,
-        entry: Option<u32>,
-        start: usize,
-        end: usize,
-        seen: usize,
-    ) {
-        if entry.is_none() {
-            // `fill` has seen that there is one.
-            let promised = self.store.entries.peek().unwrap_or(IDLE);
-            self.serial = if self.serial == LAST_GENERATION { 1 } else { self.serial + 1 };
-            conn.entry = promised;
-            conn.generation = self.serial;
-            conn.chunk = NONE;
-        }
-        self.open = Open {
-            active: true,
-            start,
-            first: start,
-            end,
-            seen,
-            has_entry: entry.is_some(),
-            entry: conn.entry,
-            generation: conn.generation,
-            token: conn.token,
-            ..Open::NO
-        };
-    }
-
     /// The connection's entry, or that its partial is lost.
     #[inline(always)]
-    fn lookup(&self, conn: &Conn) -> Result<Option<u32>, Refused> {
+    pub(super) fn lookup(&self, conn: &Conn) -> Result<Option<u32>, Refused> {
         if conn.entry == IDLE {
             Ok(None)
         } else if self.store.entries.is(conn.entry, conn.generation, conn.token) {
@@ -517,27 +374,6 @@ impl<S: PageSource + Clone> PacketRing<S> {
         } else {
             Err(Refused { bytes: 0 })
         }
-    }
-
-    #[cold]
-    fn ended<E>(&mut self, conn: &mut Conn) -> ReadError<E> {
-        let partial = self.partial_len(conn);
-        self.close(conn);
-        ReadError::Ended { partial }
-    }
-
-    #[cold]
-    const fn undrained<E>(&self) -> ReadError<E> {
-        ReadError::Unreported { reports: self.store.entries.noted() }
-    }
-
-    /// What a connection has is lost, as there is no room for more.
-    #[cold]
-    fn no_room<E>(&mut self, conn: &Conn, entry: u32, error: NoRoom) -> ReadError<E> {
-        self.store.reject(Some(entry), conn.token, conn.generation);
-        self.check();
-        let PacketStats { used, budget, .. } = self.store.stats;
-        ReadError::NoRoom { asked: error.asked, used, budget }
     }
 
     /// The invariants of the store, in tests with few connections after every change.
@@ -561,6 +397,7 @@ mod tests {
     use super::*;
     use crate::frame::Lines;
     use crate::packet::Policy;
+    use crate::packet::entries::LAST_GENERATION;
     use pool_core::Heap;
 
     /// Generations begin anew, and no stale handle is taken for a note, for a free entry, or for a tenant.
@@ -568,7 +405,7 @@ mod tests {
     fn generations_wrap() {
         let heap = Heap::new();
         let policy = Policy::EvictOldest { min_age: Duration::ZERO };
-        let builder = PacketRingBuilder::new().budget(2 * 288).policy(policy);
+        let builder = PacketRingBuilder::new().budget(2 * 286).policy(policy);
         let mut ring = builder.try_build_in(&heap).unwrap();
         ring.serial = LAST_GENERATION - 5;
         let mut lines = Lines::new(100);

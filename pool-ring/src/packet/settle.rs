@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::conn::{Conn, Open};
+use super::large::Growth;
 use super::ring::PacketRing;
 use super::store::NoRoom;
 use crate::error::Refused;
@@ -80,15 +81,11 @@ impl<S: PageSource + Clone> PacketRing<S> {
         }
     }
 
-    /// Whether what is left may stay in the scratch: if it is small, a read of the same connection would have room
-    /// behind it, and nobody would have to be evicted for it.
+    /// Whether what is left may stay in the scratch: if it is small, and nobody would have to be evicted for it.
     #[inline(always)]
     fn may_rest(&self) -> bool {
         let Open { start, end, block, has_entry, .. } = self.open;
-        block == NONE
-            && end <= self.rest_to
-            && end - start <= self.gap
-            && self.store.would_fit(end - start, has_entry)
+        block == NONE && end - start <= self.gap && self.store.would_fit(end - start, has_entry)
     }
 
     /// Keeps what is left of a batch, which is something. Returns the first chunk, or `NONE`.
@@ -100,9 +97,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let kept = if is_small { self.settle_small() } else { self.settle_large(self.open) };
         match kept {
             Ok((entry, first)) => {
-                if self.open.seen != end - start {
-                    self.store.entries.set_unseen(entry);
-                }
+                let all = self.open.seen == end - start;
+                let decoder = if all { self.number(self.open.seen_by) } else { 0 };
+                self.store.entries.set_seen_by(entry, decoder);
                 Ok(first)
             }
             Err(_) => Err(self.settle_refused()),
@@ -136,6 +133,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
     #[cold]
     fn settle_large(&mut self, open: Open) -> Result<(u32, u32), NoRoom> {
         let Open { start, end, mut entry, hint, .. } = open;
+        let len = end - start;
+        let is_seen = open.seen == len;
+        let growth = if is_seen { Growth::after(hint, len) } else { Growth::Unseen };
         if let (true, Some(since)) = (open.has_entry, open.since) {
             self.store.restamp(entry, since);
         }
@@ -143,14 +143,15 @@ impl<S: PageSource + Clone> PacketRing<S> {
             if !open.has_entry {
                 entry = self.store.add(open.token, open.generation)?;
             }
-            let kept = self.store.keep_large(entry, &[&self.scratch[start..end]], hint);
+            let kept = self.store.keep_large(entry, &self.scratch[start..end], growth);
             if kept.is_err() && !open.has_entry {
                 self.store.drop_entry(entry, false);
             }
             kept?;
         } else if start != open.first {
-            self.store.block_rest(entry, open.block, start..end, hint)?;
-        } else {
+            self.store.block_rest(entry, open.block, start..end, growth)?;
+        } else if is_seen {
+            // What nobody has looked at may be whole, and need no more room.
             self.store.block_more(entry, open.block, hint)?;
         }
         Ok((entry, NONE))

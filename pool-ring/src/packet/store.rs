@@ -3,15 +3,15 @@
 
 use super::chunks::{Chunks, LINK};
 use super::config::{PacketRingBuilder, Policy};
-use super::entries::{ENTRY, Entries, Form, LISTS};
-use super::large::Large;
+use super::entries::{ENTRY, Entries, Form, LISTS, NO_ENTRY};
+use super::large::{Growth, Large};
 use super::stats::PacketStats;
 use crate::frame::{Hint, Kept};
-use crate::slots::{NONE, Slots};
+use crate::slots::Slots;
 use pool_core::{PageError, PageSource};
 
-/// There are no more chunks, or entries.
-const MOST: u32 = NONE >> 2;
+/// There are no more chunks than this: then there are fewer entries than [`NO_ENTRY`], twice as many.
+const MOST: u32 = NO_ENTRY / 2 - 1;
 /// The list of each block under `EvictLargest` is at least this.
 const BLOCK_LISTS: usize = 48;
 
@@ -61,8 +61,12 @@ impl<S: PageSource + Clone> Store<S> {
     pub(crate) fn new(source: S, config: PacketRingBuilder) -> Result<Self, PageError> {
         let PacketRingBuilder { budget, large_from, chunk_shift, policy, .. } = config;
         let per_chunk = (1 << chunk_shift) + LINK;
+        let limit = per_chunk.saturating_mul(MOST as usize);
+        if budget > limit {
+            return Err(PageError::TooLarge { asked: budget, align: 1, limit });
+        }
         // One more of each: the budget counts, not the tables.
-        let most = |each: usize| u32::try_from(budget / each).unwrap_or(MOST).min(MOST) + 1;
+        let most = |each: usize| (budget / each) as u32 + 1;
         let min_age = match policy {
             Policy::EvictOldest { min_age } => min_age.as_millis().min(u128::from(u32::MAX)) as u32,
             Policy::EvictLargest | Policy::Reject => 0,
@@ -114,8 +118,24 @@ impl<S: PageSource + Clone> Store<S> {
             Form::Block(block) => {
                 ENTRY + self.large.get(block).map_or(0, |large| large.block.len())
             }
-            Form::Empty | Form::Chain(_) => self.cost(self.entries.len(entry)),
+            Form::Empty | Form::Chain(_) => self.cost(self.entries.chain_len(entry)),
         }
+    }
+
+    /// Bytes of an entry's partial.
+    #[inline(always)]
+    pub(crate) fn len(&self, entry: u32) -> usize {
+        match self.entries.form(entry) {
+            Form::Block(block) => self.large.get(block).map_or(0, |large| large.filled),
+            Form::Empty | Form::Chain(_) => self.entries.chain_len(entry),
+        }
+    }
+
+    /// How many bytes of an entry's partial this decoder has seen to be no whole frame: all, or none.
+    #[inline(always)]
+    pub(crate) fn seen(&self, entry: u32, decoder: u8) -> usize {
+        let is_seen = decoder != 0 && self.entries.seen_by(entry) == decoder;
+        if is_seen { self.len(entry) } else { 0 }
     }
 
     /// The list for an entry that costs `cost`.
@@ -135,7 +155,7 @@ impl<S: PageSource + Clone> Store<S> {
     #[inline]
     pub(crate) fn add(&mut self, token: u32, generation: u32) -> Result<u32, NoRoom> {
         let cost = self.cost(0);
-        self.make_room(cost, cost, NONE)?;
+        self.make_room(cost, cost, NO_ENTRY)?;
         Ok(self.add_within(token, generation))
     }
 
@@ -154,7 +174,7 @@ impl<S: PageSource + Clone> Store<S> {
         self.stats.peak = self.stats.peak.max(self.stats.used);
     }
 
-    /// Makes the budget allow `more` bytes for the connection with the entry `own` (`NONE` if it has
+    /// Makes the budget allow `more` bytes for the connection with the entry `own` (`NO_ENTRY` if it has
     /// none), whose partial will cost `total`, by evicting others if the policy says so.
     #[inline(always)]
     pub(super) fn make_room(&mut self, more: usize, total: usize, own: u32) -> Result<(), NoRoom> {
@@ -185,7 +205,7 @@ impl<S: PageSource + Clone> Store<S> {
             Policy::EvictOldest { .. } => {
                 let oldest = self.entries.first(0);
                 let age = |entry| self.now.wrapping_sub(self.entries.stamp(entry));
-                Some(oldest).filter(|&entry| entry != NONE && age(entry) >= self.min_age)?
+                Some(oldest).filter(|&entry| entry != NO_ENTRY && age(entry) >= self.min_age)?
             }
             Policy::EvictLargest => {
                 let mut list = self.entries.highest(LISTS - 1)?;
@@ -193,7 +213,7 @@ impl<S: PageSource + Clone> Store<S> {
                 if entry == own {
                     entry = self.entries.next(entry);
                 }
-                if entry == NONE {
+                if entry == NO_ENTRY {
                     list = self.entries.highest(list.checked_sub(1)?)?;
                     entry = self.entries.first(list);
                 }
@@ -214,7 +234,7 @@ impl<S: PageSource + Clone> Store<S> {
 
     /// Frees the chain or the block of an entry, which must be given another form.
     fn free_form(&mut self, entry: u32) {
-        self.stats.bytes -= self.entries.len(entry);
+        self.stats.bytes -= self.len(entry);
         match self.entries.form(entry) {
             Form::Empty => {}
             Form::Chain(last) => self.chunks.release(last),
@@ -238,7 +258,15 @@ impl<S: PageSource + Clone> Store<S> {
     /// Moves an entry to the list of its new cost, and charges the difference. It costs `old` now.
     #[inline(always)]
     pub(super) fn set(&mut self, entry: u32, old: usize, form: Form, len: usize) {
-        self.entries.set_form(entry, form, len);
+        match form {
+            Form::Block(block) => {
+                self.entries.set_form(entry, form, 0);
+                if let Some(large) = self.large.get_mut(block) {
+                    large.filled = len;
+                }
+            }
+            Form::Empty | Form::Chain(_) => self.entries.set_form(entry, form, len),
+        }
         self.stats.bytes += len;
         let new = self.cost_of(entry);
         self.stats.used -= old;
@@ -279,7 +307,7 @@ impl<S: PageSource + Clone> Store<S> {
         len: usize,
     ) -> Result<u32, NoRoom> {
         let cost = self.cost(len);
-        self.make_room(cost, cost, NONE)?;
+        self.make_room(cost, cost, NO_ENTRY)?;
         let entry = self.entries.take(token, generation, since);
         self.charge(cost);
         self.entries.push(self.list_for(cost), entry);
@@ -314,9 +342,9 @@ impl<S: PageSource + Clone> Store<S> {
 
     /// Keeps `bytes`, which are not empty, in the entry of a connection, which is empty.
     #[cold]
-    pub(super) fn keep(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<(), NoRoom> {
+    pub(super) fn keep(&mut self, entry: u32, bytes: &[u8], growth: Growth) -> Result<(), NoRoom> {
         if bytes.len() > self.large_from {
-            return self.keep_large(entry, &[bytes], hint);
+            return self.keep_large(entry, bytes, growth);
         }
         self.charge_for(entry, bytes.len())?;
         self.put(entry, bytes);
@@ -337,9 +365,9 @@ impl<S: PageSource + Clone> Store<S> {
     /// refused what was kept stays.
     pub(crate) fn append(&mut self, entry: u32, bytes: &[u8], hint: Hint) -> Result<(), NoRoom> {
         let Form::Chain(last) = self.entries.form(entry) else {
-            return self.keep(entry, bytes, hint);
+            return self.keep(entry, bytes, Growth::after(hint, bytes.len()));
         };
-        let len = self.entries.len(entry);
+        let len = self.entries.chain_len(entry);
         let total = len + bytes.len();
         if total > self.large_from {
             return self.append_large(entry, last, len, bytes, hint);
@@ -356,14 +384,15 @@ impl<S: PageSource + Clone> Store<S> {
     /// What is kept in a chain, as far as it can be seen without copying.
     #[inline(always)]
     pub(crate) fn kept(&self, entry: u32, last: u32) -> Kept<'_> {
-        let len = self.entries.len(entry);
-        Kept { head: self.chunks.head(last, len), tail: self.chunks.tail(last, len), len }
+        let len = self.entries.chain_len(entry);
+        let (head, tail) = (self.chunks.head(last, len), self.chunks.tail(last, len));
+        Kept::of_chain(head, tail, len, self.chunks.chain(last))
     }
 
     /// Moves the bytes of a chain to the end of `gap`, which is long enough, and leaves the entry empty.
     #[inline(always)]
     pub(crate) fn join(&mut self, entry: u32, last: u32, gap: &mut [u8]) -> usize {
-        let len = self.entries.len(entry);
+        let len = self.entries.chain_len(entry);
         let start = gap.len() - len;
         self.chunks.copy_to(last, &mut gap[start..]);
         self.chunks.release(last);
@@ -383,7 +412,7 @@ impl<S: PageSource + Clone> Store<S> {
     /// among them, whose bytes are elsewhere.
     pub(crate) fn older_than(&self, deadline: u32, resting: u32) -> impl Iterator<Item = u32> + '_ {
         let sorted = !self.by_size;
-        let some = |entry| (entry != NONE).then_some(entry);
+        let some = |entry| (entry != NO_ENTRY).then_some(entry);
         let is_old = move |entry: &u32| is_before(self.entries.stamp(*entry), deadline);
         (0..if sorted { 1 } else { LISTS })
             .flat_map(move |list| {
@@ -392,7 +421,7 @@ impl<S: PageSource + Clone> Store<S> {
                     .take_while(move |entry| !sorted || is_old(entry))
             })
             .filter(move |entry| is_old(entry))
-            .filter(move |entry| self.entries.len(*entry) > 0 || *entry == resting)
+            .filter(move |entry| self.entries.form(*entry) != Form::Empty || *entry == resting)
             .map(|entry| self.entries.token(entry))
     }
 
@@ -403,7 +432,7 @@ impl<S: PageSource + Clone> Store<S> {
         for (list, entry) in self.entries.all() {
             let cost = self.cost_of(entry);
             assert_eq!(list, self.list_for(cost), "in the wrong list");
-            let len = self.entries.len(entry);
+            let len = self.len(entry);
             match self.entries.form(entry) {
                 Form::Empty => assert_eq!(len, 0),
                 Form::Chain(_) => chunks += self.chunks.needed(len),

@@ -19,13 +19,15 @@ use thiserror::Error;
 pub struct DatagramLimits {
     /// Datagrams that are not whole yet. One more pushes the oldest out.
     pub datagrams: u32,
-    /// Bytes of pages for all of them, notes included. If more are needed the oldest go.
+    /// Bytes of pages for all of them, notes included. If more are needed the oldest go, when what comes has its
+    /// place: so for a moment there are more by what it takes. A source with a budget of its own has room for that, or refuses.
     pub bytes: usize,
     /// How long a datagram may take, from its first fragment on.
     pub age: Duration,
     /// Bytes of one datagram.
     pub datagram_len: usize,
-    /// Pieces of one datagram that do not touch.
+    /// Pieces of one datagram that do not touch. Of touching ones there may be as many as
+    /// [`ReassemblerBuilder::max_notes`] says by default.
     pub gaps: usize,
 }
 
@@ -163,6 +165,7 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
     ) -> Result<Self, PageError> {
         let count = limits.datagrams.clamp(1, 1 << 24);
         let config = ReassemblerBuilder::new().window(limits.datagram_len).max_gaps(limits.gaps);
+        let config = config.max_bytes(limits.bytes);
         Ok(Self {
             entries: Slots::new(source.clone(), count)?,
             buckets: Table::new(source.clone(), count.next_power_of_two() as usize)?,
@@ -206,21 +209,10 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
     ) -> Result<Option<Datagram<'_, K, S, B>>, DatagramError> {
         self.expire(now);
         let bucket = (self.hasher.hash_one(key) & (self.buckets.len() as u64 - 1)) as u32;
-        let (index, is_new) = match self.find(key, bucket) {
-            Some(index) => (index, false),
-            None => {
-                let entry = self.entry(key, bucket, now);
-                // Nobody goes for a fragment that could not be taken anyway.
-                entry.check(fragment, self.limits.bytes)?;
-                (self.add(entry)?, true)
-            }
+        let index = match self.find(key, bucket) {
+            Some(index) => self.put(index, fragment, now).map(|()| index)?,
+            None => self.put_new(self.entry(key, bucket, now), fragment, now)?,
         };
-        if let Err(error) = self.put(index, fragment, now) {
-            if is_new {
-                self.remove(index);
-            }
-            return Err(error);
-        }
         let whole = self.entries.get(index).and_then(|entry| {
             let end = entry.end.filter(|&end| entry.stream.is_whole(end))?;
             Some(end as usize)
@@ -256,18 +248,34 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
         }
     }
 
-    /// Puts a new datagram in the table; if there are too many the oldest goes.
-    fn add(&mut self, mut entry: Entry<K, S>) -> Result<u32, DatagramError> {
-        if self.entries.len() == self.limits.datagrams as usize {
-            self.stats.evicted += 1;
-            self.remove(self.oldest);
+    /// Puts a new datagram with its first fragment in the table. Nobody goes for one that is refused.
+    fn put_new(
+        &mut self,
+        mut entry: Entry<K, S>,
+        fragment: Fragment<'_>,
+        now: Duration,
+    ) -> Result<u32, DatagramError> {
+        while let Err(error) = entry.put(fragment, self.limits.bytes, now) {
+            if !self.may_retry(&error, entry.least_for(fragment), NONE) {
+                return Err(error);
+            }
         }
-        let bucket = entry.bucket;
+        if self.entries.len() == self.limits.datagrams as usize {
+            self.evict(NONE);
+        }
+        let index = self.add(entry)?;
+        self.fit(index);
+        Ok(index)
+    }
+
+    fn add(&mut self, mut entry: Entry<K, S>) -> Result<u32, DatagramError> {
+        let (bucket, bytes) = (entry.bucket, entry.stream.memory());
         entry.chain = self.buckets[bucket as usize].wrapping_sub(1);
         entry.older = self.youngest;
         let limit = self.limits.datagrams as usize;
         let full = ReassembleError::TooManyGaps { asked: limit + 1, limit };
         let index = self.entries.insert(entry).map_err(|_| DatagramError::Refused(full))?;
+        self.stats.bytes += bytes;
         self.buckets[bucket as usize] = index + 1;
         match self.entries.get_mut(self.youngest) {
             Some(youngest) => youngest.younger = index,
@@ -277,7 +285,8 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
         Ok(index)
     }
 
-    /// Adds a fragment to a datagram; the oldest others go if there is not enough memory.
+    /// Adds a fragment to a datagram. It is asked for memory as if it were alone; the oldest others go if there is not
+    /// enough for all.
     fn put(
         &mut self,
         index: u32,
@@ -285,25 +294,41 @@ impl<K: Hash + Eq + Copy, S: PageSource + Clone, B: BuildHasher> DatagramReassem
         now: Duration,
     ) -> Result<(), DatagramError> {
         loop {
-            let others_bytes = self.stats.bytes;
             let Some(entry) = self.entries.get_mut(index) else { return Ok(()) };
-            let had = entry.stream.memory();
-            entry.stream.config.max_bytes = self.limits.bytes.saturating_sub(others_bytes - had);
+            let (had, least) = (entry.stream.memory(), entry.least_for(fragment));
             let result = entry.put(fragment, self.limits.bytes, now);
-            self.stats.bytes = others_bytes - had + entry.stream.memory();
+            self.stats.bytes = self.stats.bytes - had + entry.stream.memory();
             match result {
-                // If it alone is too much nobody goes for it.
-                Err(DatagramError::Refused(ReassembleError::OverLimit { asked, .. }))
-                    if self.entries.len() > 1 && asked <= self.limits.bytes =>
-                {
-                    self.stats.evicted += 1;
-                    let victim =
-                        if self.oldest == index { self.younger(index) } else { self.oldest };
-                    self.remove(victim);
+                Err(error) if self.may_retry(&error, least.saturating_sub(had), index) => {}
+                result => {
+                    self.fit(index);
+                    return result;
                 }
-                result => return result,
             }
         }
+    }
+
+    /// Whether somebody has gone, and the source may have memory now: only where `more` bytes, the least that is needed, pass
+    /// the limit of the table.
+    fn may_retry(&mut self, error: &DatagramError, more: usize, own: u32) -> bool {
+        let is_refusal = matches!(error, DatagramError::Refused(ReassembleError::Source(_)));
+        is_refusal && self.stats.bytes.saturating_add(more) > self.limits.bytes && self.evict(own)
+    }
+
+    /// Lets the oldest others go until all is within the limit.
+    fn fit(&mut self, own: u32) {
+        while self.stats.bytes > self.limits.bytes && self.evict(own) {}
+    }
+
+    /// Lets the oldest go that is not `own`, if there is one.
+    fn evict(&mut self, own: u32) -> bool {
+        let victim = if self.oldest == own { self.younger(own) } else { self.oldest };
+        let found = victim != NONE;
+        if found {
+            self.stats.evicted += 1;
+            self.remove(victim);
+        }
+        found
     }
 
     fn younger(&self, index: u32) -> u32 {
@@ -358,6 +383,11 @@ impl<K, S: PageSource + Clone> Entry<K, S> {
         }
         let taken = self.stream.may_ever_take(offset, bytes.len(), limit);
         taken.map(|()| end).map_err(DatagramError::Refused)
+    }
+
+    /// The least bytes of pages for the datagram with this fragment.
+    fn least_for(&self, fragment: Fragment<'_>) -> usize {
+        self.stream.least_for(fragment.offset.saturating_add(fragment.bytes.len()))
     }
 
     fn put(

@@ -61,12 +61,20 @@ pub enum ReassembleError {
         /// Where the window ends.
         window_end: u64,
     },
-    /// More pieces would have to be noted than may be.
-    #[error("{asked} separate pieces would have to be noted; at most {limit} are allowed")]
+    /// There would be more separate pieces behind gaps than may be.
+    #[error("there would be {asked} separate pieces; at most {limit} are allowed")]
     TooManyGaps {
-        /// Pieces that there would be.
+        /// Pieces that there would be; those that touch are one.
         asked: usize,
         /// The limit.
+        limit: usize,
+    },
+    /// More segments would have to be noted apart than may be, as the policy asks where each began and ended.
+    #[error("{asked} segments would have to be noted apart; at most {limit} are allowed")]
+    TooManyNotes {
+        /// Notes that there would be.
+        asked: usize,
+        /// The limit, [`ReassemblerBuilder::max_notes`].
         limit: usize,
     },
     /// It would take more memory than is allowed.
@@ -95,7 +103,7 @@ pub enum ReassembleError {
     },
     /// The page source refused.
     #[error("the page source refused: {0}")]
-    Source(#[source] PageError),
+    Source(#[from] PageError),
 }
 
 /// Puts segments of a stream in order: out of order, duplicated and overlapping ones, within hard limits.
@@ -125,7 +133,8 @@ pub enum ReassembleError {
 /// gap, is **always** accepted as far as the window reaches: no limit on pieces or age refuses it (smoltcp once dropped just that one).
 ///
 /// # Complexity
-/// In order: O(bytes). Out of order: also O(log pieces + pieces overlapped), and moving at most `max_gaps` notes of 16 bytes.
+/// In order: O(bytes). Out of order: also O(log pieces + pieces overlapped), and moving at most
+/// [`max_notes`](ReassemblerBuilder::max_notes) notes of 16 bytes.
 pub struct Reassembler<S: PageSource + Clone = DefaultSource> {
     pub(super) block: Block<S>,
     /// Where in the block byte `front` stands.
@@ -178,7 +187,7 @@ impl<S: PageSource + Clone> Reassembler<S> {
         self.block.len() + self.spans.bytes()
     }
 
-    /// What has come behind gaps, in order.
+    /// What has come behind gaps, in order. Where the policy asks where segments began and ended, those that touch are apart.
     pub fn pieces(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.spans.all().iter().map(|span| span.start..span.end)
     }
@@ -379,22 +388,33 @@ impl<S: PageSource + Clone> Reassembler<S> {
         if age > limit {
             return Err(ReassembleError::Expired { front: self.next(), age, limit });
         }
-        let asked = self.spans.count_with(span, near, self.config.policy);
+        let room = self.spans.room_with(near.len());
+        let count = self.spans.count_with(span, near, self.config.policy);
         let limit = self.config.max_gaps;
-        if asked > limit {
-            return Err(ReassembleError::TooManyGaps { asked, limit });
+        if count.runs > limit {
+            return Err(ReassembleError::TooManyGaps { asked: count.runs, limit });
         }
-        if self.spans.bytes() == 0 {
-            let notes = Spans::<S>::room(limit).saturating_mul(size_of::<Span>());
-            self.may_hold(self.memory().saturating_add(notes))?;
-            self.spans.reserve(self.source.clone(), limit).map_err(ReassembleError::Source)?;
-            // The source may give more than was asked for.
-            if let Err(error) = self.may_hold(self.memory()) {
-                self.spans.shrink();
-                return Err(error);
-            }
+        let limit = self.config.most_notes();
+        if count.spans > limit {
+            return Err(ReassembleError::TooManyNotes { asked: count.spans, limit });
         }
-        Ok(())
+        if room > self.spans.capacity() { self.grow_notes(room) } else { Ok(()) }
+    }
+
+    /// Makes room for so many notes, or for twice as many as there is room for if that may be.
+    #[cold]
+    fn grow_notes(&mut self, room: usize) -> Result<(), ReassembleError> {
+        let twice = self.spans.capacity().saturating_mul(2);
+        if twice > room && self.move_notes(twice).is_ok() {
+            return Ok(());
+        }
+        self.move_notes(room)
+    }
+
+    fn move_notes(&mut self, room: usize) -> Result<(), ReassembleError> {
+        let (others, config) = (self.block.len(), self.config);
+        let may_hold = |bytes| config.may_hold(others.saturating_add(bytes));
+        self.spans.move_to(self.source.clone(), room, may_hold)
     }
 
     /// Whether a piece of a datagram could be taken if nobody else had any of `limit` bytes. It asks the source for nothing, so
@@ -420,37 +440,23 @@ impl<S: PageSource + Clone> Reassembler<S> {
         if most == 0 {
             return Err(ReassembleError::TooManyGaps { asked: 1, limit: most });
         }
-        let asked = self.least_notes().saturating_add(self.rounded(extent));
+        let asked = self.least_for(extent);
         if asked > limit {
             return Err(ReassembleError::OverLimit { asked, limit });
         }
         Ok(())
     }
 
-    /// Bytes of pages for the notes, at least, if there are not any yet.
+    /// The least bytes of pages for `extent` bytes of a datagram and for what is noted about them.
     #[cfg(feature = "std")]
-    fn least_notes(&self) -> usize {
-        match self.spans.bytes() {
-            0 => {
-                let room = Spans::<S>::room(self.config.max_gaps);
-                self.rounded(room.saturating_mul(size_of::<Span>()))
-            }
-            bytes => bytes,
-        }
+    pub(super) fn least_for(&self, extent: usize) -> usize {
+        let notes = self.spans.bytes().max(Spans::bytes_for(&self.source, 1));
+        notes.saturating_add(self.rounded(extent))
     }
 
     /// The least that the source gives for `bytes`.
-    #[cfg(feature = "std")]
     fn rounded(&self, bytes: usize) -> usize {
         bytes.checked_next_multiple_of(self.source.granule()).unwrap_or(usize::MAX)
-    }
-
-    const fn may_hold(&self, asked: usize) -> Result<(), ReassembleError> {
-        let limit = self.config.max_bytes;
-        if asked > limit {
-            return Err(ReassembleError::OverLimit { asked, limit });
-        }
-        Ok(())
     }
 
     /// Makes the block have room for `extent` bytes from `front` on.
@@ -471,18 +477,27 @@ impl<S: PageSource + Clone> Reassembler<S> {
         self.grow(extent, used)
     }
 
-    /// Whether a longer block would be allowed.
+    /// Whether a longer block would be allowed, as far as can be told without the source.
     fn may_grow(&self, extent: usize) -> bool {
-        self.may_hold(self.spans.bytes().saturating_add(extent.saturating_mul(2))).is_ok()
+        let least = self.rounded(extent.saturating_mul(2));
+        self.config.may_hold(self.spans.bytes().saturating_add(least)).is_ok()
     }
 
+    /// Moves to a block of twice the extent, or, if that is too much for the source or the limit, of just that.
     #[cold]
     fn grow(&mut self, extent: usize, used: usize) -> Result<(), ReassembleError> {
-        let wish = extent.saturating_mul(2);
-        let asked = if self.may_grow(extent) { wish } else { extent };
-        self.may_hold(self.spans.bytes().saturating_add(asked))?;
-        let mut block = Block::new(self.source.clone(), asked).map_err(ReassembleError::Source)?;
-        self.may_hold(self.spans.bytes().saturating_add(block.len()))?;
+        match self.move_block(extent.saturating_mul(2), used) {
+            Err(_) => self.move_block(extent, used),
+            done => done,
+        }
+    }
+
+    fn move_block(&mut self, asked: usize, used: usize) -> Result<(), ReassembleError> {
+        let notes = self.spans.bytes();
+        self.config.may_hold(notes.saturating_add(self.rounded(asked)))?;
+        let mut block = Block::new(self.source.clone(), asked)?;
+        // The source may give more than was asked for.
+        self.config.may_hold(notes.saturating_add(block.len()))?;
         if used > 0 {
             block.write(0, self.block.bytes(self.head..self.head + used));
         }
@@ -558,7 +573,10 @@ impl<S: PageSource + Clone> Reassembler<S> {
             }
             assert!(self.head + (end - self.front) as usize <= self.block.len());
             assert!((end - self.front) as usize <= self.config.window);
-            assert!(self.spans.all().len() <= self.config.max_gaps);
+            let merges = self.config.policy.merges();
+            let notes = self.spans.all().len();
+            let runs = if merges { notes } else { self.spans.check_runs() };
+            assert!(runs <= self.config.max_gaps && notes <= self.config.most_notes());
             assert!(self.memory() <= self.config.max_bytes);
         }
     }

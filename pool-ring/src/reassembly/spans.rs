@@ -11,11 +11,20 @@ pub(crate) struct Spans<S: PageSource> {
     /// Where in the table they begin: those in front go without the others being moved.
     first: usize,
     len: usize,
+    /// How many there would be if those that touch were one; counted only where borders count, as there are none that
+    /// touch elsewhere.
+    runs: usize,
+}
+
+/// What a segment makes of spans: how many there will be, and how many if those that touch were one.
+pub(crate) struct Count {
+    pub(crate) spans: usize,
+    pub(crate) runs: usize,
 }
 
 impl<S: PageSource> Spans<S> {
     pub(crate) const fn new() -> Self {
-        Self { table: None, first: 0, len: 0 }
+        Self { table: None, first: 0, len: 0, runs: 0 }
     }
 
     /// Bytes of its pages.
@@ -23,24 +32,44 @@ impl<S: PageSource> Spans<S> {
         self.table.as_ref().map_or(0, Table::bytes)
     }
 
-    /// Makes room for `most` spans, and for what is there for a moment while some change.
-    pub(crate) fn reserve(&mut self, source: S, most: usize) -> Result<(), PageError> {
-        if self.table.is_none() {
-            self.table = Some(Table::new(source, Self::room(most))?);
-        }
+    /// Spans for which there is room.
+    pub(crate) fn capacity(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.len())
+    }
+
+    /// Moves to a table of at least `room` spans, if the bytes of its pages may be held.
+    pub(crate) fn move_to<E: From<PageError>>(
+        &mut self,
+        source: S,
+        room: usize,
+        may_hold: impl Fn(usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let least = Self::bytes_for(&source, room);
+        may_hold(least)?;
+        let mut table = Table::new(source, least / size_of::<Span>())?;
+        // The source may give more than was asked for.
+        may_hold(table.bytes())?;
+        table[..self.len].copy_from_slice(self.all());
+        (self.table, self.first) = (Some(table), 0);
         Ok(())
     }
 
-    /// Records for `most` spans: a segment that overlaps all adds one between each two, and one on
-    /// either side, before others go.
-    pub(crate) const fn room(most: usize) -> usize {
-        most.saturating_mul(2).saturating_add(4)
+    /// The least bytes of pages that hold so many spans.
+    pub(crate) fn bytes_for(source: &S, spans: usize) -> usize {
+        let bytes = spans.saturating_mul(size_of::<Span>());
+        bytes.checked_next_multiple_of(source.granule()).unwrap_or(usize::MAX)
+    }
+
+    /// For how many spans there must be room while a segment is added that is near so many: it may add one between each two,
+    /// and one on either side, before others go.
+    pub(crate) const fn room_with(&self, near: usize) -> usize {
+        self.len.saturating_add(near).saturating_add(2)
     }
 
     /// Gives the memory back if it holds nothing.
     pub(crate) fn shrink(&mut self) {
         if self.len == 0 {
-            (self.table, self.first) = (None, 0);
+            *self = Self::new();
         }
     }
 
@@ -112,7 +141,8 @@ impl<S: PageSource> Spans<S> {
     /// nothing is reserved. For policies that merge.
     #[inline]
     pub(crate) fn add_beside(&mut self, new: Span, most: usize) -> Option<()> {
-        let table = self.table.as_mut()?;
+        let table = &mut **self.table.as_mut()?;
+        let room = table.len();
         let all = &mut table[self.first..self.first + self.len];
         let index = all.partition_point(|span| span.end < new.start);
         match &mut all[index..] {
@@ -127,7 +157,7 @@ impl<S: PageSource> Spans<S> {
             [here, ..] if here.end == new.start => here.end = new.end,
             [here, ..] if here.start < new.end => return None,
             [here, ..] if here.start == new.end => here.start = new.start,
-            _ if self.len >= most => return None,
+            _ if self.len >= most || self.len == room => return None,
             _ => self.insert(index, new),
         }
         Some(())
@@ -143,6 +173,8 @@ impl<S: PageSource> Spans<S> {
         });
         let count = touching.count();
         if count > 0 {
+            // It ends where a run does.
+            self.runs = self.runs.saturating_sub(runs(&self.all()[..count]));
             self.remove(0, count);
         }
         end
@@ -163,14 +195,15 @@ impl<S: PageSource> Spans<S> {
         }
     }
 
-    /// How many spans there would be with `new`, which is `near` these.
-    pub(crate) fn count_with(&self, new: Span, near: Range<usize>, policy: OverlapPolicy) -> usize {
+    /// What there would be with `new`, which is `near` these.
+    pub(crate) fn count_with(&self, new: Span, near: Range<usize>, policy: OverlapPolicy) -> Count {
         if policy.merges() {
-            return self.len + 1 - near.len();
+            let spans = self.len + 1 - near.len();
+            return Count { spans, runs: spans };
         }
         let mut count = self.len;
         let mut cursor = new.start;
-        for &old in overlapping(&self.all()[near], new) {
+        for &old in overlapping(&self.all()[near.clone()], new) {
             if policy.replaces(old, new) {
                 count += usize::from(old.start < new.start) + usize::from(old.end > new.end);
                 count -= 1;
@@ -179,7 +212,19 @@ impl<S: PageSource> Spans<S> {
                 cursor = old.end;
             }
         }
-        count + usize::from(cursor < new.end)
+        Count { spans: count + usize::from(cursor < new.end), runs: self.runs_with(near) }
+    }
+
+    /// How many runs there will be with a segment that is `near` these: it makes them one.
+    fn runs_with(&self, near: Range<usize>) -> usize {
+        self.runs - runs(&self.all()[near]) + 1
+    }
+
+    /// How many runs there are where borders count.
+    #[cfg(debug_assertions)]
+    pub(crate) fn check_runs(&self) -> usize {
+        assert_eq!(self.runs, runs(self.all()), "runs were miscounted");
+        self.runs
     }
 
     /// Adds `new`, for which there is room and which is `near` these, and calls `write` for what of it
@@ -193,6 +238,7 @@ impl<S: PageSource> Spans<S> {
         mut write: impl FnMut(Span),
     ) {
         if !policy.merges() {
+            self.runs = self.runs_with(near.clone());
             return self.add_apart(new, near.start, policy, write);
         }
         self.pieces(new, near.clone(), policy, &mut write);
@@ -282,4 +328,10 @@ impl<S: PageSource> Spans<S> {
 /// Those of `near` spans that do more than touch `new`.
 fn overlapping(near: &[Span], new: Span) -> impl Iterator<Item = &Span> {
     near.iter().filter(move |old| old.start < new.end && old.end > new.start)
+}
+
+/// How many there are if those that touch are one.
+fn runs(spans: &[Span]) -> usize {
+    let borders = spans.windows(2).filter(|pair| pair[0].end < pair[1].start).count();
+    borders + usize::from(!spans.is_empty())
 }

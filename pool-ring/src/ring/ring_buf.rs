@@ -53,6 +53,8 @@ pub struct RingBuf<S: PageSource + Clone = DefaultSource> {
     tail: usize,
     /// How many of these a decoder has seen to be no whole frame.
     seen: usize,
+    /// Which one has.
+    seen_by: u64,
     /// Whether spare bytes of pages that show twice were lent to be written with anything: they may not be initialised then,
     /// whatever the block says.
     lent: bool,
@@ -112,7 +114,7 @@ impl Default for RingBuf {
 impl<S: PageSource + Clone> RingBuf<S> {
     /// A ring over `source`, a handle, without memory.
     pub const fn new_in(source: S) -> Self {
-        Self { block: Block::empty(), head: 0, tail: 0, seen: 0, lent: false, source }
+        Self { block: Block::empty(), head: 0, tail: 0, seen: 0, seen_by: 0, lent: false, source }
     }
 
     /// A ring over `source` with room for at least `bytes`.
@@ -454,7 +456,8 @@ impl<S: PageSource + Clone> RingBuf<S> {
         Ok(())
     }
 
-    /// Takes one frame out and lends it, if there is a whole one. A search that found nothing resumes where it stopped.
+    /// Takes one frame out and lends it, if there is a whole one. A search that found nothing resumes where it stopped, if the
+    /// decoder is of the same [`identity`](Decoder::identity).
     ///
     /// ```
     /// use pool_ring::{RingBuf, frame::Lines};
@@ -476,6 +479,12 @@ impl<S: PageSource + Clone> RingBuf<S> {
         decoder: &mut D,
     ) -> Result<Option<D::Frame<'_>>, D::Error> {
         let (head, len) = (self.head, self.len());
+        if self.seen != 0 {
+            let identity = decoder.identity();
+            if self.seen_by != identity || identity == 0 {
+                self.seen = 0;
+            }
+        }
         if self.seen == len {
             return Ok(None);
         }
@@ -487,7 +496,7 @@ impl<S: PageSource + Clone> RingBuf<S> {
                 Ok(Some(frame))
             }
             Ok(Decoded::NeedMore(_)) => {
-                self.seen = len;
+                (self.seen, self.seen_by) = (len, decoder.identity());
                 Ok(None)
             }
             Err(error) => Err(error),

@@ -21,7 +21,7 @@ pub fn source(nth: Option<u64>) -> Source {
 /// How often a property is tried.
 pub fn config(cases: u32) -> proptest::prelude::ProptestConfig {
     proptest::prelude::ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { cases },
+        cases: if cfg!(miri) { 1 } else { cases },
         failure_persistence: None,
         ..Default::default()
     }

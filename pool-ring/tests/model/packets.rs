@@ -125,7 +125,7 @@ where
 {
     let large = 128;
     let builder = PacketRingBuilder::new().chunk(64).large_from(large).scratch(256);
-    let builder = builder.budget(28 + chunks * 68).policy(policy);
+    let builder = builder.budget(26 + chunks * 68).policy(policy);
     let Ok(mut ring) = builder.try_build_in(source) else { return };
     let clients = (0..6u32)
         .map(|n| Client { conn: ring.open(n), sent: Vec::new(), lost: false, seed: n.into() })
@@ -346,5 +346,8 @@ impl Decoder for Strict {
             assert!(matches!(self.0.decode(kept.head), Ok(Decoded::NeedMore(_))));
         }
         self.0.wait(kept, fresh)
+    }
+    fn identity(&self) -> u64 {
+        self.0.identity()
     }
 }

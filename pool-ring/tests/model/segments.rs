@@ -23,6 +23,8 @@ pub enum Op {
 
 pub const WINDOW: usize = 300;
 const GAPS: usize = 6;
+/// One for each 64 bytes of the window.
+const NOTES: usize = GAPS + WINDOW / 64;
 
 pub struct Model {
     stream: Reassembler<std::rc::Rc<Source>>,
@@ -113,6 +115,13 @@ impl Model {
         pieces
     }
 
+    /// Pieces that do not touch.
+    fn separate(&self) -> usize {
+        let pieces = self.pieces();
+        let borders = pieces.windows(2).filter(|pair| pair[0].end == pair[1].start).count();
+        pieces.len() - borders
+    }
+
     fn insert(&mut self, offset: u64, bytes: &[u8]) {
         let mut reported = Vec::new();
         let silent = self.segments % 2 == 0;
@@ -167,7 +176,13 @@ impl Model {
             Ok(inserted) => inserted,
             Err(ReassembleError::TooManyGaps { asked, limit }) => {
                 assert!(!at_front, "the segment at the front was refused");
-                assert!(asked > limit && self.pieces().len() > GAPS);
+                assert!(limit == GAPS && asked > limit && self.separate() == asked);
+                self.bytes = undo;
+                return;
+            }
+            Err(ReassembleError::TooManyNotes { asked, limit }) => {
+                assert!(!at_front, "the segment at the front was refused");
+                assert!(limit == NOTES && asked > limit && self.pieces().len() == asked);
                 self.bytes = undo;
                 return;
             }
@@ -180,6 +195,7 @@ impl Model {
         while self.bytes.contains_key(&self.next) {
             self.next += 1;
         }
+        assert!(self.separate() <= GAPS && self.pieces().len() <= NOTES.max(GAPS));
         assert_eq!(inserted.accepted, accepted);
         assert_eq!(inserted.conflicting, differing.len());
         let beyond = if within.is_empty() {

@@ -16,7 +16,7 @@ pub struct PacketRingSoon;
 /// Longer frames are refused.
 const LONGEST: usize = 1 << 16;
 /// The budget for each connection: more than any partial of the workloads costs.
-const EACH: usize = 28 + 6 * 260;
+const EACH: usize = 26 + 6 * 260;
 
 /// A ring, its connections, a decoder for all of them.
 pub struct Ring<const SOON: bool = false> {

@@ -4,7 +4,7 @@
 //! *Answers*: the sum of all words of all messages.
 
 use crate::case::Case;
-use crate::engines::rings::{RingbufQueue, RtrbQueue, Spsc, SpscMirrored};
+use crate::engines::rings::{RingbufQueue, RtrbQueue, Slots, Spsc, SpscMirrored};
 use crate::queue::{Queue, Receiver, Sender};
 use crate::workloads::POOL_RING;
 use std::hint::spin_loop;
@@ -24,6 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
             case::<RingbufQueue>(name, len),
         ]);
     }
+    cases.push(case::<Slots>("spsc-64", 64).floor());
     cases
 }
 

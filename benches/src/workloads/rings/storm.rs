@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = if cfg!(miri) { 100 } else { 100_000 };
 /// What `ring` has room for, about: half of what all would cost.
-const BUDGET: usize = CONNECTIONS / 2 * (28 + 7 * 260 / 2);
+const BUDGET: usize = CONNECTIONS / 2 * (26 + 7 * 260 / 2);
 const CHUNK: usize = 256;
 const LONGEST: usize = 1500;
 /// Lengths that are drawn, a power of two.

@@ -5,7 +5,7 @@ use super::inbox::{Asked, Figures, Inbox, Received};
 use crate::kv::reply::OutOfMemory;
 use crate::kv::seldom::warn_seldom;
 use pool_core::{PageError, PageSource};
-use pool_ring::frame::{Decoded, Decoder, Hint, Kept};
+use pool_ring::frame::{Decoded, Decoder, Hint, Kept, identity};
 use pool_ring::{Batch, Conn, PacketRing, PacketStats, Policy, ReadError, Refused};
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -76,6 +76,10 @@ impl Decoder for Announced {
 
     fn decode(&mut self, bytes: &[u8]) -> Result<Decoded<Infallible>, Infallible> {
         Ok(Decoded::NeedMore(self.hint(bytes.len())))
+    }
+
+    fn identity(&self) -> u64 {
+        const { identity(b"resp", 0) }
     }
 
     /// What is pending is not brought together before all of it has come.
