@@ -18,6 +18,7 @@ pub(in crate::kv) use table::{Over, over};
 use super::buffer::Buffers;
 use super::clients::{Client, Clients};
 use super::crew::Share;
+use super::crew::ledger::Terms;
 use super::crew::post::Post;
 use super::crew::together::Verdict;
 use super::memory::{Batch, Data, Figures, List, Memory, Scratch, ScratchOf};
@@ -29,6 +30,7 @@ use super::store::Store;
 use super::values::WrongType;
 use pool_core::PageSource;
 use std::fmt::{self, Write};
+use std::rc::Rc;
 use thiserror::Error;
 
 /// The replies of a strategy's batch.
@@ -48,6 +50,8 @@ pub struct Shared<M: Memory> {
     pub outbox: Buffers<M::Source>,
     /// Which of the threads this is.
     pub share: Share,
+    /// How replies of others are kept, if there are any.
+    pub terms: Option<Rc<Terms>>,
     /// The way to the others, if there are any.
     pub post: Option<Box<Post<M::Mail>>>,
 }
