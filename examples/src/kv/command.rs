@@ -21,6 +21,7 @@ use super::crew::Share;
 use super::crew::ledger::Terms;
 use super::crew::post::Post;
 use super::crew::together::Verdict;
+use super::glob::TooCostly;
 use super::memory::{Batch, Data, Figures, List, Memory, Scratch, ScratchOf};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
@@ -106,8 +107,12 @@ pub(in crate::kv) enum Fault {
     Syntax,
     #[error(transparent)]
     WrongType(#[from] WrongType),
-    #[error("ERR value is out of range")]
-    OutOfRange,
+    #[error(transparent)]
+    Pattern(#[from] TooCostly),
+    #[error("OOM no memory for the command")]
+    Scratch,
+    #[error("ERR value is out of range, value must between {0} and {1}")]
+    Between(i64, i64),
     #[error("ERR value is out of range, must be positive")]
     NotPositive,
     #[error("ERR index out of range")]
