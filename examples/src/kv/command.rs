@@ -18,8 +18,10 @@ pub(in crate::kv) use table::{Over, over};
 use super::buffer::Buffers;
 use super::clients::{Client, Clients};
 use super::crew::Share;
+use super::crew::ledger::Terms;
 use super::crew::post::Post;
 use super::crew::together::Verdict;
+use super::glob::TooCostly;
 use super::memory::{Batch, Data, Figures, List, Memory, Scratch, ScratchOf};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
@@ -29,6 +31,7 @@ use super::store::Store;
 use super::values::WrongType;
 use pool_core::PageSource;
 use std::fmt::{self, Write};
+use std::rc::Rc;
 use thiserror::Error;
 
 /// The replies of a strategy's batch.
@@ -48,6 +51,8 @@ pub struct Shared<M: Memory> {
     pub outbox: Buffers<M::Source>,
     /// Which of the threads this is.
     pub share: Share,
+    /// How replies of others are kept, if there are any.
+    pub terms: Option<Rc<Terms>>,
     /// The way to the others, if there are any.
     pub post: Option<Box<Post<M::Mail>>>,
 }
@@ -102,8 +107,12 @@ pub(in crate::kv) enum Fault {
     Syntax,
     #[error(transparent)]
     WrongType(#[from] WrongType),
-    #[error("ERR value is out of range")]
-    OutOfRange,
+    #[error(transparent)]
+    Pattern(#[from] TooCostly),
+    #[error("OOM no memory for the command")]
+    Scratch,
+    #[error("ERR value is out of range, value must between {0} and {1}")]
+    Between(i64, i64),
     #[error("ERR value is out of range, must be positive")]
     NotPositive,
     #[error("ERR index out of range")]

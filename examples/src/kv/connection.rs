@@ -6,7 +6,8 @@ use super::clients::Clients;
 use super::command::{Call, Flow, Shared};
 use super::crew::Share;
 use super::crew::forward::{Course, Desk, WaitingOf, park, run};
-use super::crew::post::{Item, Post};
+use super::crew::ledger::Terms;
+use super::crew::post::{Item, Matter, Post, PutOff};
 use super::crew::together::hold_still;
 use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch, append};
 use super::patience::{Moment, Overdue, Patience, Times};
@@ -17,10 +18,12 @@ use super::sending::{behind, queue, write_now};
 use super::settings::Settings;
 use super::stats::{Pools, Stats};
 use super::store::Store;
+use allocator_api2::alloc::Allocator;
 use mio::net::TcpStream;
 use pool_core::PageError;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Reads of one turn; then others have theirs.
@@ -143,6 +146,9 @@ impl<M: Memory> Worker<M> {
         let share = post.as_ref().map_or(Share::ALL, |post| post.share);
         let limits = settings.limits().share(share.of);
         let memory = M::new(limits)?;
+        let terms =
+            |post: &Post<M::Mail>| Terms { budget: memory.unread(), ledger: post.ledger.clone() };
+        let terms = post.as_ref().map(terms).map(Rc::new);
         let store = Store::new(memory.data(), limits.memory, settings.eviction);
         Ok(Self {
             inbox: memory.inbox()?,
@@ -155,6 +161,7 @@ impl<M: Memory> Worker<M> {
                 clients: Clients::new(memory.table()).shared_by(share),
                 outbox: Buffers::new(memory.source()),
                 share,
+                terms,
                 post: post.map(Box::new),
             },
             memory,
@@ -259,22 +266,46 @@ impl<M: Memory> Worker<M> {
 
     /// Executes a request of another thread's connection, and puts the reply into the bundle for it.
     pub fn answer(&mut self, from: usize, item: &Item, bytes: &[u8]) {
-        let Some(ask) = item.ask else { return };
         let Some(mut post) = self.shared.post.take() else { return };
+        match post.try_put_off(from, item, bytes) {
+            None => self.answer_now(&mut post, from, item, bytes),
+            Some(Err(_)) => sorry(&mut post, from, item),
+            Some(Ok(())) => {}
+        }
+        self.shared.post = Some(post);
+    }
+
+    /// A client of another thread waits for this reply before any other.
+    pub fn urged(&mut self, item: &Item) {
+        if let Some(post) = &mut self.shared.post {
+            post.urged(item.ticket);
+        }
+    }
+
+    /// Executes requests that were put off, as far as they need not wait any longer.
+    #[cold]
+    pub fn answer_put_off(&mut self) {
+        let Some(mut post) = self.shared.post.take() else { return };
+        while let Some(PutOff { from, item, bytes }) = post.next_put_off() {
+            self.answer_now(&mut post, from, &item, &bytes);
+        }
+        self.shared.post = Some(post);
+    }
+
+    fn answer_now(&mut self, post: &mut Post<M::Mail>, from: usize, item: &Item, bytes: &[u8]) {
+        let Matter::Ask(ask) = item.matter else { return };
         let (scratch, mut replies) = self.batch.open();
         let done = run::<M>(bytes, ask, 0, scratch, &mut replies, &self.inbox, &mut self.shared);
-        let put = post.put(from, item.ticket, None, |out| {
+        let put = post.put(from, item.ticket, Matter::Reply, |out| {
             done?;
             replies.pieces().try_for_each(|piece| append(out, piece))
         });
-        if put.is_err() {
-            // So that nobody waits for ever.
-            let sorry = |out: &mut _| append(out, b"-OOM no memory for the reply\r\n");
-            let _ = post.put(from, item.ticket, None, sorry);
+        match put {
+            Ok(()) => post.ledger.leave(item.ticket.client, replies.len()),
+            Err(_) => sorry(post, from, item),
         }
         drop(replies);
         self.batch.close();
-        self.shared.post = Some(post);
     }
 
     /// Another thread has replied to a request of this connection: sends what was waiting for that. Whether
@@ -282,7 +313,10 @@ impl<M: Memory> Worker<M> {
     pub fn answered(&mut self, connection: &mut Connection<M>, item: &Item, bytes: &[u8]) -> Turn {
         let (link, now) = (&mut connection.link, self.now);
         match deliver(link, item, bytes, now, &mut self.shared) {
-            Err(_) => Turn::Close,
+            Err(broken) => {
+                give_up(link, broken);
+                Turn::Close
+            }
             Ok(()) if link.waiting.is_none() && link.state != State::Open => Turn::Again,
             Ok(()) => Turn::Done,
         }
@@ -343,7 +377,7 @@ impl<M: Memory> Worker<M> {
     }
 
     /// Sends what an earlier turn could not.
-    fn send_outbox(&mut self, link: &mut Link<M>) -> io::Result<()> {
+    fn send_outbox(&mut self, link: &mut Link<M>) -> Result<(), Broken> {
         let Some(buffer) = &mut link.outbox else {
             return Ok(());
         };
@@ -360,6 +394,7 @@ impl<M: Memory> Worker<M> {
                 self.shared.outbox.put(buffer);
             }
         }
+        settle(link, &mut self.shared)?;
         Ok(())
     }
 }
@@ -477,6 +512,8 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
             }
         }
     }
+    // Before they are moved to those that wait: more requests may be pending.
+    let full = replies.len() >= FLUSH;
     if let (true, Some(waiting)) = (SEVERAL, &mut link.waiting) {
         park(waiting, &mut replies, direct)?;
     }
@@ -488,7 +525,7 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
         link.times.begun(now);
     }
     send(link, &replies, now, shared)?;
-    Ok(replies.len() >= FLUSH)
+    Ok(full)
 }
 
 /// Takes the reply of another thread, and sends what is whole now.
@@ -500,15 +537,35 @@ fn deliver<M: Memory>(
     shared: &mut Shared<M>,
 ) -> Result<(), Broken> {
     let Some(mut waiting) = link.waiting.take() else { return Ok(()) };
-    let drawn = shared.store.room().random(usize::MAX) as u64;
-    waiting.fill(item.ticket.reply, item.ticket.part, bytes, drawn)?;
+    waiting.account.come(bytes.len());
+    if waiting.pass(item.ticket.reply) {
+        send_behind(link, || std::iter::once(bytes), 0, bytes.len(), now, shared)?;
+    } else {
+        let drawn = shared.store.room().random(usize::MAX) as u64;
+        waiting.fill(item.ticket.reply, item.ticket.part, bytes, drawn)?;
+    }
     for ready in waiting.take() {
         send_behind(link, || std::iter::once(&ready[..]), 0, ready.len(), now, shared)?;
     }
     if !waiting.is_empty() {
         link.waiting = Some(waiting);
+        settle(link, shared)?;
     }
     Ok(())
+}
+
+/// Lets other threads answer more, if not too much waits for the client.
+fn settle<M: Memory>(link: &mut Link<M>, shared: &mut Shared<M>) -> Result<(), OutOfMemory> {
+    let (Some(waiting), Some(post)) = (&mut link.waiting, &mut shared.post) else { return Ok(()) };
+    let behind = link.outbox.as_ref().map_or(0, |buffer| buffer.filled().len());
+    waiting.settle(behind).map_or(Ok(()), |reply| post.urge(link.id, reply))
+}
+
+/// Replies an error to a request whose reply has no room, so that nobody waits for ever.
+#[cold]
+fn sorry<A: Allocator + Clone>(post: &mut Post<A>, from: usize, item: &Item) {
+    let sorry = |out: &mut _| append(out, b"-OOM no memory for the reply\r\n");
+    let _ = post.put(from, item.ticket, Matter::Reply, sorry);
 }
 
 /// Writes the batch's replies from where they are, and queues only what the socket does not take. A

@@ -15,10 +15,13 @@
 //! Letters of one thread to another keep their order too, so each thread sees the requests of a connection
 //! in the order in which they were sent. A command over keys of several threads is one step on each, and
 //! not one step for all: as in a cluster, somebody else may see half of an `MSET`.
+//!
+//! What is under way is counted, by all and for each client: see [`ledger`].
 #![forbid(unsafe_code)]
 
 pub mod forward;
 pub mod gather;
+pub mod ledger;
 pub mod post;
 pub mod route;
 pub mod together;

@@ -1,31 +1,52 @@
 //! Redis' glob patterns (`stringmatchlen`), of keys and of settings.
 #![forbid(unsafe_code)]
 
+use thiserror::Error;
+
+/// Steps for each byte of pattern and text.
+const EACH: usize = 64;
+
+/// To match this pattern would take too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("ERR the pattern takes too long to match")]
+pub struct TooCostly;
+
 /// Whether `text` matches `pattern`: `*`, `?`, `[a-z]`, `[^a]`, `\c`; with `fold`, letters match in either
 /// case.
 ///
-/// O(pattern × text): on a mismatch only the last `*` is tried again.
-#[must_use]
-pub fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
+/// On a mismatch only the last `*` is tried again: at most as many steps as pattern × text has, and that
+/// only for patterns and texts made for it. So there is a limit in proportion to their sum (Redis has
+/// none), which no pattern meets whose pieces between stars are up to [`EACH`] bytes long.
+///
+/// # Errors
+/// [`TooCostly`].
+pub fn matches(pattern: &[u8], text: &[u8], fold: bool) -> Result<bool, TooCostly> {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
+    let mut left = EACH.saturating_mul(pattern.len() + text.len() + 1);
     while t < text.len() {
-        match step(&pattern[p..], text[t], fold) {
+        let step = step(&pattern[p..], text[t], fold);
+        let cost = match step {
+            Step::Star => 1,
+            Step::Match(len) | Step::Mismatch(len) => len,
+        };
+        left = left.checked_sub(cost).ok_or(TooCostly)?;
+        match step {
             Step::Star => {
                 star = Some((p, t));
                 p += 1;
             }
             Step::Match(len) => (p, t) = (p + len, t + 1),
-            Step::Mismatch => match &mut star {
+            Step::Mismatch(_) => match &mut star {
                 Some((at, from)) => {
                     *from += 1;
                     (p, t) = (*at + 1, *from);
                 }
-                None => return false,
+                None => return Ok(false),
             },
         }
     }
-    pattern[p..].iter().all(|&byte| byte == b'*')
+    Ok(pattern[p..].iter().all(|&byte| byte == b'*'))
 }
 
 /// Whether `pattern` has anything but plain characters.
@@ -38,21 +59,22 @@ enum Step {
     Star,
     /// So many bytes of the pattern matched the character.
     Match(usize),
-    Mismatch,
+    /// So many did not.
+    Mismatch(usize),
 }
 
 /// The first element of `pattern` against one character.
 fn step(pattern: &[u8], byte: u8, fold: bool) -> Step {
     let same = |other: u8| folded(other, fold) == folded(byte, fold);
     let (matched, len) = match pattern {
-        [] => (false, 0),
+        [] => (false, 1),
         [b'*', ..] => return Step::Star,
         [b'?', ..] => (true, 1),
         [b'[', rest @ ..] => class(rest, byte, fold),
         [b'\\', escaped, ..] => (same(*escaped), 2),
         [plain, ..] => (same(*plain), 1),
     };
-    if matched { Step::Match(len) } else { Step::Mismatch }
+    if matched { Step::Match(len) } else { Step::Mismatch(len) }
 }
 
 fn folded(byte: u8, fold: bool) -> u8 {
@@ -109,9 +131,27 @@ mod tests {
             ("[", "[", false),
         ] {
             let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-            assert_eq!(matches(pattern, text, true), expected, "{pattern:?} {text:?}");
+            assert_eq!(matches(pattern, text, true), Ok(expected), "{pattern:?} {text:?}");
         }
-        assert!(matches(b"a[b-c]*", b"abc", false) && !matches(b"a*", b"Abc", false));
-        assert!(!matches(b"[a-c]", b"B", false) && !matches(b"\\a", b"A", false));
+        assert_eq!(matches(b"a[b-c]*", b"abc", false), Ok(true));
+        for (pattern, text) in
+            [(&b"a*"[..], b"Abc"), (b"[a-c]", b"B"), (b"\\a", b"A")] as [(_, &[u8]); 3]
+        {
+            assert_eq!(matches(pattern, text, false), Ok(false));
+        }
+    }
+
+    #[test]
+    fn hostile_patterns_are_given_up_and_long_ones_are_not() {
+        let text = vec![b'a'; 1 << 20];
+        let hostile = [&b"*"[..], &[b'a'; 100_000], b"b"].concat();
+        assert_eq!(matches(&hostile, &text, false), Err(TooCostly));
+        let classes = [&b"*["[..], &[b'b'; 100_000], b"]"].concat();
+        assert_eq!(matches(&classes, &text, false), Err(TooCostly));
+        assert_eq!(matches(&text, &text, false), Ok(true));
+        assert_eq!(matches(b"*a?a?a?a?a?a?[b-d]*", &text, false), Ok(false));
+        let pieces = b"*aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".repeat(1000);
+        assert_eq!(matches(&pieces, &text, false), Ok(true));
+        assert_eq!(matches(&[&pieces[..], b"b"].concat(), &text, false), Ok(false));
     }
 }

@@ -88,6 +88,7 @@ fn memory<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result
 
 fn stats<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result {
     let stats = &call.shared.stats;
+    let ledger = call.shared.terms.as_ref().map(|terms| &terms.ledger);
     for (name, value) in [
         ("total_connections_received", stats.accepted),
         ("total_commands_processed", stats.commands),
@@ -101,6 +102,8 @@ fn stats<M: Memory>(call: &Call<'_, '_, M>, out: &mut dyn Write) -> fmt::Result 
         ("total_error_replies", stats.errors),
         ("paused_connections", stats.pauses),
         ("overdue_connections", stats.overdue),
+        ("letters_between_threads", ledger.map_or(0, |ledger| ledger.letters())),
+        ("bytes_between_threads", ledger.map_or(0, |ledger| ledger.under_way() as u64)),
     ] {
         write!(out, "{name}:{value}\r\n")?;
     }

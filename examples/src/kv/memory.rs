@@ -97,6 +97,9 @@ pub trait Memory: Sized + 'static {
     /// A handle on the pages of unread replies.
     fn source(&self) -> Self::Source;
 
+    /// What those pages are charged to.
+    fn unread(&self) -> pool_core::Budget;
+
     /// The one inbox of a worker thread.
     ///
     /// # Errors
@@ -197,6 +200,10 @@ impl Memory for Std {
         self.0.backlog.clone()
     }
 
+    fn unread(&self) -> pool_core::Budget {
+        self.0.backlog.budget().clone()
+    }
+
     fn inbox(&self) -> Result<Self::Inbox, PageError> {
         Ok(PageInbox::new(self.0.partials.clone(), self.0.limits.max_frame))
     }
@@ -244,6 +251,10 @@ impl Memory for Pool {
 
     fn source(&self) -> PageStack {
         self.stacks.backlog.clone()
+    }
+
+    fn unread(&self) -> pool_core::Budget {
+        self.stacks.backlog.budget().clone()
     }
 
     /// The ring keeps its own budget, and acquires the addresses of all of it: so it is not charged

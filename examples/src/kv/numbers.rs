@@ -51,11 +51,78 @@ impl Digits {
     }
 }
 
-/// A score as `strtod` reads one and Redis takes it: no blanks in front, nothing behind, no NaN.
+/// A cursor of a scan as `strtoul` reads one and Redis takes it: nothing at all is 0, and what is below 0
+/// is counted from behind.
+#[must_use]
+pub fn cursor(text: &[u8]) -> Option<u64> {
+    let (digits, negative) = match text {
+        [b'-', rest @ ..] => (rest, true),
+        [b'+', rest @ ..] => (rest, false),
+        rest => (rest, false),
+    };
+    if digits.is_empty() {
+        return text.is_empty().then_some(0);
+    }
+    let value = digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })?;
+    Some(if negative { value.wrapping_neg() } else { value })
+}
+
+/// A score as `strtod` reads one and Redis takes it: no blanks in front, nothing behind, no NaN, and nothing
+/// that a double cannot hold.
 #[must_use]
 pub fn score(text: &[u8]) -> Option<f64> {
+    let (digits, negative) = match text {
+        [b'-', rest @ ..] => (rest, true),
+        [b'+', rest @ ..] => (rest, false),
+        rest => (rest, false),
+    };
+    if let [b'0', b'x' | b'X', rest @ ..] = digits {
+        let score = hexadecimal(rest)?;
+        return Some(if negative { -score } else { score });
+    }
     let score: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (!score.is_nan()).then_some(score)
+    let digit = |byte: &u8| matches!(byte, b'1'..=b'9');
+    let mantissa = digits.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+    // Too large, or too near to 0.
+    let lost = score.is_infinite()
+        && digits.first().is_some_and(|byte| !byte.is_ascii_alphabetic())
+        || score == 0.0 && mantissa.iter().any(digit);
+    (!lost && !score.is_nan()).then_some(score)
+}
+
+/// `1.8p-3` behind its `0x`. Below the smallest normal number its last bit may be rounded twice.
+fn hexadecimal(text: &[u8]) -> Option<f64> {
+    let (digits, exponent) = match text.iter().position(|byte| matches!(byte, b'p' | b'P')) {
+        Some(at) => (&text[..at], exponent(&text[at + 1..])?),
+        None => (text, 0),
+    };
+    let point = digits.iter().position(|&byte| byte == b'.').unwrap_or(digits.len());
+    if digits.len() <= usize::from(point < digits.len()) {
+        return None;
+    }
+    // 60 bits, of which the last one stands for all behind it.
+    let (mut bits, mut power) = (0_u64, exponent);
+    for (index, &byte) in digits.iter().enumerate() {
+        if index == point {
+            continue;
+        }
+        let digit = u64::from(char::from(byte).to_digit(16)?);
+        let whole = index < point;
+        if bits >> 56 == 0 {
+            bits = bits << 4 | digit;
+            power -= if whole { 0 } else { 4 };
+        } else {
+            bits |= u64::from(digit > 0);
+            power += if whole { 4 } else { 0 };
+        }
+    }
+    // Two steps: the power alone may be out of range where the product is not.
+    let power = i32::try_from(power.clamp(-2200, 2200)).ok()?;
+    let score = bits as f64 * 2_f64.powi(power / 2) * 2_f64.powi(power - power / 2);
+    (score.is_finite() && (score > 0.0 || bits == 0)).then_some(score)
 }
 
 /// A floating-point number in characters, as `%.17g` prints it.
@@ -246,6 +313,49 @@ mod tests {
         }
         assert_eq!((score(b"nan"), score(b" 1"), score(b"")), (None, None, None));
         assert_eq!((score(b"-inf"), score(b"1e3")), (Some(f64::NEG_INFINITY), Some(1000.0)));
+        for (text, expected) in [
+            ("0x1p3", Some(8.0)),
+            ("-0X.8", Some(-0.5)),
+            ("0xAp-1", Some(5.0)),
+            ("+0x1.999999999999ap-4", Some(0.1)),
+            ("0x1.fffffffffffff7fffffffffff", Some(2.0 - f64::EPSILON)),
+            ("0x1.fffffffffffff80000000000001", Some(2.0)),
+            ("0x1fffffffffffffffffffff", Some(2_f64.powi(85))),
+            ("0x0p99", Some(0.0)),
+            ("0x1p-1074", Some(5e-324)),
+            ("0x1p1023", Some(2_f64.powi(1023))),
+            ("0x1p1024", None),
+            ("0x1p-1080", None),
+            ("0x", None),
+            ("0x.", None),
+            ("0x1p", None),
+            ("0xg", None),
+            ("1e400", None),
+            ("-1e309", None),
+            ("1e-400", None),
+            ("0e-400", Some(0.0)),
+            ("-Infinity", Some(f64::NEG_INFINITY)),
+            ("4.9e-324", Some(5e-324)),
+        ] {
+            assert_eq!(score(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn cursors_are_read_as_in_c() {
+        for (text, expected) in [
+            ("", Some(0)),
+            ("017", Some(17)),
+            ("+1", Some(1)),
+            ("-1", Some(u64::MAX)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-", None),
+            ("1x", None),
+            (" 1", None),
+        ] {
+            assert_eq!(cursor(text.as_bytes()), expected, "{text}");
+        }
     }
 
     #[test]

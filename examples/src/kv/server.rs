@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::connection::{Connection, NO_MEMORY, Turn, Worker};
-use super::crew::post::{Bundle, Item, Letter, Post, Way};
+use super::crew::ledger::Ledger;
+use super::crew::post::{Bundle, Item, Letter, Matter, Post, Way};
 use super::crew::{Sharding, Share};
 use super::memory::{Memory, Table};
 use super::metrics::{Board, Publisher, gather};
@@ -14,8 +15,8 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -38,6 +39,9 @@ const EVENTS: usize = 1024;
 
 /// How long the listener rests when the system has no descriptors left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How soon requests of other threads that were put off are looked at again.
+const ANSWER_AGAIN: Duration = Duration::from_millis(1);
 
 /// How often keys that have ended are looked for.
 const EXPIRE_AGAIN: Duration = Duration::from_millis(100);
@@ -140,7 +144,7 @@ impl<M: Memory> Server<M> {
         let wakers = polls.iter().map(waker).collect::<io::Result<Arc<[_]>>>()?;
         let stopper = Stopper { stop: Arc::default(), wakers };
         let present = Arc::<AtomicUsize>::default();
-        let mut posts = posts::<M>(threads, &stopper).into_iter();
+        let mut posts = posts::<M>(&settings, &stopper).into_iter();
         let seats = polls.into_iter().zip(listeners).map(|(poll, listener)| Seat {
             settings: settings.clone(),
             poll,
@@ -287,9 +291,10 @@ impl<M: Memory> Server<M> {
             return Some(Duration::ZERO);
         }
         let expire = (store.mortal() > 0 || store.is_untidy()).then_some(EXPIRE_AGAIN);
+        let put_off = post.is_some_and(|post| post.has_put_off()).then_some(ANSWER_AGAIN);
         let look = self.look_again.filter(|_| self.connections.count() > 0 || self.most > 0);
         let publish = self.publisher.as_ref().map(|publisher| publisher.wait(self.since()));
-        accept.into_iter().chain(expire).chain(look).chain(publish).min()
+        accept.into_iter().chain(expire).chain(put_off).chain(look).chain(publish).min()
     }
 
     /// How long ago it started.
@@ -402,6 +407,9 @@ impl<M: Memory> Server<M> {
                 Letter::Held | Letter::Step(_) | Letter::Stepped(_) | Letter::Release => {}
             }
         }
+        if self.worker.shared.post.as_ref().is_some_and(|post| post.has_put_off()) {
+            self.worker.answer_put_off();
+        }
     }
 
     fn read_bundle(&mut self, bundle: &Bundle<M::Mail>) {
@@ -409,18 +417,29 @@ impl<M: Memory> Server<M> {
         for item in &bundle.items {
             let (bytes, behind) = rest.split_at(item.len);
             rest = behind;
-            if item.ask.is_some() {
-                self.worker.answer(bundle.from, item, bytes);
-            } else {
-                self.answered(item, bytes);
+            match item.matter {
+                Matter::Ask(_) => self.worker.answer(bundle.from, item, bytes),
+                Matter::Reply => self.answered(item, bytes),
+                Matter::Urge => self.worker.urged(item),
             }
+        }
+        if let Some(post) = &self.worker.shared.post {
+            post.ledger.receive(bundle.load);
         }
     }
 
     /// Another thread has replied. Who has left meanwhile is not there any more.
     fn answered(&mut self, item: &Item, bytes: &[u8]) {
-        let Some(token) = self.worker.shared.clients.token(item.ticket.client) else { return };
-        let Some(connection) = self.connections.get_mut(token) else { return };
+        let client = item.ticket.client;
+        let token = self.worker.shared.clients.token(client);
+        let Some((token, connection)) =
+            token.and_then(|token| Some((token, self.connections.get_mut(token)?)))
+        else {
+            if let Some(post) = &self.worker.shared.post {
+                post.ledger.forget(client, item.len);
+            }
+            return;
+        };
         match self.worker.answered(connection, item, bytes) {
             Turn::Done => {}
             Turn::Again => self.turn(token, false),
@@ -470,7 +489,9 @@ impl<M: Memory> Server<M> {
 
     /// Makes an accepted socket a connection, or tells it that there are too many.
     fn admit(&mut self, mut socket: TcpStream, peer: SocketAddr) {
-        if self.present.load(Ordering::Relaxed) >= self.max_connections {
+        // Taken before it is used: other threads admit at the same time.
+        if self.present.fetch_add(1, Ordering::Relaxed) >= self.max_connections {
+            self.present.fetch_sub(1, Ordering::Relaxed);
             self.worker.shared.stats.rejected += 1;
             let _ = socket.write(b"-ERR max number of clients reached\r\n");
             return;
@@ -487,9 +508,9 @@ impl<M: Memory> Server<M> {
             Ok(_) => {
                 worker.shared.stats.accepted += 1;
                 worker.shared.stats.clients += 1;
-                present.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
+                present.fetch_sub(1, Ordering::Relaxed);
                 worker.shared.stats.rejected += 1;
                 warn_seldom!(%error, "a connection could not be admitted");
             }
@@ -523,13 +544,15 @@ fn listen_together(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// A way from each thread to each; none if there is one thread.
-fn posts<M: Memory>(threads: usize, stopper: &Stopper) -> Vec<Post<M::Mail>> {
+fn posts<M: Memory>(settings: &Settings, stopper: &Stopper) -> Vec<Post<M::Mail>> {
+    let threads = usize::from(settings.threads.max(1));
     if threads == 1 {
         return Vec::new();
     }
     let random = || RandomState::new().build_hasher().finish();
     let (sharding, mail) = (Sharding::new([random(), random()], threads), M::mail());
     let holding = Arc::<AtomicBool>::default();
+    let ledger = Arc::new(Ledger::new(settings.limits(), settings.max_backlog));
     let (senders, mailboxes): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::channel()).unzip();
     let way = |(sender, waker): (Sender<_>, &Arc<Waker>)| Way { sender, waker: waker.clone() };
     let ways: Vec<_> = senders.into_iter().zip(&*stopper.wakers).map(way).collect();
@@ -541,6 +564,9 @@ fn posts<M: Memory>(threads: usize, stopper: &Stopper) -> Vec<Post<M::Mail>> {
         mailbox,
         deferred: VecDeque::new(),
         outgoing: (0..threads).map(|_| None).collect(),
+        ledger: ledger.clone(),
+        put_off: HashMap::new(),
+        turns: VecDeque::new(),
         holding: holding.clone(),
         stop: stopper.stop.clone(),
     };

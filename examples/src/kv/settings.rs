@@ -76,7 +76,8 @@ pub struct Settings {
     pub partials: usize,
 
     /// Budget of replies not yet read (three quarters of it at most), of connections and of the arena.
-    /// A connection whose replies find it used up is closed.
+    /// A connection whose replies find it used up is closed. With several threads, as much again may be
+    /// under way between them; from an eighth of it on they wait for one another.
     #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
     pub buffers: usize,
 

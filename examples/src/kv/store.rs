@@ -75,8 +75,8 @@ pub enum Form {
 struct Meta(u64);
 
 impl Meta {
-    /// Ends beyond this (in 146 million years) are cut to it.
-    const LAST: i64 = (1 << 61) - 1;
+    /// Ends from here on, in 146 million years, are kept as the last there is.
+    const LAST: i64 = (1 << 62) - 1;
 
     /// Of what does not end, in any form.
     const NONE: Self = Self(0);
@@ -95,7 +95,11 @@ impl Meta {
     }
 
     fn end(self) -> Option<i64> {
-        Some((self.0 >> 2) as i64).filter(|&end| end > 0)
+        match (self.0 >> 2) as i64 {
+            0 => None,
+            Self::LAST => Some(i64::MAX),
+            end => Some(end),
+        }
     }
 }
 

@@ -173,6 +173,15 @@ const COLLECTIONS: &[&str] = &[
     "ZADD K LT D W",
     "ZADD K INCR D W",
     "ZADD K XX INCR D W",
+    "ZADD K O W",
+    "ZADD K INCR O W",
+    "ZADD K XX O W",
+    "ZREVRANGE K I I",
+    "ZREVRANGE K 0 -1 WITHSCORES",
+    "ZREVRANGE K 0 -1 REV",
+    "SRANDMEMBER K -9223372036854775808",
+    "GETEX K EX B",
+    "HSCAN K N COUNT B",
     "ZADD K NX XX 1 a",
     "ZADD K NX GT 1 a",
     "ZADD K LT GT 1 a",
@@ -197,7 +206,7 @@ const COLLECTIONS: &[&str] = &[
 
 /// Requests with a word for each letter in capitals: `K` a key, `V` any bytes, `S` short text, `N` a
 /// number or nearly, `B` such a one that is no short
-/// span, `F` one with a point, `W` one of few words, `I` a small number, `D` a score, `L` a long word, `E` an end in the far future, `P` a pattern.
+/// span, `F` one with a point, `W` one of few words, `I` a small number, `D` a score, `O` an odd one, `L` a long word, `E` an end in the far future, `P` a pattern.
 ///
 /// Sums of points have a key of their own: beyond 64 bits ours are exact, and Redis rounds. Nothing
 /// whose reply depends on the moment or on a hash: no `TTL` of a relative end, and `KEYS`
@@ -240,6 +249,8 @@ const FORMS: &[&str] = &[
     "GETEX K EXAT E",
     "GETEX K EX B",
     "GETEX K PXAT B",
+    "SET lasting S PXAT 9223372036854775807",
+    "PEXPIRETIME lasting",
     "GETEX K EX 10 PERSIST",
     "GETEX K KEEPTTL",
     "MGET K K K",
@@ -322,6 +333,9 @@ const FORMS: &[&str] = &[
     "SELECT 0",
     "SELECT 1",
     "SELECT x",
+    "SELECT N",
+    "CLIENT LIST ID -1",
+    "CLIENT LIST ID x",
     "AUTH x",
     "AUTH default x",
     "AUTH zork x",
@@ -434,8 +448,28 @@ fn fill_in(random: &mut Random, word: &str) -> Vec<u8> {
     ];
     const PATTERNS: &[&[u8]] = &[b"a", b"[b]", b"key:?", b"oth*", b"k*1", b"zork", b"[^a-z]\r\n"];
     const WORDS: &[&[u8]] = &[b"a", b"b", b"c", b"12", b"-7", b"", b"d\r\n"];
-    const SCORES: &[&[u8]] =
-        &[b"0", b"1", b"-1", b"2.5", b"0.1", b"1e20", b"-1e-7", b"inf", b"-inf", b"3", b"1e17"];
+    const SCORES: &[&[u8]] = &[
+        b"0", b"1", b"-1", b"2.5", b"0.1", b"1e20", b"-1e-7", b"inf", b"-inf", b"3", b"1e17", b"-0",
+    ];
+    // Scores too, and what only looks like one.
+    const ODD: &[&[u8]] = &[
+        b"1e400",
+        b"-1e309",
+        b"1e-400",
+        b"0x1p3",
+        b"-0X.8p1",
+        b"0x1p9999",
+        b"0x",
+        b"4.9e-324",
+        b"1e",
+        b"infinity",
+        b"1_0",
+        b"0e-999",
+        b" 1",
+        b"1 ",
+        b"+5.",
+        b"0x1.999999999999ap-4",
+    ];
     const SHORT: &[&[u8]] = &[b"abc", b"12", b"x y", b"", b"0", b"name"];
     match word {
         "K" => random.key(),
@@ -449,6 +483,7 @@ fn fill_in(random: &mut Random, word: &str) -> Vec<u8> {
         "W" => random.pick(WORDS).to_vec(),
         "I" => (random.below(9) as i64 - 3).to_string().into_bytes(),
         "D" => random.pick(SCORES).to_vec(),
+        "O" => random.pick(ODD).to_vec(),
         "L" => vec![b'l'; 64 + random.below(2)],
         word => word.as_bytes().to_vec(),
     }

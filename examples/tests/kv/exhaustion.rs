@@ -42,6 +42,10 @@ impl Memory for Tight {
         self.pages.clone()
     }
 
+    fn unread(&self) -> pool_core::Budget {
+        pool_core::Budget::new(PAGES)
+    }
+
     fn inbox(&self) -> Result<Self::Inbox, PageError> {
         Ok(PageInbox::new(self.source(), 1 << 20))
     }

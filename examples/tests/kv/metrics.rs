@@ -234,3 +234,27 @@ fn the_page_works_in_a_browser() {
     assert!(page.contains("<polyline") && page.contains("<canvas") && page.contains("960 B: "));
     assert!(page.contains("strategy pool, version"), "{page}");
 }
+
+#[test]
+fn a_head_has_no_body_and_a_target_may_be_a_whole_address() {
+    let kv = Kv::start(&METRICS);
+    let address = address(&kv);
+    for path in ["/metrics", "/none"] {
+        let request = format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let (head, body) = exchange(&address, request.as_bytes());
+        assert!(head.contains("\r\nContent-Length: ") && body.is_empty(), "{head}\n{body}");
+    }
+    assert!(get(&address, &format!("http://{address}/metrics")).contains("kv_keys"));
+}
+
+/// Those who connect and say nothing make room for who asks.
+#[test]
+fn silent_clients_keep_nobody_out() {
+    let kv = Kv::start(&METRICS);
+    let address = address(&kv);
+    let began = Instant::now();
+    let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    assert!(get(&address, "/metrics").contains("kv_keys"));
+    assert!(began.elapsed() < Duration::from_secs(4), "only after the silent were given up");
+    drop(silent);
+}

@@ -226,3 +226,127 @@ fn figures_are_of_all_threads() {
     client.ask(b"FLUSHALL\r\n", b"+OK\r\n");
     assert_eq!(kv.figure("used_memory"), 0);
 }
+
+/// The most memory that the server has ever had, in bytes.
+#[cfg(target_os = "linux")]
+fn peak(kv: &Kv) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", kv.process.0.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+/// Replies to those who never read are charged, under way from thread to thread too.
+#[cfg(target_os = "linux")]
+#[test]
+fn unread_replies_of_other_threads_are_charged() {
+    let limits =
+        ["--threads", "4", "--buffers", "32m", "--max-backlog", "1m", "--max-unread-age", "2"];
+    let kv = Kv::start(&limits);
+    let mut client = kv.client();
+    client.ask(&array(&[b"SET", b"big", &vec![b'v'; 2 << 20]]), b"+OK\r\n");
+    let before = peak(&kv);
+    let hoarders: Vec<_> = (0..40)
+        .map(|_| {
+            let mut hoarder = kv.client();
+            hoarder.send(&b"GET big\r\n".repeat(60));
+            hoarder
+        })
+        .collect();
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_secs(1) {
+        client.ask(b"GET none\r\n", b"$-1\r\n");
+    }
+    kv.wait_for("connected_clients", |clients| clients == 2);
+    kv.wait_for("bytes_between_threads", |bytes| bytes < 10_000);
+    // Budgets, the pieces that batches keep, and a reply at each step of its way.
+    let more = peak(&kv) - before;
+    assert!(more < 160 << 20, "{} MiB", more >> 20);
+    drop(hoarders);
+}
+
+/// A client that reads late gets everything, and the server does not keep it all meanwhile.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_late_reader_loses_nothing_and_fills_nothing() {
+    let kv = Kv::start(&["--threads", "4", "--max-backlog", "1m"]);
+    let mut client = kv.client();
+    let value = vec![b'v'; 2 << 20];
+    for key in 0..8 {
+        client.ask(&array(&[b"SET", key.to_string().as_bytes(), &value]), b"+OK\r\n");
+    }
+    let before = peak(&kv);
+    let mut late = kv.client();
+    for key in 0..160 {
+        late.send(format!("GET {}\r\nSTRLEN {}\r\n", key % 8, key % 7).as_bytes());
+    }
+    late.finish_sending();
+    let began = std::time::Instant::now();
+    while began.elapsed() < std::time::Duration::from_millis(500) {
+        client.ask(b"GET none\r\n", b"$-1\r\n");
+    }
+    let more = peak(&kv) - before;
+    assert!(more < 64 << 20, "{} MiB", more >> 20);
+    let reply = [&crate::support::bulk(&value)[..], b":2097152\r\n"].concat();
+    for _ in 0..160 {
+        late.expect(&reply);
+    }
+    late.expect_closed();
+}
+
+/// `MSETNX` takes a few letters to each owner, however many pairs it has.
+#[test]
+fn many_pairs_take_few_letters() {
+    let kv = four();
+    let mut client = kv.client();
+    let keys: Vec<Vec<u8>> = (0..50_000).map(key).collect();
+    let words: Vec<&[u8]> = keys.iter().flat_map(|key| [key, key]).map(Vec::as_slice).collect();
+    let request = array(&[&[&b"MSETNX"[..]], &words[..]].concat());
+    let before = kv.figure("letters_between_threads");
+    client.ask(&request, b":1\r\n");
+    client.ask(&request, b":0\r\n");
+    let letters = kv.figure("letters_between_threads") - before;
+    assert!(letters < 100, "{letters}");
+    client.ask(b"DBSIZE\r\nGET key:49999\r\n", b":50000\r\n$9\r\nkey:49999\r\n");
+}
+
+/// Without room for all of them none is set.
+#[test]
+fn pairs_without_room_are_not_set_at_all() {
+    let kv = Kv::start(&["--threads", "4", "--memory", "1m"]);
+    let mut client = kv.client();
+    let keys: Vec<Vec<u8>> = (0..200).map(key).collect();
+    let value = [b'v'; 10_000];
+    let words: Vec<&[u8]> = keys.iter().flat_map(|key| [&key[..], &value[..]]).collect();
+    let request = array(&[&[&b"MSETNX"[..]], &words[..]].concat());
+    client.ask(&request, b"-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    client.ask(b"DBSIZE\r\n", b":0\r\n");
+}
+
+/// Threads that accept at the same time share the places out, and none is given twice.
+#[test]
+fn connections_are_limited_for_all_threads_together() {
+    let kv = Kv::start(&["--threads", "8", "--max-connections", "20"]);
+    for _ in 0..10 {
+        let admitted: Vec<Client> = thread::scope(|scope| {
+            let knock = || {
+                let clients: Vec<_> = (0..30).map(|_| kv.client()).collect();
+                let is_in = |client: &mut Client| {
+                    // Who is refused may find the connection reset before it has asked.
+                    let _ = std::io::Write::write_all(&mut client.0, b"PING\r\n");
+                    client.peek() == Some(b'+')
+                };
+                let in_time = |mut client| is_in(&mut client).then_some(client);
+                clients.into_iter().filter_map(in_time).collect::<Vec<_>>()
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(knock)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(admitted.len(), 20);
+        drop(admitted);
+        // Their places are free again.
+        while kv.client().peek().is_some() {
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+        kv.wait_for("connected_clients", |clients| clients <= 2);
+    }
+}

@@ -114,7 +114,7 @@ fn expire_in<M: Memory>(call: &mut Call<'_, '_, M>, unit: Unit, command: &'stati
 }
 
 pub(super) fn ttl<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    tell_end(call, |end| ((end - now()).max(0) + 500) / 1000)
+    tell_end(call, |end| (end - now()).max(0).saturating_add(500) / 1000)
 }
 
 pub(super) fn pttl<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
@@ -122,7 +122,8 @@ pub(super) fn pttl<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 pub(super) fn expiretime<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    tell_end(call, |end| (end + 500) / 1000)
+    // The last of all moments is rounded up, too.
+    tell_end(call, |end| ((end.unsigned_abs() + 500) / 1000) as i64)
 }
 
 pub(super) fn pexpiretime<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {

@@ -131,9 +131,10 @@ pub(super) fn hscan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     begin_scan(call, next)?;
     let hash = call.shared.store.look::<Hash<M::Data>>(key)?;
     let items = hash.map_or(&[][..], |(hash, _)| hash.scan(cursor, count).0);
-    let found = || items.iter().filter(|(field, _)| glob::matches(pattern, field, false));
-    call.reply.array(found().count() * 2)?;
-    for (field, value) in found() {
+    items.iter().try_for_each(|(field, _)| glob::matches(pattern, field, false).map(drop))?;
+    let found = items.iter().filter(|(field, _)| glob::matches(pattern, field, false) == Ok(true));
+    call.reply.array(found.clone().count() * 2)?;
+    for (field, value) in found {
         call.reply.bulk(field)?;
         call.reply.bulk(value)?;
     }

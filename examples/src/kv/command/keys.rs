@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::{Call, Fault, Handled, is};
-use crate::kv::glob;
+use crate::kv::glob::{self, TooCostly};
 use crate::kv::memory::Memory;
-use crate::kv::numbers::integer;
+use crate::kv::numbers::{self, integer};
 use crate::kv::resp::Command;
 use crate::kv::store::{Form, now};
 use crate::kv::values::{Kind, Value};
@@ -31,7 +31,7 @@ pub(super) fn kind<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 /// `KEYS pattern`.
 pub(super) fn keys<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let wanted = Wanted { now: now(), pattern: call.request.at(1), kind: None };
-    let found = count_keys(call, &wanted, 0, usize::MAX).0;
+    let found = count_keys(call, &wanted, 0, usize::MAX)?.0;
     show_keys(call, &wanted, 0, usize::MAX, found)
 }
 
@@ -43,9 +43,9 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn has(&self, key: &[u8], kind: Kind) -> bool {
-        self.kind.is_none_or(|name| is(name, kind.name()))
-            && glob::matches(self.pattern, key, false)
+    fn has(&self, key: &[u8], kind: Kind) -> Result<bool, TooCostly> {
+        let is_asked = self.kind.is_none_or(|name| is(name, kind.name()));
+        Ok(is_asked && glob::matches(self.pattern, key, false)?)
     }
 }
 
@@ -55,12 +55,14 @@ fn count_keys<M: Memory>(
     wanted: &Wanted<'_>,
     cursor: u64,
     count: usize,
-) -> (usize, u64) {
-    let mut found = 0;
+) -> Result<(usize, u64), TooCostly> {
+    let mut found = Ok(0);
     let next = call.shared.store.scan(wanted.now, cursor, count, |key, kind| {
-        found += usize::from(wanted.has(key, kind));
+        if let Ok(so_far) = found {
+            found = wanted.has(key, kind).map(|has| so_far + usize::from(has));
+        }
     });
-    (found, next)
+    Ok((found?, next))
 }
 
 /// Replies with the keys of a scan that are wanted.
@@ -75,7 +77,7 @@ fn show_keys<M: Memory>(
     let mut written = Ok(());
     let reply = &mut call.reply;
     call.shared.store.scan(wanted.now, cursor, count, |key, kind| {
-        if written.is_ok() && wanted.has(key, kind) {
+        if written.is_ok() && wanted.has(key, kind) == Ok(true) {
             written = reply.bulk(key);
         }
     });
@@ -84,8 +86,7 @@ fn show_keys<M: Memory>(
 
 /// A cursor of a scan.
 pub(super) fn cursor(text: &[u8]) -> Result<u64, Fault> {
-    let cursor = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    cursor.ok_or(Fault::Cursor)
+    numbers::cursor(text).ok_or(Fault::Cursor)
 }
 
 /// What a scan is asked for.
@@ -127,7 +128,7 @@ pub(super) fn scan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let cursor = share.local(cursor(call.request.at(1))?);
     let ScanOptions { pattern, count, kind } = scan_options(call, 2)?;
     let wanted = Wanted { now: now(), pattern, kind };
-    let (found, next) = count_keys(call, &wanted, cursor, count);
+    let (found, next) = count_keys(call, &wanted, cursor, count)?;
     begin_scan(call, share.cursor(next))?;
     show_keys(call, &wanted, cursor, count, found)
 }

@@ -118,7 +118,7 @@ fn config_get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let found = || {
         let asked = |name: &str| {
             let mut patterns = request.iter_from(2);
-            patterns.find(|pattern| glob::matches(pattern, name.as_bytes(), true))
+            patterns.find(|pattern| glob::matches(pattern, name.as_bytes(), true) == Ok(true))
         };
         parameters.iter().filter_map(move |(name, value)| Some((asked(name)?, name, value)))
     };

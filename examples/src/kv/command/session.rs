@@ -38,7 +38,8 @@ pub(super) fn reset<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 pub(super) fn select<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     match integer(call.request.at(1)) {
         Some(0) => Ok(call.reply.ok()?),
-        Some(_) => Err(Fault::Database),
+        Some(index) if i32::try_from(index).is_ok() => Err(Fault::Database),
+        Some(_) => Err(Fault::Between(i32::MIN.into(), i32::MAX.into())),
         None => Err(Fault::NotInteger),
     }
 }
@@ -221,7 +222,7 @@ fn client_list<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
         _ if request.len() == 2 => true,
         word if is(word, "type") && request.len() == 4 => is(request.at(3), "normal"),
         word if is(word, "id") && request.len() > 3 => {
-            if request.iter_from(3).any(|id| integer(id).is_none_or(|id| id <= 0)) {
+            if request.iter_from(3).any(|id| integer(id).is_none()) {
                 return Ok(call.error(&[b"ERR Invalid client ID"])?);
             }
             true

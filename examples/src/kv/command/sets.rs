@@ -82,7 +82,8 @@ pub(super) fn srandmember<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
         Some(_) => Some(call.number(2)?).filter(|&count| count != i64::MIN),
         None => Some(1),
     };
-    let (count, one) = (count.ok_or(Fault::OutOfRange)?, call.request.len() == 2);
+    let count = count.ok_or(Fault::Between(-i64::MAX, i64::MAX))?;
+    let one = call.request.len() == 2;
     let Some((set, room)) = call.shared.store.look::<Set<M::Data>>(call.request.at(1))? else {
         let none = if one { call.reply.null() } else { call.reply.array(0) };
         return Ok(none?);
@@ -121,7 +122,9 @@ pub(super) fn sscan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     begin_scan(call, next)?;
     let set = call.shared.store.look::<Set<M::Data>>(key)?;
     let items = set.map_or(&[][..], |(set, _)| set.scan(cursor, count).0);
-    let found = || items.iter().filter(|(element, ())| glob::matches(pattern, element, false));
-    call.reply.array(found().count())?;
-    found().try_for_each(|(element, ())| Ok(call.reply.bulk(element)?))
+    items.iter().try_for_each(|(element, ())| glob::matches(pattern, element, false).map(drop))?;
+    let mut found =
+        items.iter().filter(|(element, ())| glob::matches(pattern, element, false) == Ok(true));
+    call.reply.array(found.clone().count())?;
+    found.try_for_each(|(element, ())| Ok(call.reply.bulk(element)?))
 }

@@ -171,10 +171,19 @@ fn pair<K: Sink>(reply: &mut Reply<'_, K>, element: &[u8], score: Score, nested:
 
 /// `ZRANGE key start stop [REV] [WITHSCORES]`, by rank.
 pub(super) fn zrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (mut reverse, mut scores) = (false, false);
+    show_range(call, false)
+}
+
+/// `ZREVRANGE key start stop [WITHSCORES]`.
+pub(super) fn zrevrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+    show_range(call, true)
+}
+
+fn show_range<M: Memory>(call: &mut Call<'_, '_, M>, reversed: bool) -> Handled {
+    let (mut reverse, mut scores) = (reversed, false);
     for word in call.request.iter_from(4) {
         match word {
-            word if is(word, "rev") => reverse = true,
+            word if !reversed && is(word, "rev") => reverse = true,
             word if is(word, "withscores") => scores = true,
             _ => return Err(Fault::Syntax),
         }

@@ -155,7 +155,8 @@ pub(super) fn getdel<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 pub(super) fn getex<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let key = call.request.at(1);
     let options = options(call, 2, false)?;
-    if call.shared.store.end(key).is_none() {
+    // Before its time is looked at, as in Redis.
+    if call.shared.store.get(key)?.is_none() {
         call.shared.stats.misses += 1;
         return Ok(call.reply.null()?);
     }
@@ -220,12 +221,12 @@ pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
             return Err(Fault::TooLong);
         }
         Some(value) => {
-            joined.extend(value)?;
+            joined.extend(value).map_err(|_| Fault::Scratch)?;
             Form::Raw
         }
         None => Form::Any,
     };
-    joined.extend(more)?;
+    joined.extend(more).map_err(|_| Fault::Scratch)?;
     call.replace(key, joined.as_slice(), form)?;
     Ok(call.reply.count(joined.as_slice().len())?)
 }
@@ -240,19 +241,22 @@ pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     let offset = integer(call.request.at(2)).ok_or(Fault::NotInteger)?;
     let offset = usize::try_from(offset).map_err(|_| Fault::Offset)?;
     let mut value = call.scratch.list(0);
-    value.extend(call.shared.store.get(key)?.unwrap_or_default())?;
+    let old = call.shared.store.get(key)?.unwrap_or_default();
     if !piece.is_empty() {
         let end =
             offset.checked_add(piece.len()).filter(|&end| end <= call.shared.settings.max_frame);
         let end = end.ok_or(Fault::TooLong)?;
+        value.extend(old).map_err(|_| Fault::Scratch)?;
         while value.as_slice().len() < end {
             let missing = end - value.as_slice().len();
-            value.extend(&ZEROS[..missing.min(ZEROS.len())])?;
+            value.extend(&ZEROS[..missing.min(ZEROS.len())]).map_err(|_| Fault::Scratch)?;
         }
         value.as_mut_slice()[offset..end].copy_from_slice(piece);
         call.replace(key, value.as_slice(), Form::Raw)?;
+        return Ok(call.reply.count(value.as_slice().len())?);
     }
-    Ok(call.reply.count(value.as_slice().len())?)
+    let len = old.len();
+    Ok(call.reply.count(len)?)
 }
 
 /// What `SETRANGE` fills gaps with.

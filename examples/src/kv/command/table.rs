@@ -155,6 +155,7 @@ commands! {
     ZAdd "zadd" -4 "write denyoom fast" (1, 1, 1) sorted::zadd;
     ZPopMin "zpopmin" -2 "write fast" (1, 1, 1) sorted::zpopmin;
     ZRange "zrange" -4 "readonly" (1, 1, 1) sorted::zrange;
+    ZRevRange "zrevrange" -4 "readonly" (1, 1, 1) sorted::zrevrange;
     ZScore "zscore" 3 "readonly fast" (1, 1, 1) sorted::zscore;
     ZCard "zcard" 2 "readonly fast" (1, 1, 1) sorted::zcard;
     ZRem "zrem" -3 "write fast" (1, 1, 1) sorted::zrem;

@@ -3,7 +3,8 @@
 
 use super::Share;
 use super::gather::Finish;
-use super::post::{Ask, Post, Ticket, append_request};
+use super::ledger::{Account, Load};
+use super::post::{Ask, Item, Matter, Post, Ticket, append_request};
 use super::route::{Route, route};
 use super::together::{Verdict, together};
 use super::waiting::Waiting;
@@ -12,14 +13,18 @@ use crate::kv::memory::{Figures, Memory, ScratchOf, append};
 use crate::kv::reply::{OutOfMemory, Protocol, Reply, Sink};
 use crate::kv::resp::{self, Args, Command, Parsed, Progress};
 use crate::kv::sending::behind;
+use allocator_api2::alloc::Allocator;
 use allocator_api2::boxed::Box;
 use allocator_api2::vec::Vec;
 
 /// Replies that a connection waits for at most, before it is no longer read.
 const MOST: usize = 64;
 
+/// What a client is told whose request would be too much for the others.
+const NO_ROOM: &str = "OOM no memory for requests to other threads";
+
 /// What is waited for on behalf of a connection.
-pub type WaitingOf<M> = Box<Waiting<<M as Memory>::Data>, <M as Memory>::Data>;
+pub type WaitingOf<M> = Box<Waiting<<M as Memory>::Mail>, <M as Memory>::Mail>;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +77,20 @@ impl<M: Memory> Desk<'_, '_, M> {
         post: &mut Post<M::Mail>,
         request: Command<'_>,
     ) -> Result<Course, OutOfMemory> {
+        if self.is_full(post) {
+            return Ok(Course::Later);
+        }
         let route = route(request, &post.sharding, post.share);
         match route {
             Route::Here => return Ok(Course::Here),
             Route::One(owner) if owner == post.share.me => return Ok(Course::Here),
             Route::Together => return self.together(post, request),
-            _ if self.is_full() => return Ok(Course::Later),
             _ => {}
+        }
+        let copies = if matches!(route, Route::All(_)) { post.share.of } else { 1 };
+        let asked = copies * (request.bytes_at_most() + request.len() * size_of::<Item>());
+        if !post.ledger.has_room(Load { asked, answered: 0 }) {
+            return self.refuse();
         }
         match route {
             Route::One(owner) => self.send_whole(post, owner, request)?,
@@ -89,28 +101,40 @@ impl<M: Memory> Desk<'_, '_, M> {
         Ok(Course::Gone)
     }
 
-    /// Whether it waits for so much that it must not send more.
-    fn is_full(&self) -> bool {
-        let most = self.shared.settings.max_backlog;
-        let full = |waiting: &WaitingOf<M>| waiting.len() >= MOST || waiting.bytes() >= most;
-        self.waiting.as_ref().is_some_and(full)
+    /// Whether it waits for so much that it must not ask for more; or for anything, while others have
+    /// asked for so much.
+    fn is_full(&self, post: &Post<M::Mail>) -> bool {
+        let Some(waiting) = &self.waiting else { return false };
+        waiting.len() >= MOST
+            || waiting.bytes() >= self.shared.settings.max_backlog
+            || post.ledger.is_asked_enough()
+    }
+
+    /// Tells the client that its request cannot be sent on.
+    #[cold]
+    fn refuse(&mut self) -> Result<Course, OutOfMemory> {
+        self.shared.stats.errors += 1;
+        Reply::new(self.replies, self.protocol).error(&[NO_ROOM.as_bytes()])?;
+        Ok(Course::Gone)
     }
 
     /// Notes a reply that is to come; its number.
     fn expect(
         &mut self,
+        mail: &M::Mail,
         finish: Option<Finish>,
         parts: usize,
         order: &[u32],
     ) -> Result<u64, OutOfMemory> {
         let protocol = self.protocol;
         let direct = self.replies.len().min(*self.direct);
-        let data = self.shared.store.room().alloc();
         let waiting = match self.waiting {
             Some(waiting) => waiting,
             None => {
-                let place = Box::try_new_uninit_in(data.clone()).map_err(|_| OutOfMemory)?;
-                self.waiting.insert(Box::write(place, Waiting::new(data)))
+                let terms = self.shared.terms.as_ref().ok_or(OutOfMemory)?;
+                let account = Account::new(terms.clone(), self.client).ok_or(OutOfMemory)?;
+                let place = Box::try_new_uninit_in(mail.clone()).map_err(|_| OutOfMemory)?;
+                self.waiting.insert(Box::write(place, Waiting::new(mail.clone(), account)))
             }
         };
         park(waiting, self.replies, direct)?;
@@ -124,12 +148,10 @@ impl<M: Memory> Desk<'_, '_, M> {
         owner: usize,
         request: Command<'_>,
     ) -> Result<(), OutOfMemory> {
-        let reply = self.expect(None, 1, &[])?;
+        let reply = self.expect(&post.mail, None, 1, &[])?;
         let ticket = Ticket { client: self.client, reply, part: 0 };
-        let ask = Ask { protocol: self.protocol, part: false };
-        post.put(owner, ticket, Some(ask), |out| {
-            append_request(out, request.len(), request.iter_from(0))
-        })
+        let ask = Matter::Ask(Ask { protocol: self.protocol, part: false });
+        post.put(owner, ticket, ask, |out| append_request(out, request.len(), request.iter_from(0)))
     }
 
     /// Sends a part of a request to a thread, or executes it if that is this one.
@@ -144,7 +166,7 @@ impl<M: Memory> Desk<'_, '_, M> {
         let ticket = Ticket { client: self.client, reply, part };
         let write = |out: &mut _| append_request(out, words.len(), words.iter().copied());
         if owner != post.share.me {
-            return post.put(owner, ticket, Some(ask), write);
+            return post.put(owner, ticket, Matter::Ask(ask), write);
         }
         let mut bytes = Vec::new_in(post.mail.clone());
         write(&mut bytes)?;
@@ -185,7 +207,7 @@ impl<M: Memory> Desk<'_, '_, M> {
             });
             order.push(part as u32);
         }
-        let reply = self.expect(Some(finish), owners.len(), &order)?;
+        let reply = self.expect(&post.mail, Some(finish), owners.len(), &order)?;
         for (part, &owner) in owners.iter().enumerate() {
             let mine = keys().zip(&order).filter(|(_, of)| **of as usize == part);
             let words = mine.flat_map(|(at, _)| (at..at + step).map(|at| request.at(at)));
@@ -205,7 +227,7 @@ impl<M: Memory> Desk<'_, '_, M> {
         let words: std::vec::Vec<_> = request.iter_from(0).collect();
         let Share { me, of } = post.share;
         let each = if finish == Finish::Draw { 2 } else { 1 };
-        let reply = self.expect(Some(finish), of * each, &[])?;
+        let reply = self.expect(&post.mail, Some(finish), of * each, &[])?;
         // This one first: what is not added up is told of it.
         for (index, owner) in (0..of).map(|ahead| (me + ahead) % of).enumerate() {
             if finish == Finish::Draw {
@@ -248,8 +270,8 @@ impl<M: Memory> Desk<'_, '_, M> {
 ///
 /// # Errors
 /// [`OutOfMemory`].
-pub fn park<D: crate::kv::memory::Data>(
-    waiting: &mut Waiting<D>,
+pub fn park<A: Allocator + Clone>(
+    waiting: &mut Waiting<A>,
     replies: &mut impl Sink,
     direct: usize,
 ) -> Result<(), OutOfMemory> {

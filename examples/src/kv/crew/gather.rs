@@ -162,7 +162,9 @@ fn draw(parts: &[&[u8]], drawn: u64, reply: &mut Reply<'_, impl Sink>) -> Result
 }
 
 /// Figures that are the same for all threads, or have no sum.
-const OF_ALL: [&str; 7] = [
+const OF_ALL: [&str; 9] = [
+    "letters_between_threads",
+    "bytes_between_threads",
     "process_id",
     "tcp_port",
     "uptime_in_seconds",

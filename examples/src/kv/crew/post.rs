@@ -1,6 +1,7 @@
 //! Letters between threads: their form, and the post that carries them.
 #![forbid(unsafe_code)]
 
+use super::ledger::{Ledger, Load};
 use super::together::{Outcome, Step};
 use super::{Sharding, Share};
 use crate::kv::memory::append;
@@ -8,7 +9,7 @@ use crate::kv::reply::{OutOfMemory, Protocol, digits};
 use allocator_api2::alloc::Allocator;
 use allocator_api2::vec::Vec;
 use mio::Waker;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -33,8 +34,19 @@ pub struct Item {
     pub ticket: Ticket,
     /// How many bytes it has; they are behind those of the items before it.
     pub len: usize,
-    /// Of a request.
-    pub ask: Option<Ask>,
+    /// What it is.
+    pub matter: Matter,
+}
+
+/// What an item is.
+#[derive(Clone, Copy, Debug)]
+pub enum Matter {
+    /// A request.
+    Ask(Ask),
+    /// The reply to one.
+    Reply,
+    /// "The reply of this ticket is the next that my client gets: do not put it off."
+    Urge,
 }
 
 /// How a request is to be executed.
@@ -55,6 +67,35 @@ pub struct Bundle<A: Allocator> {
     pub items: Vec<Item, A>,
     /// Their bytes, one behind the other.
     pub bytes: Vec<u8, A>,
+    /// How many they are.
+    pub load: Load,
+}
+
+/// A request that is put off.
+#[derive(Debug)]
+pub struct PutOff<A: Allocator> {
+    /// From which thread it is.
+    pub from: usize,
+    /// The request.
+    pub item: Item,
+    /// Its bytes.
+    pub bytes: Vec<u8, A>,
+}
+
+/// Those of a client.
+#[derive(Debug)]
+pub struct PutOffs<A: Allocator> {
+    queue: VecDeque<PutOff<A>>,
+    /// Up to this number its replies are waited for by all behind them.
+    urged: Option<u64>,
+}
+
+impl<A: Allocator> PutOffs<A> {
+    /// Whether the next is urgent.
+    fn is_urged(&self) -> bool {
+        let next = self.queue.front().map(|next| next.item.ticket.reply);
+        next.is_some_and(|next| self.urged.is_some_and(|urged| next <= urged))
+    }
 }
 
 /// A letter.
@@ -105,6 +146,12 @@ pub struct Post<A: Allocator + Clone> {
     pub deferred: VecDeque<Letter<A>>,
     /// For each thread, what this round has for it.
     pub outgoing: std::vec::Vec<Option<Bundle<A>>>,
+    /// What all threads count of that.
+    pub ledger: Arc<Ledger>,
+    /// Requests that are put off, by the number of their client, in order.
+    pub put_off: HashMap<u64, PutOffs<A>>,
+    /// The clients among them, in turns.
+    pub turns: VecDeque<u64>,
     /// Whether some thread holds others. One at a time may.
     pub holding: Arc<AtomicBool>,
     /// Whether the server ends.
@@ -115,14 +162,91 @@ pub struct Post<A: Allocator + Clone> {
 const LOOK: Duration = Duration::from_millis(50);
 
 impl<A: Allocator + Clone> Post<A> {
-    /// The bundle for a thread.
-    fn bundle(&mut self, to: usize) -> &mut Bundle<A> {
-        let (from, mail) = (self.share.me, &self.mail);
-        self.outgoing[to].get_or_insert_with(|| Bundle {
-            from,
-            items: Vec::new_in(mail.clone()),
-            bytes: Vec::new_in(mail.clone()),
-        })
+    /// Puts a request of another thread off, if it is not to be executed now; `None` if it is.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: it cannot be kept either.
+    pub fn try_put_off(
+        &mut self,
+        from: usize,
+        item: &Item,
+        bytes: &[u8],
+    ) -> Option<Result<(), OutOfMemory>> {
+        let client = item.ticket.client;
+        let waits = !self.put_off.is_empty() && self.put_off.contains_key(&client);
+        let ledger = &self.ledger;
+        (waits || ledger.is_left_too_much(client) || ledger.is_answered_enough(self.answered_now()))
+            .then(|| self.keep(from, item, bytes))
+    }
+
+    #[cold]
+    fn keep(&mut self, from: usize, item: &Item, bytes: &[u8]) -> Result<(), OutOfMemory> {
+        let mut kept = Vec::new_in(self.mail.clone());
+        append(&mut kept, bytes)?;
+        // It stays under way.
+        self.ledger.send(Load::of(item));
+        let client = item.ticket.client;
+        let put_offs = self.put_off.entry(client).or_insert_with(|| {
+            self.turns.push_back(client);
+            PutOffs { queue: VecDeque::new(), urged: None }
+        });
+        put_offs.queue.push_back(PutOff { from, item: *item, bytes: kept });
+        Ok(())
+    }
+
+    /// Whether any request is put off.
+    pub fn has_put_off(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
+    /// A request that was put off and is to be executed now; clients have turns.
+    #[cold]
+    pub fn next_put_off(&mut self) -> Option<PutOff<A>> {
+        if self.ledger.is_answered_enough(self.answered_now()) {
+            return None;
+        }
+        for _ in 0..self.turns.len() {
+            let client = self.turns.pop_front()?;
+            let put_offs = self.put_off.get_mut(&client)?;
+            if self.ledger.is_left_too_much(client) && !put_offs.is_urged() {
+                self.turns.push_back(client);
+                continue;
+            }
+            let next = put_offs.queue.pop_front();
+            if put_offs.queue.is_empty() {
+                self.put_off.remove(&client);
+            } else {
+                self.turns.push_back(client);
+            }
+            if let Some(next) = &next {
+                self.ledger.receive(Load::of(&next.item));
+            }
+            return next;
+        }
+        None
+    }
+
+    /// What is put off for this client up to this reply is to be so no longer.
+    pub fn urged(&mut self, ticket: Ticket) {
+        if let Some(put_offs) = self.put_off.get_mut(&ticket.client) {
+            put_offs.urged = Some(ticket.reply);
+        }
+    }
+
+    /// Tells all others that a client waits for this reply before any other.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: some are not told.
+    pub fn urge(&mut self, client: u64, reply: u64) -> Result<(), OutOfMemory> {
+        let ticket = Ticket { client, reply, part: 0 };
+        let me = self.share.me;
+        let mut others = (0..self.share.of).filter(|&other| other != me);
+        others.try_for_each(|other| self.put(other, ticket, Matter::Urge, |_| Ok(())))
+    }
+
+    /// Bytes of replies of this round, which have not set off yet.
+    fn answered_now(&self) -> usize {
+        self.outgoing.iter().flatten().map(|bundle| bundle.load.answered).sum()
     }
 
     /// Puts a request or a reply into the bundle for a thread; `write` appends its bytes.
@@ -133,18 +257,31 @@ impl<A: Allocator + Clone> Post<A> {
         &mut self,
         to: usize,
         ticket: Ticket,
-        ask: Option<Ask>,
+        matter: Matter,
         write: impl FnOnce(&mut Vec<u8, A>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
-        let bundle = self.bundle(to);
+        let Self { share, mail, outgoing, ledger, .. } = self;
+        let bundle = outgoing[to].get_or_insert_with(|| Bundle {
+            from: share.me,
+            items: Vec::new_in(mail.clone()),
+            bytes: Vec::new_in(mail.clone()),
+            load: Load::default(),
+        });
         let before = bundle.bytes.len();
         bundle.items.try_reserve(1).map_err(|_| OutOfMemory)?;
         if let Err(error) = write(&mut bundle.bytes) {
             bundle.bytes.truncate(before);
             return Err(error);
         }
-        let len = bundle.bytes.len() - before;
-        bundle.items.push(Item { ticket, len, ask });
+        let item = Item { ticket, len: bundle.bytes.len() - before, matter };
+        let mut load = bundle.load;
+        load.add(Load::of(&item));
+        if !ledger.has_room(load) {
+            bundle.bytes.truncate(before);
+            return Err(OutOfMemory);
+        }
+        bundle.load = load;
+        bundle.items.push(item);
         Ok(())
     }
 
@@ -152,6 +289,7 @@ impl<A: Allocator + Clone> Post<A> {
     pub fn flush(&mut self) {
         for to in 0..self.outgoing.len() {
             if let Some(bundle) = self.outgoing[to].take() {
+                self.ledger.send(bundle.load);
                 self.send(to, Letter::Bundle(bundle));
             }
         }
@@ -159,6 +297,7 @@ impl<A: Allocator + Clone> Post<A> {
 
     /// Sends a letter. (A thread that has ended gets none, and nobody waits for its reply any more.)
     pub fn send(&self, to: usize, letter: Letter<A>) {
+        self.ledger.write();
         let way = &self.ways[to];
         if way.sender.send(letter).is_ok() {
             let _ = way.waker.wake();

@@ -4,7 +4,7 @@
 use super::gather::Finish;
 use super::{Sharding, Share};
 use crate::kv::command::{Over, is, over};
-use crate::kv::numbers::integer;
+use crate::kv::numbers::{cursor, integer};
 use crate::kv::resp::Command;
 
 /// Where a request goes.
@@ -44,8 +44,7 @@ pub fn route(request: Command<'_>, sharding: &Sharding, share: Share) -> Route {
 }
 
 fn by_cursor(request: Command<'_>, share: Share) -> Route {
-    let cursor = std::str::from_utf8(request.at(1)).ok().and_then(|text| text.parse().ok());
-    cursor.map_or(Route::Here, |cursor| Route::One(share.of_cursor(cursor)))
+    cursor(request.at(1)).map_or(Route::Here, |cursor| Route::One(share.of_cursor(cursor)))
 }
 
 fn by_subcommand(request: Command<'_>, sharding: &Sharding) -> Route {
@@ -69,8 +68,7 @@ fn by_subcommand(request: Command<'_>, sharding: &Sharding) -> Route {
 /// Whether `CLIENT LIST` asks for what every thread answers alike.
 fn good_list(request: Command<'_>) -> bool {
     request.len() == 2
-        || is(request.at(2), "id")
-            && request.iter_from(3).all(|id| integer(id).is_some_and(|id| id > 0))
+        || is(request.at(2), "id") && request.iter_from(3).all(|id| integer(id).is_some())
         || is(request.at(2), "type")
 }
 

@@ -18,8 +18,10 @@ use std::sync::atomic::Ordering;
 pub enum Step {
     /// Is it there?
     Has(Vec<u8>),
-    /// Set it to a string.
-    Set(Vec<u8>, Vec<u8>),
+    /// Are none of them there, and is there room for all of these pairs?
+    Prepare(Vec<Pair>),
+    /// Set the pairs of the step before.
+    SetAll,
     /// A copy of what it holds.
     Copy(Vec<u8>),
     /// Remove it.
@@ -28,6 +30,9 @@ pub enum Step {
     Give(Vec<u8>, Parcel),
 }
 
+/// A key, and the string that it is to hold.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// What came of a step.
 #[derive(Debug)]
 pub enum Outcome {
@@ -35,18 +40,34 @@ pub enum Outcome {
     Is(bool),
     /// What the key holds, if it is there.
     Copied(Option<Parcel>),
+    /// There is no room.
+    NoRoom,
 }
 
 /// Bytes that a key takes besides its own.
 const OVERHEAD: usize = 128;
 
-/// Does a step.
-pub fn act<D: Data>(store: &mut Store<D>, step: &Step) -> Outcome {
-    match step {
+/// Does a step. `prepared` are the pairs of [`Step::Prepare`], for [`Step::SetAll`].
+pub fn act<D: Data>(store: &mut Store<D>, prepared: &mut Vec<Pair>, step: Step) -> Outcome {
+    match &step {
         Step::Has(key) => Outcome::Is(store.end(key).is_some()),
-        Step::Set(key, value) => {
-            let room = store.ensure(key.len() + value.len() + OVERHEAD);
-            Outcome::Is(room && store.put(key, value, Form::Any, Some(None)).is_ok())
+        Step::Prepare(pairs) => {
+            let bytes = pairs.iter().map(|(key, value)| key.len() + value.len() + OVERHEAD).sum();
+            if pairs.iter().any(|(key, _)| store.end(key).is_some()) {
+                return Outcome::Is(false);
+            }
+            if !store.ensure(bytes) {
+                return Outcome::NoRoom;
+            }
+            if let Step::Prepare(pairs) = step {
+                *prepared = pairs;
+            }
+            Outcome::Is(true)
+        }
+        Step::SetAll => {
+            let pairs = std::mem::take(prepared);
+            let set = |(key, value): &Pair| store.put(key, value, Form::Any, Some(None)).is_ok();
+            Outcome::Is(pairs.iter().all(set))
         }
         Step::Copy(key) => Outcome::Copied(store.export(key)),
         Step::Remove(key) => Outcome::Is(store.remove(key)),
@@ -73,6 +94,8 @@ pub enum Verdict {
 struct Held<'a, A: Allocator + Clone, D: Data> {
     post: &'a mut Post<A>,
     store: &'a mut Store<D>,
+    /// Of this thread.
+    prepared: Vec<Pair>,
     others: Vec<usize>,
 }
 
@@ -92,14 +115,14 @@ impl<'a, A: Allocator + Clone, D: Data> Held<'a, A, D> {
                 other => Err(other),
             })?;
         }
-        Some(Self { post, store, others })
+        Some(Self { post, store, prepared: Vec::new(), others })
     }
 
     /// Has the owner of its key do a step; `None` if the server ends.
     fn step(&mut self, key: &[u8], step: impl FnOnce(Vec<u8>) -> Step) -> Option<Outcome> {
         let (owner, step) = (self.post.sharding.of(key), step(key.to_vec()));
         if owner == self.post.share.me {
-            return Some(act(self.store, &step));
+            return Some(act(self.store, &mut self.prepared, step));
         }
         self.post.send(owner, Letter::Step(step));
         self.post.wait(|letter| match letter {
@@ -143,19 +166,41 @@ impl<'a, A: Allocator + Clone, D: Data> Held<'a, A, D> {
         Some(if copied { Verdict::Is(true) } else { Verdict::Budget })
     }
 
+    /// Two letters to each owner: nobody sets anything before all could.
     fn msetnx(&mut self, request: Command<'_>) -> Option<Verdict> {
+        let mut pairs: Vec<Vec<Pair>> = Vec::new();
+        pairs.resize_with(self.post.share.of, Vec::new);
         for at in (1..request.len()).step_by(2) {
-            if self.is(request.at(at), Step::Has)? {
-                return Some(Verdict::Is(false));
-            }
+            let (key, value) = (request.at(at), request.at(at + 1));
+            pairs[self.post.sharding.of(key)].push((key.to_vec(), value.to_vec()));
         }
-        for at in (1..request.len()).step_by(2) {
-            let value = request.at(at + 1).to_vec();
-            if !self.is(request.at(at), |key| Step::Set(key, value))? {
-                return Some(Verdict::Budget);
-            }
+        let prepared = self.all(|owner| Step::Prepare(std::mem::take(&mut pairs[owner])))?;
+        let is = |wanted: fn(&Outcome) -> bool| prepared.iter().any(wanted);
+        if is(|outcome| matches!(outcome, Outcome::Is(false))) {
+            return Some(Verdict::Is(false));
         }
-        Some(Verdict::Is(true))
+        if is(|outcome| matches!(outcome, Outcome::NoRoom)) {
+            return Some(Verdict::Budget);
+        }
+        let set = self.all(|_| Step::SetAll)?;
+        let done = set.iter().all(|outcome| matches!(outcome, Outcome::Is(true)));
+        Some(if done { Verdict::Is(true) } else { Verdict::Budget })
+    }
+
+    /// Has all who are held, and this thread, do a step each; `None` if the server ends.
+    fn all(&mut self, mut step: impl FnMut(usize) -> Step) -> Option<Vec<Outcome>> {
+        for &other in &self.others {
+            self.post.send(other, Letter::Step(step(other)));
+        }
+        let own = act(self.store, &mut self.prepared, step(self.post.share.me));
+        let mut outcomes = vec![own];
+        for _ in &self.others {
+            outcomes.push(self.post.wait(|letter| match letter {
+                Letter::Stepped(outcome) => Ok(outcome),
+                other => Err(other),
+            })?);
+        }
+        Some(outcomes)
     }
 }
 
@@ -205,6 +250,7 @@ pub fn hold_still<A: Allocator + Clone, D: Data>(
     by: usize,
 ) {
     post.send(by, Letter::Held);
+    let mut prepared = Vec::new();
     loop {
         let said = post.wait(|letter| match letter {
             Letter::Step(step) => Ok(Some(step)),
@@ -212,7 +258,7 @@ pub fn hold_still<A: Allocator + Clone, D: Data>(
             other => Err(other),
         });
         match said {
-            Some(Some(step)) => post.send(by, Letter::Stepped(act(store, &step))),
+            Some(Some(step)) => post.send(by, Letter::Stepped(act(store, &mut prepared, step))),
             _ => return,
         }
     }

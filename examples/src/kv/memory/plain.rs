@@ -49,6 +49,10 @@ impl<A: Named> Memory for Plain<A> {
         self.backlog.clone()
     }
 
+    fn unread(&self) -> Budget {
+        self.backlog.budget().clone()
+    }
+
     fn inbox(&self) -> Result<Self::Inbox, PageError> {
         Ok(PageInbox::new(self.partials.clone(), self.limits.max_frame))
     }

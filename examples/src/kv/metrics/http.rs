@@ -4,10 +4,11 @@
 use super::board::Board;
 use super::{json, prometheus};
 use pool_core::process;
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,8 @@ const HEADERS: usize = 64;
 /// How long a client may take to send its request or to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Clients served at once; a browser opens some connections ahead.
+/// Clients served at once; a browser opens some connections ahead. One more, and the oldest is given up:
+/// so those who connect and say nothing keep nobody out.
 const CLIENTS: usize = 32;
 
 /// Serves the figures until it is dropped.
@@ -90,7 +92,7 @@ impl Drop for Exporter {
 
 /// A thread for each client, so that one who connects and says nothing keeps nobody waiting.
 fn accept(listener: &TcpListener, board: &Board, strategy: &'static str, stop: &AtomicBool) {
-    let count = Arc::new(());
+    let mut clients = VecDeque::<Weak<TcpStream>>::new();
     for client in listener.incoming() {
         if stop.load(Ordering::Acquire) {
             return;
@@ -100,15 +102,18 @@ fn accept(listener: &TcpListener, board: &Board, strategy: &'static str, stop: &
             thread::sleep(Duration::from_millis(100));
             continue;
         };
-        if Arc::strong_count(&count) > CLIENTS {
-            continue;
+        clients.retain(|client| client.strong_count() > 0);
+        if clients.len() >= CLIENTS {
+            if let Some(oldest) = clients.pop_front().and_then(|oldest| oldest.upgrade()) {
+                let _ = oldest.shutdown(Shutdown::Both);
+            }
         }
-        let (counted, board) = (count.clone(), board.clone());
+        let (client, board) = (Arc::new(client), board.clone());
+        clients.push_back(Arc::downgrade(&client));
         let answer = move || {
-            if let Err(error) = serve(client, &board, strategy) {
+            if let Err(error) = serve(&client, &board, strategy) {
                 tracing::debug!(%error, "a client of the metrics is gone");
             }
-            drop(counted);
         };
         if let Err(error) = thread::Builder::new().name("kv-metrics-client".into()).spawn(answer) {
             tracing::warn!(%error, "no thread for a client of the metrics");
@@ -117,9 +122,9 @@ fn accept(listener: &TcpListener, board: &Board, strategy: &'static str, stop: &
 }
 
 /// One request, one answer.
-fn serve(mut client: TcpStream, board: &Board, strategy: &str) -> io::Result<()> {
+fn serve(mut client: &TcpStream, board: &Board, strategy: &str) -> io::Result<()> {
     client.set_write_timeout(Some(PATIENCE))?;
-    let answer = match read_request(&mut client)? {
+    let answer = match read_request(client)? {
         Some(request) => answer(&request, board, strategy),
         None => Answer::plain("400 Bad Request", "That is not HTTP.\n"),
     };
@@ -141,7 +146,7 @@ struct Request {
 }
 
 /// Reads until the headers are whole; `None`: it is no request.
-fn read_request(client: &mut TcpStream) -> io::Result<Option<Request>> {
+fn read_request(mut client: &TcpStream) -> io::Result<Option<Request>> {
     let (began, mut bytes) = (Instant::now(), Vec::new());
     loop {
         let left = PATIENCE.checked_sub(began.elapsed()).filter(|left| !left.is_zero());
@@ -197,7 +202,21 @@ fn answer(request: &Request, board: &Board, strategy: &str) -> Answer {
     if !is_head && request.method != "GET" {
         return Answer::plain("405 Method Not Allowed", "GET or HEAD.\n");
     }
-    let path = request.path.split('?').next().unwrap_or_default();
+    Answer { is_head, ..page(path(&request.path), board, strategy) }
+}
+
+/// The path of a target, which may be a whole address (RFC 9112, 3.2.2), without its query.
+fn path(target: &str) -> &str {
+    let target = target.split(['?', '#']).next().unwrap_or_default();
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            rest.find('/').map_or("/", |begin| &rest[begin..])
+        }
+        _ => target,
+    }
+}
+
+fn page(path: &str, board: &Board, strategy: &str) -> Answer {
     let (kind, body) = match path {
         "/" => ("text/html; charset=utf-8", PAGE.to_owned()),
         "/metrics" => {
@@ -207,7 +226,7 @@ fn answer(request: &Request, board: &Board, strategy: &str) -> Answer {
         "/figures.json" => ("application/json", json::text(&figures(board), strategy)),
         _ => return Answer::plain("404 Not Found", "There are /, /metrics and /figures.json.\n"),
     };
-    Answer { status: "200 OK", kind, body, is_head }
+    Answer { status: "200 OK", kind, body, is_head: false }
 }
 
 /// What the loops have published, and what the system says of the process.
@@ -221,4 +240,23 @@ fn figures(board: &Board) -> super::Snapshot {
         figures.figure("process_major_faults", faults.major);
     }
     figures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_may_be_a_whole_address() {
+        for (target, expected) in [
+            ("/metrics?a=b", "/metrics"),
+            ("http://127.0.0.1:9/metrics", "/metrics"),
+            ("http://127.0.0.1:9", "/"),
+            ("http://127.0.0.1?x", "/"),
+            ("/a://b", "/a://b"),
+            ("*", "*"),
+        ] {
+            assert_eq!(path(target), expected, "{target}");
+        }
+    }
 }

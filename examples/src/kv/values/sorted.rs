@@ -88,6 +88,9 @@ impl<D: Data> Sorted<D> {
         score: Score,
         room: &Room<D>,
     ) -> Result<bool, OutOfMemory> {
+        // What Redis packs is no longer a floating-point number then.
+        let packs = self.packed && element.len() <= PACKED_LEN && self.len() < PACKED;
+        let score = if packs && score == 0.0 { 0.0 } else { score };
         match self.scores.find(element, room) {
             Some(place) => self.move_to(place, element, score, room).map(|()| false),
             None => self.add(element, score, room).map(|()| true),
