@@ -67,11 +67,12 @@ pub fn filled(document: &str, record: &Record, lock: &str) -> Result<String, Str
     let mut text = String::new();
     let mut rest = document;
     while let Some((before, behind)) = rest.split_once(BEGIN) {
-        let (what, behind) = behind.split_once(" -->").ok_or("a mark is not closed")?;
+        let (mark, behind) = behind.split_once("-->").ok_or("a mark is not closed")?;
+        let what = mark.trim();
         let (_, behind) = behind.split_once(END).ok_or_else(|| format!("{what} has no end"))?;
         let content = content(what, record, lock)?;
         let line = if what.starts_with("ir ") { "" } else { "\n" };
-        let _ = write!(text, "{before}{BEGIN}{what} -->{line}{}{line}{END}", content.trim());
+        let _ = write!(text, "{before}{BEGIN}{mark}-->{line}{}{line}{END}", content.trim());
         rest = behind;
     }
     Ok(text + rest)
@@ -99,14 +100,16 @@ fn content(what: &str, record: &Record, lock: &str) -> Result<String, String> {
         let tables = table.workloads().filter(|rows| wanted(&rows[0]));
         tables.map(workload).collect::<Vec<_>>().join("\n\n")
     };
+    // A name like `Vec<T>` would be taken for a tag.
+    let escaped = |tables: String| Ok(tables.replace('<', "\\<"));
     match kind {
         "facts" => Ok(format!("{}.", record.facts())),
-        "workloads" => Ok(of(&|row| row.family == names)),
-        "workload" => Ok(of(&|row| row.workload == names)),
-        "gates" => Ok(table.gates_in_markdown(names)),
-        "missed" => Ok(misses::in_markdown(&table.gates)),
+        "workloads" => escaped(of(&|row| row.family == names)),
+        "workload" => escaped(of(&|row| row.workload == names)),
+        "gates" => escaped(table.gates_in_markdown(names)),
+        "missed" => escaped(misses::in_markdown(&table.gates)),
         "ir" => instructions(names, table),
-        "scale" => Ok(markdown(&Curve::cells(&record.scale))),
+        "scale" => escaped(markdown(&Curve::cells(&record.scale))),
         "file" => {
             let path = Path::new("benches/record").join(names);
             fs::read_to_string(path).map_err(|error| format!("{names}: {error}"))

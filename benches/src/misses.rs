@@ -84,13 +84,13 @@ pub const WHY: [(&str, &str, &str, &str); 23] = [
         "frames",
         "RingBuf, mirrored",
         "time",
-        "as `RingBuf`; and the same byte has two addresses, so that a load behind a store to the other one waits",
+        "as `RingBuf`; what each byte having two addresses costs the processor is not known",
     ),
     (
         "frames-10k",
         "PacketRing",
         "",
-        "chunks of 256 bytes: half of one is unused with each partial, and notes are counted as well; its time is mostly waiting for memory that left the caches",
+        "chunks of 256 bytes: about half of one is unused with each partial, and notes are counted as well; time goes to memory that has left the caches",
     ),
     (
         "storm",
@@ -102,7 +102,7 @@ pub const WHY: [(&str, &str, &str, &str); 23] = [
         "spsc-64",
         "",
         "time",
-        "both wait for the other side's cache line, which is most of it; the limit was a prototype's, on two cores that nobody else used",
+        "both sides wait for each other's cache line, as rtrb's do; the limit is a prototype's that has not been reached again",
     ),
     (
         "segments-shuffled",
@@ -117,7 +117,7 @@ const SLOT: &str = "the same slot is written and read over and over, which this 
 const CACHED: &str = "the blocks lie in the second-level cache: waiting for them is the same for all engines, and more of the time than \
     instructions are";
 const GUARD: &str = "a guard asks the hook whether it keeps the object, counts, and stays sound if the hook panics; the limit is a prototype's, \
-    which did none of that";
+    which did less";
 
 /// What is known about a gate.
 #[must_use]
@@ -129,32 +129,48 @@ pub fn why(gate: &Outcome) -> Option<&'static str> {
     WHY.iter().find(of).map(|(.., why)| *why)
 }
 
-/// How many gates there are, and those that are not met, in Markdown.
+/// How many gates there are, and how many of them are met.
 #[must_use]
-pub fn in_markdown(gates: &[Outcome]) -> String {
+pub fn in_words(gates: &[Outcome]) -> String {
     let count = |of: &dyn Fn(&Outcome) -> bool| gates.iter().filter(|gate| of(gate)).count();
     let missed = |gate: &Outcome| gate.verdict == Verdict::Missed;
-    let mut text = format!(
+    format!(
         "Of {} gates {} are met, {} are met or missed within the noise, {} ratios of times are missed, {} \
-         counts are missed, and {} were not measured.\n\n\
-         | gate | limit | measured | | why |\n|---|--:|--:|---|---|\n",
+         counts are missed, and {} were not measured.",
         gates.len(),
         count(&|gate| gate.verdict == Verdict::Met),
         count(&|gate| gate.verdict == Verdict::Near),
         count(&|gate| missed(gate) && !gate.binding),
         count(&|gate| missed(gate) && gate.binding),
         count(&|gate| gate.verdict == Verdict::Unknown),
-    );
+    )
+}
+
+/// Those that are not met, as a table: its head, then a line for each.
+#[must_use]
+pub fn cells(gates: &[Outcome]) -> Vec<Vec<String>> {
+    let mut cells = vec![["gate", "limit", "measured", "", "why"].map(str::to_owned).to_vec()];
     for gate in gates.iter().filter(|gate| gate.verdict != Verdict::Met) {
         let Outcome { workload, engine, measure, .. } = gate;
-        let value = gate.value.map_or_else(|| "-".to_owned(), digits);
-        let _ = writeln!(
-            text,
-            "| {workload}, {engine}: {measure} | ≤ {} | {value} | {} | {} |",
-            digits(gate.limit),
-            verdict(gate),
-            why(gate).unwrap_or("not known"),
-        );
+        let unknown = if gate.verdict == Verdict::Near { "noise" } else { "not known" };
+        cells.push(vec![
+            format!("{workload}, {engine}: {measure}"),
+            format!("≤ {}", digits(gate.limit)),
+            gate.value.map_or_else(|| "-".to_owned(), digits),
+            verdict(gate).to_owned(),
+            why(gate).unwrap_or(unknown).to_owned(),
+        ]);
+    }
+    cells
+}
+
+/// Both, in Markdown.
+#[must_use]
+pub fn in_markdown(gates: &[Outcome]) -> String {
+    let mut text = format!("{}\n\n", in_words(gates));
+    for (number, line) in cells(gates).iter().enumerate() {
+        let _ = writeln!(text, "| {} |", line.join(" | "));
+        text += if number == 0 { "|---|--:|--:|---|---|\n" } else { "" };
     }
     text
 }

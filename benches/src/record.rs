@@ -35,7 +35,7 @@ pub struct Record {
 }
 
 /// Where records are.
-const DIRECTORY: &str = "benches/record";
+pub const DIRECTORY: &str = "benches/record";
 
 /// The most that instructions of ours may grow: 5 %, and one where that is less.
 const GROWTH: f64 = 1.05;
@@ -92,7 +92,9 @@ impl Record {
     /// # Errors
     /// If there is none, seen from the workspace's directory.
     pub fn latest() -> Result<PathBuf, String> {
-        let error = |error: &dyn std::fmt::Display| format!("{DIRECTORY}: {error}");
+        let error = |error: &dyn std::fmt::Display| {
+            format!("{DIRECTORY}: {error}; records are looked for from the workspace's directory")
+        };
         let entries = fs::read_dir(DIRECTORY).map_err(|e| error(&e))?;
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let records = paths.filter(|path| path.extension().is_some_and(|end| end == "json"));
