@@ -29,7 +29,9 @@ pub fn available() -> Result<(), String> {
     match Command::new("valgrind").arg("--version").output() {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(format!("valgrind does not work: {}", output.status)),
-        Err(error) => Err(format!("valgrind is missing ({error}): no instructions are counted")),
+        Err(error) => {
+            Err(format!("valgrind cannot be run, so no instructions are counted: {error}"))
+        }
     }
 }
 

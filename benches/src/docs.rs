@@ -5,23 +5,33 @@
 //! | what | is written |
 //! |---|---|
 //! | `facts` | when and on what it was measured |
+//! | `ir WORKLOAD ENGINE` | instructions an operation, within a line |
+//! | `missed` | which gates of all crates are not met, and why |
 //! | `workloads FAMILY` | all tables of a crate, with their heads |
 //! | `workload NAME` | one of them |
 //! | `gates FAMILY` | a crate's gates |
 //! | `scale` | how cost grows |
 //! | `file NAME` | what another program has written to `benches/record` |
-//! | `versions NAME NAME ...` | of these packages, out of `Cargo.lock` |
+//! | `versions NAME VERSION DAY ...` | of these packages; an error if `Cargo.lock` has others |
 
+use crate::misses;
 use crate::record::Record;
 use crate::render::{base, markdown, rows_in_markdown};
 use crate::scale::Curve;
-use crate::table::Row;
+use crate::table::{Row, Table};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 /// The documents, from the workspace's directory.
-pub const DOCUMENTS: [&str; 3] = ["README.md", "docs/BENCHMARKS.md", "docs/COMPARE.md"];
+pub const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "docs/BENCHMARKS.md",
+    "docs/COMPARE.md",
+    "pool-core/src/lib.rs",
+    "pool-object/README.md",
+    "pool-object/src/lib.rs",
+];
 
 const BEGIN: &str = "<!-- record: ";
 const END: &str = "<!-- record: end -->";
@@ -57,10 +67,12 @@ pub fn filled(document: &str, record: &Record, lock: &str) -> Result<String, Str
     let mut text = String::new();
     let mut rest = document;
     while let Some((before, behind)) = rest.split_once(BEGIN) {
-        let (what, behind) = behind.split_once(" -->").ok_or("a mark is not closed")?;
+        let (mark, behind) = behind.split_once("-->").ok_or("a mark is not closed")?;
+        let what = mark.trim();
         let (_, behind) = behind.split_once(END).ok_or_else(|| format!("{what} has no end"))?;
         let content = content(what, record, lock)?;
-        let _ = write!(text, "{before}{BEGIN}{what} -->\n{}\n{END}", content.trim());
+        let line = if what.starts_with("ir ") { "" } else { "\n" };
+        let _ = write!(text, "{before}{BEGIN}{mark}-->{line}{}{line}{END}", content.trim());
         rest = behind;
     }
     Ok(text + rest)
@@ -82,18 +94,22 @@ pub fn unmarked(document: &str) -> String {
 }
 
 fn content(what: &str, record: &Record, lock: &str) -> Result<String, String> {
-    let (kind, names) = what.split_once(' ').unwrap_or((what, ""));
+    let (kind, names) = what.split_once(char::is_whitespace).unwrap_or((what, ""));
     let table = &record.table;
     let of = |wanted: &dyn Fn(&Row) -> bool| {
         let tables = table.workloads().filter(|rows| wanted(&rows[0]));
         tables.map(workload).collect::<Vec<_>>().join("\n\n")
     };
+    // A name like `Vec<T>` would be taken for a tag.
+    let escaped = |tables: String| Ok(tables.replace('<', "\\<"));
     match kind {
         "facts" => Ok(format!("{}.", record.facts())),
-        "workloads" => Ok(of(&|row| row.family == names)),
-        "workload" => Ok(of(&|row| row.workload == names)),
-        "gates" => Ok(table.gates_in_markdown(names)),
-        "scale" => Ok(markdown(&Curve::cells(&record.scale))),
+        "workloads" => escaped(of(&|row| row.family == names)),
+        "workload" => escaped(of(&|row| row.workload == names)),
+        "gates" => escaped(table.gates_in_markdown(names)),
+        "missed" => escaped(misses::in_markdown(&table.gates)),
+        "ir" => instructions(names, table),
+        "scale" => escaped(markdown(&Curve::cells(&record.scale))),
         "file" => {
             let path = Path::new("benches/record").join(names);
             fs::read_to_string(path).map_err(|error| format!("{names}: {error}"))
@@ -110,15 +126,29 @@ fn workload(rows: &[Row]) -> String {
     format!("### `{name}`\n\n{base}{}", rows_in_markdown(rows))
 }
 
-/// Of each package the last version that is in the lock file.
-fn versions(names: &str, lock: &str) -> Result<String, String> {
-    let mut cells = vec![["package", "version"].map(str::to_owned).to_vec()];
-    for name in names.split_whitespace() {
-        let head = format!("name = \"{name}\"\nversion = \"");
-        let behind = lock.rsplit(&head).next().filter(|behind| behind.len() < lock.len());
-        let version = behind.and_then(|behind| behind.split('"').next());
-        let version = version.ok_or_else(|| format!("{name} is not in Cargo.lock"))?;
-        cells.push(vec![name.to_owned(), version.to_owned()]);
+/// Of a case, as the table has it.
+fn instructions(names: &str, table: &Table) -> Result<String, String> {
+    let (workload, engine) = names.split_once(' ').ok_or("whose instructions?")?;
+    let row = table.rows.iter().find(|row| row.workload == workload && row.engine == engine);
+    let instructions = row.and_then(|row| row.instructions);
+    let counted = instructions.ok_or_else(|| format!("{workload} on {engine} was not counted"))?;
+    Ok(format!("{counted:.1}"))
+}
+
+/// Packages that were looked at. Each must be locked in the version that is named: what a document says of another
+/// one nobody has looked up.
+fn versions(looked_at: &str, lock: &str) -> Result<String, String> {
+    let words: Vec<_> = looked_at.split_whitespace().collect();
+    let mut cells = vec![["package", "version", "of"].map(str::to_owned).to_vec()];
+    for package in words.chunks(3) {
+        let [name, version, day] = package else {
+            return Err(format!("{package:?} is no version"));
+        };
+        if !lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")) {
+            return Err(format!("Cargo.lock has not {name} {version}: look at it again"));
+        }
+        let version = version.split('+').next().unwrap_or(version);
+        cells.push([name, version, day].map(|cell| (*cell).to_owned()).to_vec());
     }
     Ok(markdown(&cells))
 }
@@ -126,7 +156,6 @@ fn versions(names: &str, lock: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Table;
 
     fn record() -> Record {
         let row = Row {
@@ -152,11 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn versions_come_out_of_the_lock_file() {
-        let document = |name| format!("<!-- record: versions {name} -->\n<!-- record: end -->");
-        let text = filled(&document("a"), &record(), LOCK).unwrap();
-        assert!(text.contains("| a | 1.2.3 |"), "{text}");
-        assert!(filled(&document("b"), &record(), LOCK).is_err());
+    fn versions_are_those_of_the_lock_file() {
+        let document = |of| format!("<!-- record: versions\n{of}\n-->\n<!-- record: end -->");
+        let text = filled(&document("a 1.2.3 2026-01-31"), &record(), LOCK).unwrap();
+        assert!(text.contains("| a | 1.2.3 | 2026-01-31 |"), "{text}");
+        assert!(filled(&document("a 1.2.4 2026-01-31"), &record(), LOCK).is_err());
+        assert!(filled(&document("b 1.2.3 2026-01-31"), &record(), LOCK).is_err());
+        assert!(filled(&document("a 1.2.3"), &record(), LOCK).is_err());
+    }
+
+    #[test]
+    fn a_number_stays_within_its_line() {
+        let document = "takes <!-- record: ir w e -->9<!-- record: end --> of them";
+        let text = filled(document, &record(), LOCK).unwrap();
+        assert_eq!(text, "takes <!-- record: ir w e -->12.2<!-- record: end --> of them");
+        assert!(filled(&document.replace("ir w e", "ir w x"), &record(), LOCK).is_err());
     }
 
     #[test]

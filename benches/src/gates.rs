@@ -279,6 +279,64 @@ pub struct Outcome {
     pub binding: bool,
 }
 
+/// A value, and between what it lies if it varies: low, middle, high.
+type Held = (Option<f64>, Option<f64>, Option<f64>);
+
+/// What does not vary.
+fn exact(value: Option<f64>) -> Held {
+    (value, value, value)
+}
+
+impl Measure {
+    /// Whether it is of time, which varies.
+    fn timed(self) -> bool {
+        use Measure::{Median, Tail, TimeOverFastest, TimeRatio};
+        matches!(self, Median | Tail | TimeRatio(_) | TimeOverFastest(_))
+    }
+
+    /// In words, and what it is of `own`; `find` finds another row.
+    fn of<'a>(self, own: &Row, find: &dyn Fn(&str, &str) -> Option<&'a Row>) -> (String, Held) {
+        let peer = |name: &&str| find(&own.workload, name);
+        match self {
+            Self::Instructions => ("instructions".to_owned(), exact(own.instructions)),
+            Self::InstructionRatio(peers) => {
+                let counts = peers.iter().filter_map(peer).filter_map(|row| row.instructions);
+                let ratio = own.instructions.zip(counts.min_by(f64::total_cmp));
+                let ratio = ratio.map(|(own, least)| own / least);
+                (format!("instructions / {}", peers.join(" or ")), exact(ratio))
+            }
+            Self::Growth(from) => {
+                let before = find(from, &own.engine).and_then(|row| row.instructions);
+                let ratio = own.instructions.zip(before).map(|(own, before)| own / before);
+                (format!("instructions / {from}"), exact(ratio))
+            }
+            Self::Bytes => ("bytes".to_owned(), exact(own.bytes.map(|bytes| bytes as f64))),
+            Self::Median => {
+                let value = own.tail.map(|tail| tail.median as f64);
+                ("ns of a single one, median".to_owned(), exact(value))
+            }
+            Self::Tail => {
+                let value = own.tail.map(|tail| tail.p999 as f64);
+                ("ns of a single one, p99.9".to_owned(), exact(value))
+            }
+            Self::TimeRatio(peers) | Self::TimeOverFastest(peers) => {
+                let ratios = peers.iter().filter_map(peer);
+                let ratios = ratios.filter_map(|row| Some((row, own.times.over(&row.times)?)));
+                let worst = ratios.max_by(|a, b| a.1.median.total_cmp(&b.1.median));
+                let names = match (self, worst) {
+                    (Self::TimeOverFastest(_), Some((row, _))) => {
+                        format!("fastest peer, {}", row.engine)
+                    }
+                    _ => peers.join(" or "),
+                };
+                let worst = worst.map(|(_, ratio)| ratio);
+                let held = (worst.map(|w| w.q1), worst.map(|w| w.median), worst.map(|w| w.q3));
+                (format!("time / {names}"), held)
+            }
+        }
+    }
+}
+
 impl Gate {
     /// Holds the gate against rows that were measured together; `None` if its row is not there.
     #[must_use]
@@ -286,68 +344,37 @@ impl Gate {
         let find = |workload: &str, engine: &str| {
             rows.iter().find(|row| row.workload == workload && row.engine == engine)
         };
-        let own = find(self.workload, self.engine)?;
-        let peer = |name: &&str| find(self.workload, name);
-        let exact = |value: Option<f64>| (value, value, value);
-        // To a tenth, as the table has them: a round's reset is a share of each of its operations.
-        let tenths = |value: f64| {
-            if self.limit < 1.0 { value } else { (value * 10.0).round() / 10.0 }
-        };
-        let (measure, (low, value, high)) = match self.measure {
-            Measure::Instructions => {
-                ("instructions".to_owned(), exact(own.instructions.map(tenths)))
+        let (measure, held) = self.measure.of(find(self.workload, self.engine)?, &find);
+        let held = self.as_shown(held);
+        let (workload, engine) = (self.workload.to_owned(), self.engine.to_owned());
+        Some(Outcome {
+            workload,
+            engine,
+            measure,
+            limit: self.limit,
+            value: held.1,
+            verdict: self.verdict(held),
+            binding: !self.measure.timed() || self.limit <= 0.1,
+        })
+    }
+
+    /// Instructions to a tenth, as the table has them: a round's reset is a share of each of its operations.
+    fn as_shown(&self, held: Held) -> Held {
+        match self.measure {
+            Measure::Instructions if self.limit >= 1.0 => {
+                exact(held.1.map(|value| (value * 10.0).round() / 10.0))
             }
-            Measure::InstructionRatio(peers) => {
-                let least = peers.iter().filter_map(peer).filter_map(|row| row.instructions);
-                let least = least.min_by(f64::total_cmp);
-                let ratio = own.instructions.zip(least).map(|(own, least)| own / least);
-                (format!("instructions / {}", peers.join(" or ")), exact(ratio))
-            }
-            Measure::Growth(from) => {
-                let from_row = find(from, self.engine).and_then(|row| row.instructions);
-                let ratio = own.instructions.zip(from_row).map(|(own, from)| own / from);
-                (format!("instructions / {from}"), exact(ratio))
-            }
-            Measure::Bytes => ("bytes".to_owned(), exact(own.bytes.map(|bytes| bytes as f64))),
-            Measure::Median => {
-                let value = own.tail.map(|tail| tail.median as f64);
-                ("ns of a single one, median".to_owned(), exact(value))
-            }
-            Measure::Tail => {
-                let value = own.tail.map(|tail| tail.p999 as f64);
-                ("ns of a single one, p99.9".to_owned(), exact(value))
-            }
-            Measure::TimeRatio(peers) | Measure::TimeOverFastest(peers) => {
-                let ratios = peers.iter().filter_map(peer);
-                let ratios = ratios.filter_map(|row| Some((row, own.times.over(&row.times)?)));
-                let worst = ratios.max_by(|a, b| a.1.median.total_cmp(&b.1.median));
-                let names = match (self.measure, worst) {
-                    (Measure::TimeOverFastest(_), Some((row, _))) => {
-                        format!("fastest peer, {}", row.engine)
-                    }
-                    _ => peers.join(" or "),
-                };
-                let worst = worst.map(|(_, ratio)| ratio);
-                let spread = (worst.map(|w| w.q1), worst.map(|w| w.median), worst.map(|w| w.q3));
-                (format!("time / {names}"), spread)
-            }
-        };
-        let verdict = match (low, value, high) {
+            _ => held,
+        }
+    }
+
+    fn verdict(&self, held: Held) -> Verdict {
+        match held {
             (Some(_), Some(_), Some(high)) if high <= self.limit => Verdict::Met,
-            (Some(low), Some(_), Some(_)) if low > self.limit && self.applies() => Verdict::Missed,
+            (Some(low), ..) if low > self.limit && self.applies() => Verdict::Missed,
             (Some(_), Some(_), Some(_)) if self.applies() => Verdict::Near,
             _ => Verdict::Unknown,
-        };
-        let (workload, engine) = (self.workload.to_owned(), self.engine.to_owned());
-        let timed = !matches!(
-            self.measure,
-            Measure::Instructions
-                | Measure::InstructionRatio(_)
-                | Measure::Growth(_)
-                | Measure::Bytes
-        );
-        let binding = !timed || self.limit <= 0.1;
-        Some(Outcome { workload, engine, measure, limit: self.limit, value, verdict, binding })
+        }
     }
 
     /// Huge pages are the machine's to give.

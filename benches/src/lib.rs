@@ -15,6 +15,7 @@ pub mod engines;
 pub mod gates;
 pub mod heap;
 pub mod measure;
+pub mod misses;
 pub mod objects;
 pub mod opaque;
 pub mod plot;

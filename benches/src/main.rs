@@ -2,7 +2,7 @@
 
 use benches::case::Told;
 use benches::engines::heaps::absent;
-use benches::record::Record;
+use benches::record::{DIRECTORY, Record};
 use benches::render::markdown;
 use benches::scale::Curve;
 use benches::table::{Table, Wanted};
@@ -241,7 +241,10 @@ fn draw(record: &Record, html: &Path, figures: Option<&Path>) -> Result<(), Stri
 const FIGURES: &str = "docs/figures";
 
 fn record(rounds: usize, most: u64, to: Option<PathBuf>) -> Result<(), String> {
-    callgrind::available()?;
+    callgrind::available().map_err(|missing| format!("{missing}; a record has them"))?;
+    if to.is_none() && !Path::new(DIRECTORY).is_dir() {
+        return Err(format!("there is no {DIRECTORY}: run this in the workspace's directory"));
+    }
     let table = measured(String::new(), rounds, true)?;
     let scale = scale::measure("", most << 20, true)?;
     let record = Record { scale, ..Record::new(table) };

@@ -2,6 +2,7 @@
 
 use crate::callgrind;
 use crate::case::Case;
+use crate::engines::heaps::OPTIONAL;
 use crate::progress::Progress;
 use crate::scale::Curve;
 use crate::table::{Row, Table};
@@ -23,6 +24,9 @@ pub struct Record {
     pub rustc: String,
     /// What was checked out; `+` if it was changed.
     pub commit: String,
+    /// Engines that need a feature and were there; nothing in records from before this was noted.
+    #[serde(default)]
+    pub optional: Vec<String>,
     /// What was measured.
     pub table: Table,
     /// How cost grows with work; empty if that was not measured.
@@ -31,7 +35,7 @@ pub struct Record {
 }
 
 /// Where records are.
-const DIRECTORY: &str = "benches/record";
+pub const DIRECTORY: &str = "benches/record";
 
 /// The most that instructions of ours may grow: 5 %, and one where that is less.
 const GROWTH: f64 = 1.05;
@@ -56,12 +60,14 @@ impl Record {
         let line = |program, args: &[&str]| {
             first_line(program, args).unwrap_or_else(|| "unknown".to_owned())
         };
+        let there = OPTIONAL.iter().filter(|(.., built)| *built);
         Self {
             date: line("date", &["-u", "+%Y-%m-%d"]),
             machine: processor(),
             kernel: line("uname", &["-sr"]),
             rustc: line("rustc", &["--version"]),
             commit: line("git", &["describe", "--always", "--dirty=+", "--exclude=*"]),
+            optional: there.map(|(engine, ..)| (*engine).to_owned()).collect(),
             table,
             scale: Vec::new(),
         }
@@ -70,8 +76,9 @@ impl Record {
     /// What it was measured on.
     #[must_use]
     pub fn facts(&self) -> String {
-        let Self { date, machine, kernel, rustc, commit, .. } = self;
-        format!("{date}, {machine}, {kernel}, {rustc}, commit {commit}")
+        let Self { date, machine, kernel, rustc, commit, optional, .. } = self;
+        let facts = format!("{date}, {machine}, {kernel}, {rustc}, commit {commit}");
+        if optional.is_empty() { facts } else { format!("{facts}, with {}", optional.join(", ")) }
     }
 
     /// Where it belongs, from the workspace's directory.
@@ -85,7 +92,9 @@ impl Record {
     /// # Errors
     /// If there is none, seen from the workspace's directory.
     pub fn latest() -> Result<PathBuf, String> {
-        let error = |error: &dyn std::fmt::Display| format!("{DIRECTORY}: {error}");
+        let error = |error: &dyn std::fmt::Display| {
+            format!("{DIRECTORY}: {error}; records are looked for from the workspace's directory")
+        };
         let entries = fs::read_dir(DIRECTORY).map_err(|e| error(&e))?;
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let records = paths.filter(|path| path.extension().is_some_and(|end| end == "json"));

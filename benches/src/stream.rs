@@ -1,6 +1,7 @@
 //! What a workload asks of the buffers of connections: bytes come in pieces of any length, and frames
 //! are to be cut out of them.
 
+use crate::callgrind::counting;
 use crate::engine::{Engine, Setup};
 use crate::opaque::escape;
 use std::ops::Range;
@@ -135,6 +136,17 @@ pub trait Slice {
     fn take(&mut self, n: usize);
     /// Bytes that it can hold, at least until something is taken out.
     fn room(&self) -> usize;
+    /// Empty again, with all its room.
+    fn clear(&mut self);
+}
+
+/// An empty buffer, which has written each of its `bytes` once if times are taken: what follows finds pages there.
+pub fn touched<B: Slice>(mut buffer: B, bytes: usize) -> B {
+    if !counting() {
+        buffer.push(&vec![1; bytes]);
+        buffer.clear();
+    }
+    buffer
 }
 
 /// A buffer for each connection, each of which is one slice.
@@ -145,9 +157,10 @@ pub struct Slices<B> {
 }
 
 impl<B: Slice> Slices<B> {
-    /// As many as `setup` asks for.
-    pub fn new(setup: Setup, buffer: impl Fn(usize) -> B) -> Self {
-        let buffers: Vec<_> = (0..connections(setup)).map(|_| buffer(setup.chunk)).collect();
+    /// As many as `setup` asks for, of `bytes` each.
+    pub fn new(setup: Setup, bytes: usize, buffer: impl Fn(usize) -> B) -> Self {
+        let buffers = (0..connections(setup)).map(|_| touched(buffer(bytes), bytes));
+        let buffers: Vec<_> = buffers.collect();
         let room = buffers.iter().map(Slice::room).sum();
         Self { buffers, room }
     }

@@ -68,9 +68,12 @@ impl Table {
     /// Measures; tells on standard error how far it is.
     ///
     /// # Errors
-    /// If callgrind fails.
+    /// If callgrind fails, or there is nothing of that name.
     pub fn measure(wanted: &Wanted) -> Result<Self, String> {
         let cases: Vec<_> = crate::cases().into_iter().filter(|case| wanted.has(case)).collect();
+        if cases.is_empty() {
+            return Err(nothing(&wanted.filter));
+        }
         let counted = cases.iter().filter(|case| wanted.count && case.counted).count();
         let mut progress = Progress::new(cases.len() + counted);
         let counts = counts(&cases, wanted, &mut progress)?;
@@ -116,6 +119,14 @@ impl Table {
     }
 }
 
+/// What there would have been.
+fn nothing(filter: &str) -> String {
+    let cases = crate::cases();
+    let names = cases.chunk_by(|a, b| a.workload == b.workload).map(|cases| cases[0].workload);
+    let names = names.collect::<Vec<_>>().join(", ");
+    format!("no crate, workload or engine has {filter:?} in its name; the workloads are {names}")
+}
+
 /// Instructions of each case; `None` where that says nothing.
 fn counts(
     cases: &[Case],
@@ -124,6 +135,9 @@ fn counts(
 ) -> Result<Vec<Option<f64>>, String> {
     let counted = |case: &Case| wanted.count && case.counted;
     let some: Vec<_> = cases.iter().filter(|case| counted(case)).map(callgrind::Job::of).collect();
+    if some.is_empty() {
+        return Ok(vec![None; cases.len()]);
+    }
     progress.now(&format!("instructions of {} cases", some.len()));
     let mut counts = callgrind::instructions(&some, progress)?.into_iter();
     Ok(cases.iter().map(|case| counted(case).then(|| counts.next()).flatten()).collect())

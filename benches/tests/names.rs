@@ -1,7 +1,8 @@
 //! Names mean what they say: no two cases share one, and gates are about cases that there are.
 
 use benches::engines::heaps::{OPTIONAL, absent};
-use benches::gates::{Measure, gates};
+use benches::gates::{Gate, Measure, gates};
+use benches::misses::WHY;
 use std::collections::HashSet;
 
 fn names() -> Vec<(&'static str, &'static str)> {
@@ -42,6 +43,14 @@ fn each_gate_is_about_cases_that_there_are() {
         };
         let there = peers.iter().any(|peer| names.contains(&(workload, *peer)));
         assert!(there, "{workload} has none of {peers:?}");
+    }
+}
+
+#[test]
+fn each_reason_is_of_a_gate_that_there_is() {
+    for (workload, engine, ..) in WHY {
+        let of = |gate: &Gate| gate.workload == workload && [gate.engine, ""].contains(&engine);
+        assert!(gates().iter().any(of), "there is no gate of {workload} on {engine}");
     }
 }
 

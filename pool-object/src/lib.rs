@@ -41,10 +41,10 @@
 //!
 //! | operation | cost |
 //! |---|---|
-//! | allocate, free, of a constant layout | 6 and 5 instructions |
-//! | the same of a layout known at run time | 9 more each |
-//! | the same in `SharedAlloc`, on any thread | 7 and 6 instructions; in `GlobalHeap` one less each |
-//! | a batch (every 32 KiB of blocks that come back, or every sixteen) | 7 instructions a block |
+//! | allocate and free a constant layout, in a loop | <!-- record: ir block-hot SmallAlloc -->19.0<!-- record: end --> instructions, of which the loop has <!-- record: ir block-hot (loop) -->5.0<!-- record: end --> |
+//! | the same of a layout known at run time | <!-- record: ir block-hot-any SmallAlloc -->38.0<!-- record: end -->, of which the loop has <!-- record: ir block-hot-any (loop) -->7.0<!-- record: end --> |
+//! | both in `SharedAlloc`, on any thread | <!-- record: ir block-hot SharedAlloc -->21.0<!-- record: end --> and <!-- record: ir block-hot-any SharedAlloc -->44.0<!-- record: end -->; in `GlobalHeap` <!-- record: ir block-hot GlobalHeap -->19.0<!-- record: end --> and <!-- record: ir block-hot-any GlobalHeap -->40.0<!-- record: end --> |
+//! | a batch (every 32 KiB of blocks that come back, or every sixteen) | some instructions a block |
 //! | block above 32 KiB | a run of the source, and a look into a table |
 //! | `try_relayout`, [`BlockAlloc::reallocate`] | nothing within a class, or within a large block's run; else a move |
 //! | drop, [`SmallAlloc::clear`] | O(spans + large blocks): nothing a block |

@@ -3,6 +3,7 @@
 use super::bars::{Bar, bars};
 use super::canvas::Whose;
 use super::lines::{Axes, Line, lines};
+use crate::misses;
 use crate::record::Record;
 use crate::render::{base, cells, digits, verdict};
 use crate::scale::Curve;
@@ -13,7 +14,8 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-w
     svg,.wide{max-width:100%}svg{height:auto;width:40rem}.wide{overflow-x:auto}\
     table{border-collapse:collapse;font-size:14px}td,th{padding:.15rem .6rem;text-align:right;white-space:nowrap}\
     td:first-child,th:first-child{text-align:left;white-space:normal;min-width:8rem}tr:nth-child(even){background:#f4f4f4}\
-    .missed{background:#fbd5cd!important}summary{cursor:pointer;font-weight:600;padding:.3rem 0}";
+    .why td{white-space:normal;vertical-align:top}.why td:nth-child(n+4){text-align:left;min-width:4rem}\
+    .why td:nth-child(5){min-width:14rem}.missed{background:#fbd5cd!important}summary{cursor:pointer;font-weight:600;padding:.3rem 0}";
 
 /// What a crate is about, in the order of the page.
 const FAMILIES: [(&str, &str); 4] = [
@@ -169,7 +171,6 @@ fn curves(curves: &[Curve]) -> Result<Vec<(String, String)>, String> {
 }
 
 fn gates(table: &Table) -> String {
-    let missed = table.missed().count();
     let mut cells = vec![["gate", "limit", "measured", ""].map(str::to_owned).to_vec()];
     for gate in &table.gates {
         let name = format!("{}, {}: {}", gate.workload, gate.engine, gate.measure);
@@ -177,9 +178,15 @@ fn gates(table: &Table) -> String {
         let verdict = verdict(gate).replace('*', "");
         cells.push(vec![name, format!("≤ {}", digits(gate.limit)), value, verdict]);
     }
-    let head = format!("{} gates; binding ones that are missed: {missed}", table.gates.len());
-    let red = |line: &[String]| line[3].to_lowercase().starts_with("missed");
-    format!("<details open><summary>{head}</summary>{}</details>", html_table(&cells, red))
+    let all = format!("All {} gates", table.gates.len());
+    let red = |line: &[String]| line[3].replace('*', "").to_lowercase().starts_with("missed");
+    format!(
+        "<p>{}<details open class=why><summary>What is not met, and why</summary>{}</details>\
+         <details><summary>{all}</summary>{}</details>",
+        escaped(&misses::in_words(&table.gates)),
+        html_table(&misses::cells(&table.gates), red),
+        html_table(&cells, red),
+    )
 }
 
 fn html_table(cells: &[Vec<String>], red: impl Fn(&[String]) -> bool) -> String {

@@ -14,6 +14,7 @@ use crate::callgrind::{self, Job};
 use crate::progress::Progress;
 use crate::render::digits;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -83,10 +84,15 @@ pub fn growths() -> Vec<Growth> {
 /// instructions if that is wanted.
 ///
 /// # Errors
-/// If this program cannot be run, or says something unexpected.
+/// If this program cannot be run, or says something unexpected, or there is nothing of that name.
 pub fn measure(filter: &str, most: u64, count: bool) -> Result<Vec<Curve>, String> {
     let wanted = |growth: &Growth| growth.name.contains(filter) || growth.engine.contains(filter);
     let all: Vec<_> = growths().into_iter().filter(wanted).collect();
+    if all.is_empty() {
+        let names: BTreeSet<_> = growths().iter().map(|growth| growth.name).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(format!("nothing that grows has {filter:?} in its name; there are {names}"));
+    }
     let mut progress =
         Progress::new(2 * all.iter().map(|growth| growth.sizes.len()).sum::<usize>());
     let mut curves = Vec::new();

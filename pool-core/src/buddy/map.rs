@@ -11,8 +11,8 @@
 //!        [order 0: the others][order 1: the others] ...
 //! ```
 //!
-//! The word by itself is for the steady state, in which most orders have no free block or one: it
-//! took a third of the instructions off a half full map, and two thirds off one with all free.
+//! The word by itself is for the steady state, in which most orders have no free block or one: then
+//! no other word is read.
 #![forbid(unsafe_code)]
 
 use super::bitset::BitSet;

@@ -42,7 +42,9 @@ pub const OPTIONAL: [(&str, &str, bool); 4] = [
 pub fn absent(name: &str) -> Vec<String> {
     let absent = OPTIONAL.iter().filter(|(engine, _, built)| !built && engine.contains(name));
     absent
-        .map(|(engine, feature, _)| format!("{engine} is not built in: --features {feature}"))
+        .map(|(engine, feature, _)| {
+            format!("{engine} is not built in: --features {feature} (or peers, for all)")
+        })
         .collect()
 }
 

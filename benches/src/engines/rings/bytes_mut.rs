@@ -1,9 +1,8 @@
 //! `bytes::BytesMut`, which almost every server in Rust reads into: the yardstick.
 
-use crate::callgrind::counting;
 use crate::engine::{Engine, Setup};
 use crate::stream::{Slice, Slices};
-use bytes::{Buf, BufMut};
+use bytes::Buf;
 
 /// One of 64 KiB a connection.
 pub struct BytesMut;
@@ -13,22 +12,12 @@ pub struct BytesMutSmall;
 
 const SMALL: usize = 8 << 10;
 
-/// Empty, with room for `bytes`, each of which was written once if times are taken.
-pub(super) fn touched(bytes: usize) -> bytes::BytesMut {
-    let mut buffer = bytes::BytesMut::with_capacity(bytes);
-    if !counting() {
-        buffer.put_bytes(1, bytes);
-        buffer.clear();
-    }
-    buffer
-}
-
 impl Engine for BytesMut {
     const NAME: &'static str = "BytesMut";
     type Store = Slices<bytes::BytesMut>;
 
     fn build(setup: Setup) -> Self::Store {
-        Slices::new(setup, touched)
+        Slices::new(setup, setup.chunk, bytes::BytesMut::with_capacity)
     }
 }
 
@@ -37,7 +26,7 @@ impl Engine for BytesMutSmall {
     type Store = Slices<bytes::BytesMut>;
 
     fn build(setup: Setup) -> Self::Store {
-        Slices::new(setup, |bytes| touched(bytes.min(SMALL)))
+        Slices::new(setup, setup.chunk.min(SMALL), bytes::BytesMut::with_capacity)
     }
 }
 
@@ -59,5 +48,9 @@ impl Slice for bytes::BytesMut {
 
     fn room(&self) -> usize {
         self.capacity()
+    }
+
+    fn clear(&mut self) {
+        self.clear();
     }
 }

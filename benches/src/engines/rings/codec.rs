@@ -1,8 +1,7 @@
 //! The codecs of `tokio-util`, as a `FramedRead` calls them, without the task around it.
 
-use super::bytes_mut::touched;
 use crate::engine::{Engine, Setup};
-use crate::stream::{Connections, Digest, HEADER, Lengths, Lines, connections};
+use crate::stream::{Connections, Digest, HEADER, Lengths, Lines, connections, touched};
 use bytes::BytesMut;
 use std::ops::Range;
 use tokio_util::codec::{Decoder, LengthDelimitedCodec, LinesCodec};
@@ -22,7 +21,8 @@ pub struct Codecs<C>(Vec<(C, BytesMut)>);
 
 impl<C> Codecs<C> {
     fn new(setup: Setup, codec: impl Fn() -> C) -> Self {
-        Self((0..connections(setup)).map(|_| (codec(), touched(INITIAL))).collect())
+        let buffer = || touched(BytesMut::with_capacity(INITIAL), INITIAL);
+        Self((0..connections(setup)).map(|_| (codec(), buffer())).collect())
     }
 }
 

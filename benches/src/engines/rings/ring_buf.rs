@@ -1,8 +1,9 @@
 //! Ours: a ring for each connection.
 
-use crate::callgrind::counting;
 use crate::engine::{Engine, Setup};
-use crate::stream::{Connections, Digest, HEADER, Lengths, Lines, Slice, Slices, connections};
+use crate::stream::{
+    Connections, Digest, HEADER, Lengths, Lines, Slice, Slices, connections, touched,
+};
 use pool_core::{Global, PageSource};
 use pool_ring::MirrorOr;
 use pool_ring::frame::{Decoder, LengthPrefix};
@@ -24,14 +25,8 @@ const LONGEST: usize = 1 << 16;
 /// A source of pages that are mapped twice.
 pub(super) type Mirrored = Arc<MirrorOr<Global>>;
 
-fn touched<S: PageSource + Clone>(bytes: usize, source: S) -> pool_ring::RingBuf<S> {
-    let ring = pool_ring::RingBuf::try_with_capacity_in(bytes, source);
-    let mut ring = ring.expect("there is memory");
-    if !counting() {
-        assert_eq!(ring.push(&vec![1; bytes]), bytes);
-        ring.clear();
-    }
-    ring
+fn empty<S: PageSource + Clone>(bytes: usize, source: S) -> pool_ring::RingBuf<S> {
+    pool_ring::RingBuf::try_with_capacity_in(bytes, source).expect("there is memory")
 }
 
 impl Engine for RingBuf {
@@ -40,7 +35,7 @@ impl Engine for RingBuf {
     type Store = Slices<pool_ring::RingBuf>;
 
     fn build(setup: Setup) -> Self::Store {
-        Slices::new(setup, |bytes| touched(bytes, Global))
+        Slices::new(setup, setup.chunk, |bytes| empty(bytes, Global))
     }
 }
 
@@ -51,7 +46,7 @@ impl Engine for RingBufMirrored {
 
     fn build(setup: Setup) -> Self::Store {
         let source = Arc::new(MirrorOr::new(Global));
-        Slices::new(setup, |bytes| touched(bytes, Arc::clone(&source)))
+        Slices::new(setup, setup.chunk, |bytes| empty(bytes, Arc::clone(&source)))
     }
 }
 
@@ -75,6 +70,10 @@ impl<S: PageSource + Clone> Slice for pool_ring::RingBuf<S> {
     fn room(&self) -> usize {
         self.capacity()
     }
+
+    fn clear(&mut self) {
+        self.clear();
+    }
 }
 
 /// Rings, and a decoder for all of them.
@@ -90,7 +89,8 @@ impl Engine for RingBufDecoder {
     type Store = Decoded;
 
     fn build(setup: Setup) -> Decoded {
-        let rings = (0..connections(setup)).map(|_| touched(setup.chunk, Global)).collect();
+        let ring = |_| touched(empty(setup.chunk, Global), setup.chunk);
+        let rings = (0..connections(setup)).map(ring).collect();
         let lengths = LengthPrefix::u32(HEADER + LONGEST);
         Decoded { rings, lengths, lines: pool_ring::frame::Lines::new(LONGEST) }
     }

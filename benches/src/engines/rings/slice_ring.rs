@@ -1,6 +1,5 @@
 //! `slice-ring-buffer`: pages that are mapped twice.
 
-use crate::callgrind::counting;
 use crate::engine::{Engine, Setup};
 use crate::stream::{Slice, Slices};
 use slice_ring_buffer::SliceRingBuffer;
@@ -13,14 +12,7 @@ impl Engine for SliceRing {
     type Store = Slices<SliceRingBuffer<u8>>;
 
     fn build(setup: Setup) -> Self::Store {
-        Slices::new(setup, |bytes| {
-            let mut ring = SliceRingBuffer::with_capacity(bytes);
-            if !counting() {
-                ring.resize(bytes, 1);
-                ring.clear();
-            }
-            ring
-        })
+        Slices::new(setup, setup.chunk, SliceRingBuffer::with_capacity)
     }
 }
 
@@ -42,5 +34,9 @@ impl Slice for SliceRingBuffer<u8> {
 
     fn room(&self) -> usize {
         self.capacity()
+    }
+
+    fn clear(&mut self) {
+        self.clear();
     }
 }

@@ -1,28 +1,17 @@
 //! `Vec<u8>`, whose front is drained: what is left is moved at once.
 
-use crate::callgrind::counting;
 use crate::engine::{Engine, Setup};
 use crate::stream::{Slice, Slices};
 
 /// One a connection.
 pub struct Drained;
 
-/// Empty, with room for `bytes`, each of which was written once if times are taken.
-pub(super) fn touched(bytes: usize) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(bytes);
-    if !counting() {
-        buffer.resize(bytes, 1);
-        buffer.clear();
-    }
-    buffer
-}
-
 impl Engine for Drained {
     const NAME: &'static str = "Vec, drained";
     type Store = Slices<Vec<u8>>;
 
     fn build(setup: Setup) -> Self::Store {
-        Slices::new(setup, touched)
+        Slices::new(setup, setup.chunk, Vec::with_capacity)
     }
 }
 
@@ -44,5 +33,9 @@ impl Slice for Vec<u8> {
 
     fn room(&self) -> usize {
         self.capacity()
+    }
+
+    fn clear(&mut self) {
+        self.clear();
     }
 }

@@ -1,8 +1,7 @@
 //! `VecDeque<u8>`.
 
-use super::vec::touched;
 use crate::engine::{Engine, Setup};
-use crate::stream::{Halves, Rings};
+use crate::stream::{Halves, Rings, touched};
 use std::collections::VecDeque;
 
 /// One a connection.
@@ -13,7 +12,7 @@ impl Engine for Deque {
     type Store = Rings<VecDeque<u8>>;
 
     fn build(setup: Setup) -> Self::Store {
-        Rings::new(setup, |bytes| VecDeque::from(touched(bytes)))
+        Rings::new(setup, |bytes| VecDeque::from(touched(Vec::with_capacity(bytes), bytes)))
     }
 }
 
