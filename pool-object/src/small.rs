@@ -206,7 +206,13 @@ impl<S: PageSource> SmallAlloc<S> {
         let block = match self.store.magazines.pop(class) {
             Some(block) => block,
             None => {
-                let block = self.store.refill(class, &self.source);
+                let block = self.store.refill(class, &self.source).or_else(|error| {
+                    // The last that may be given up: no more than a few pages.
+                    match self.release_table() {
+                        0 => Err(error),
+                        _ => self.store.refill(class, &self.source),
+                    }
+                });
                 block.map_err(|error| AllocError::source(layout, error))?
             }
         };
@@ -346,15 +352,22 @@ impl<S: PageSource> SmallAlloc<S> {
     #[allow(clippy::must_use_candidate, reason = "called for its effect")]
     pub fn trim(&self) -> usize {
         let mut bytes = self.store.release_idle(&self.source);
-        if self.large.len() == 0 {
-            bytes += self.large.own_bytes();
-            // SAFETY: the table's memory came from this source.
-            unsafe { self.large.release(&self.source) };
-        }
+        bytes += self.release_table();
         bytes += self.store.sparse.own_bytes();
         // SAFETY: its memory came from this source.
         unsafe { self.store.sparse.release(&self.source) };
         self.source.trim();
+        bytes
+    }
+
+    /// Gives the table of large blocks back if it has none; bytes.
+    fn release_table(&self) -> usize {
+        if self.large.len() > 0 {
+            return 0;
+        }
+        let bytes = self.large.own_bytes();
+        // SAFETY: the table's memory came from this source.
+        unsafe { self.large.release(&self.source) };
         bytes
     }
 

@@ -24,6 +24,7 @@ trait AtLimit {
     fn try_new(&self, layout: Layout) -> Result<NonNull<u8>, AllocError>;
     fn free(&self, block: NonNull<u8>, layout: Layout);
     fn look(&self) -> (HeapStats, Traffic);
+    fn give_all(&self);
 
     /// Free blocks of a layout that need not be looked for in a span.
     fn cached(&self, layout: Layout) -> usize {
@@ -56,6 +57,9 @@ macro_rules! at_limit {
             }
             fn look(&self) -> (HeapStats, Traffic) {
                 (self.stats(), self.source().traffic())
+            }
+            fn give_all(&self) {
+                self.trim();
             }
         }
     };
@@ -160,4 +164,49 @@ fn small_heaps_give_everything() {
 fn shared_heaps_give_everything() {
     // And what this thread's cache and the shared half stand in.
     give_everything(&SharedAlloc::new_in(source(24 * SPAN)), 22 * SPAN);
+}
+
+/// Whatever is refused would be refused by a heap that has given back all that idles, too.
+fn refuse_nothing_that_fits(heap: &impl AtLimit) {
+    let mut seed = 5u64;
+    let mut random = move |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % below
+    };
+    let (mut live, mut refused) = (Vec::new(), 0);
+    for step in 0..30_000 {
+        // It fills up, then less is used, and again.
+        let grow = if step / 3_000 % 2 == 0 { 6 } else { 3 };
+        if live.is_empty() || random(10) < grow {
+            let most = [64, 512, 4096, 40_000, 200_000][random(50) * random(50) / 501];
+            let layout = Layout::from_size_align(1 + random(most), 8).unwrap();
+            match heap.try_new(layout) {
+                Ok(block) => live.push((block, layout)),
+                Err(error) => {
+                    refused += 1;
+                    heap.give_all();
+                    assert!(heap.try_new(layout).is_err(), "{step}: {error}, but it fits");
+                }
+            }
+        } else {
+            let (block, layout) = live.swap_remove(random(live.len()));
+            heap.free(block, layout);
+        }
+    }
+    assert!(refused > 50, "{refused}");
+    live.into_iter().for_each(|(block, layout)| heap.free(block, layout));
+}
+
+#[test]
+fn small_heaps_refuse_nothing_that_fits() {
+    for spans in [5, 20, 60] {
+        refuse_nothing_that_fits(&SmallAlloc::new_in(source(spans * SPAN)));
+    }
+}
+
+#[test]
+fn shared_heaps_refuse_nothing_that_fits() {
+    for spans in [10, 20, 60] {
+        refuse_nothing_that_fits(&SharedAlloc::new_in(source(spans * SPAN)));
+    }
 }

@@ -38,7 +38,7 @@ impl Drop for Counted {
 #[test]
 fn slices_are_copied_with_one_allocation() {
     let heap = SmallAlloc::new_in(Heap::new());
-    for len in [0, 1, 7, 100, if cfg!(miri) { 300 } else { 40_000 }] {
+    for len in [0, 1, 7, 100, if cfg!(miri) { 150 } else { 40_000 }] {
         let words: Vec<u32> = (0..len).collect();
         let boxed = PoolBox::copy_from_slice_in(&words, &heap);
         assert_eq!((&*boxed, heap.stats().live()), (&*words, 1));
@@ -122,7 +122,7 @@ fn every_refusal_is_an_error_and_loses_nothing() {
         let drops = Rc::new(Cell::new(0));
         {
             let heap = SmallAlloc::new_in(&source);
-            let values = (0..if cfg!(miri) { 600 } else { 3000 })
+            let values = (0..if cfg!(miri) { 100 } else { 3000 })
                 .filter(|_| true)
                 .map(|_| Counted::new(&drops, 0));
             let result = PoolBox::try_from_iter_in(values, &heap);

@@ -94,7 +94,7 @@ fn hash_maps_and_vectors_over_a_heap_behave() {
         let mut ours = hashbrown::HashMap::new_in(&heap);
         let mut theirs = HashMap::new();
         let mut seed = 3u64;
-        for _ in 0..if cfg!(miri) { 60 } else { 50_000 } {
+        for _ in 0..if cfg!(miri) { 30 } else { 50_000 } {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let (key, len) = (seed >> 54, (seed >> 40) as usize % 300);
             if seed & (1 << 35) == 0 {
@@ -122,7 +122,7 @@ fn vectors_grow_and_shrink_with_both_versions_of_the_trait() {
     let heap = LocalHeap::new_in(Heap::new());
     let mut two = allocator_api2::vec::Vec::new_in(heap.clone());
     let mut four = allocator_api2_04::vec::Vec::new_in(&*heap);
-    for number in 0..if cfg!(miri) { 500u64 } else { 100_000 } {
+    for number in 0..if cfg!(miri) { 100u64 } else { 100_000 } {
         two.push(number);
         four.push(number);
     }

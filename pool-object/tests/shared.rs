@@ -41,6 +41,10 @@ fn counted() -> Stats<Heap> {
 }
 
 const ROUNDS: usize = if cfg!(miri) { 10 } else { 20_000 };
+/// Blocks that a thread has at once.
+const MANY: usize = if cfg!(miri) { 25 } else { 200 };
+/// Of so many sizes.
+const SIZES: usize = if cfg!(miri) { 5 } else { 40 };
 
 #[test]
 fn a_thread_gets_back_what_it_freed_last() {
@@ -58,7 +62,8 @@ fn a_thread_gets_back_what_it_freed_last() {
 fn every_size_and_alignment_is_served() {
     let heap = SharedAlloc::new_in(counted());
     let mut blocks = Vec::new();
-    for align in (0..if cfg!(miri) { 14 } else { 22 }).map(|log2| 1 << log2) {
+    let (most, step) = if cfg!(miri) { (14, 6) } else { (22, 1) };
+    for align in (0..most).step_by(step).map(|log2| 1 << log2) {
         for size in [0, 1, 7, 8, 9, 63, 100, 128, 129, 4000, 4097, 32 << 10, 40 << 10, 100_000] {
             let layout = Layout::from_size_align(size, align).unwrap();
             let block = heap.allocate_zeroed(layout);
@@ -138,7 +143,7 @@ fn a_thread_that_only_frees_does_not_hoard() {
     let other = heap.clone();
     let thread = thread::spawn(move || receive.into_iter().for_each(|block| block.free(&other)));
     let mut most = 0;
-    for n in 0..20 * ROUNDS {
+    for n in 0..if cfg!(miri) { 4 } else { 20 } * ROUNDS {
         send.send(Block::new(&heap, 64)).unwrap();
         if n % 1024 == 0 {
             most = most.max(heap.source().traffic().live_bytes);
@@ -154,10 +159,11 @@ fn a_thread_that_only_frees_does_not_hoard() {
 fn the_end_of_a_thread_loses_nothing() {
     let heap = Arc::new(SharedAlloc::new_in(counted()));
     let mut after_first = 0;
-    for round in 0..if cfg!(miri) { 3 } else { 200 } {
+    for round in 0..if cfg!(miri) { 2 } else { 200 } {
         let other = heap.clone();
         let work = move || {
-            let blocks: Vec<_> = (0..200).map(|n| Block::new(&other, 8 + 8 * (n % 40))).collect();
+            let blocks: Vec<_> =
+                (0..MANY).map(|n| Block::new(&other, 8 + 8 * (n % SIZES))).collect();
             blocks.into_iter().for_each(|block| block.free(&other));
         };
         thread::spawn(work).join().unwrap();
@@ -179,15 +185,15 @@ fn the_end_of_a_thread_loses_nothing() {
 fn threads_end_in_every_order() {
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let heap = Arc::new(SharedAlloc::new_in(counted()));
-    for (round, order) in orders.iter().cycle().take(if cfg!(miri) { 2 } else { 24 }).enumerate() {
+    for (round, order) in orders.iter().cycle().take(if cfg!(miri) { 1 } else { 24 }).enumerate() {
         let mut threads: Vec<_> = (0..3_usize)
             .map(|number| {
                 let heap = heap.clone();
                 let (send, receive) = mpsc::channel::<Vec<Block>>();
                 let (made, mine) = mpsc::channel();
                 let thread = thread::spawn(move || {
-                    let size = |n| 8 + 8 * ((n + number) % 40);
-                    made.send((0..200).map(|n| Block::new(&heap, size(n))).collect::<Vec<_>>())
+                    let size = |n| 8 + 8 * ((n + number) % SIZES);
+                    made.send((0..MANY).map(|n| Block::new(&heap, size(n))).collect::<Vec<_>>())
                         .unwrap();
                     // The blocks of another thread, until the sender is gone.
                     for blocks in receive {
@@ -233,7 +239,8 @@ fn a_heap_goes_while_threads_have_caches_of_it() {
         senders.push(send);
         handles.push(thread::spawn(move || {
             for heap in receive {
-                let blocks: Vec<_> = (0..30).map(|n| Block::new(&heap, 16 + 100 * n)).collect();
+                let blocks: Vec<_> =
+                    (0..SIZES.min(30)).map(|n| Block::new(&heap, 16 + 100 * n)).collect();
                 blocks.into_iter().for_each(|block| block.free(&heap));
                 drop(heap);
                 ready.wait();
@@ -241,7 +248,7 @@ fn a_heap_goes_while_threads_have_caches_of_it() {
             }
         }));
     }
-    for round in 0..if cfg!(miri) { 3 } else { 50 } {
+    for round in 0..if cfg!(miri) { 2 } else { 50 } {
         let kept: Vec<_> = (0..round % 18).map(|_| SharedAlloc::new_in(counted())).collect();
         let blocks: Vec<_> = kept.iter().map(|heap| Block::new(heap, 100)).collect();
         let heap = Arc::new(SharedAlloc::new_in(counted()));
@@ -262,10 +269,10 @@ fn dropping_a_heap_returns_all_its_runs() {
     let source = Arc::new(counted());
     {
         let heap = SharedAlloc::new_in(source.clone());
-        for n in 0..2000 {
+        for n in (0..2000).step_by(if cfg!(miri) { 60 } else { 1 }) {
             let _never_freed = Block::new(&heap, 8 + 97 * n % 70_000);
         }
-        assert!(source.traffic().live_bytes > 10 << 20);
+        assert!(source.traffic().live_bytes > if cfg!(miri) { 1 << 20 } else { 10 << 20 });
     }
     assert_eq!(source.traffic().live_bytes, 0);
 }
@@ -284,17 +291,20 @@ fn heaps_may_move() {
 
 #[test]
 fn more_heaps_than_slots_are_served() {
-    let heaps: Vec<_> = (0..20).map(|_| SharedAlloc::new_in(counted())).collect();
+    // Under Miri there are four slots.
+    let count = if cfg!(miri) { 6 } else { 20 };
+    let heaps: Vec<_> = (0..count).map(|_| SharedAlloc::new_in(counted())).collect();
     let mut blocks = Vec::new();
-    for n in 0..ROUNDS / 10 {
+    for n in 0..2 * count.max(ROUNDS / 20) {
         let heap = &heaps[n % heaps.len()];
         blocks.push((n % heaps.len(), Block::new(heap, 8 + n % 500)));
     }
     // Other tests have heaps, too.
     let cached = heaps.iter().filter(|heap| heap.has_thread_caches()).count();
     let process = ProcessStats::now();
-    assert!(cached <= 14 && process.heaps >= 20 && process.threads >= 1);
-    assert!(process.without_caches >= 20 - cached, "{process}");
+    assert!(cached <= if cfg!(miri) { 4 } else { 14 } && cached < count);
+    assert!(process.heaps >= count && process.threads >= 1);
+    assert!(process.without_caches >= count - cached, "{process}");
     assert!(process.sum.live() >= blocks.len() && process.sum.live_bytes() >= 8 * blocks.len());
     for (index, block) in blocks {
         block.free(&heaps[index]);
@@ -308,7 +318,7 @@ fn more_heaps_than_slots_are_served() {
 #[test]
 fn empty_spans_go_back_without_a_call() {
     let heap = SharedAlloc::new_in(counted());
-    let count = if cfg!(miri) { 4_000 } else { 400_000 };
+    let count = if cfg!(miri) { 300 } else { 400_000 };
     let mut blocks: Vec<_> = (0..count).map(|_| Block::new(&heap, 40)).collect();
     let full = heap.source().traffic().live_bytes;
     assert!(full as f64 <= 40.6 * count as f64 + 400_000.0, "{full}");
@@ -332,7 +342,7 @@ fn trim_reaches_other_threads_when_they_come_back() {
     let (go, done) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let (other, theirs) = (heap.clone(), (go.clone(), done.clone()));
     let thread = thread::spawn(move || {
-        let blocks: Vec<_> = (0..100).map(|_| Block::new(&other, 1400)).collect();
+        let blocks: Vec<_> = (0..MANY.min(100)).map(|_| Block::new(&other, 1400)).collect();
         blocks.into_iter().for_each(|block| block.free(&other));
         theirs.0.wait();
         theirs.1.wait();
@@ -361,7 +371,8 @@ fn caches_stay_within_their_bounds() {
     let heap = SharedAlloc::new_in(counted()).with_thread_bytes(bound).with_spare_bytes(0);
     let blocks: Vec<_> = SizeClass::all()
         .filter(|class| class.size() <= 4096)
-        .flat_map(|class| (0..40).map(move |_| class.size()))
+        .step_by(if cfg!(miri) { 9 } else { 1 })
+        .flat_map(|class| (0..SIZES).map(move |_| class.size()))
         .map(|size| Block::new(&heap, size))
         .collect();
     blocks.into_iter().for_each(|block| block.free(&heap));
@@ -388,7 +399,7 @@ fn every_refusal_leaves_the_heap_whole() {
     let program = |heap: &SharedAlloc<Arc<Failing<Stats<Heap>>>>| {
         let mut refused = 0;
         let mut blocks = Vec::new();
-        for n in 0..60_usize {
+        for n in 0..if cfg!(miri) { 15 } else { 60_usize } {
             let size = [16, 500, 3000, 20_000, 50_000][n % 5];
             let layout = Layout::from_size_align(size, 8).unwrap();
             match heap.try_allocate(layout) {
@@ -418,14 +429,15 @@ fn every_refusal_leaves_the_heap_whole() {
         if refused == 0 && call > 30 {
             break;
         }
-        call += 1;
+        call += if cfg!(miri) { 8 } else { 1 };
     }
 }
 
 #[test]
 fn what_idles_is_given_back_before_a_refusal() {
     let heap = SharedAlloc::new_in(Heap::new().limited(1 << 20)).with_spare_bytes(1 << 20);
-    let blocks: Vec<_> = (0..500).map(|_| Block::new(&heap, 1000)).collect();
+    let (count, size) = if cfg!(miri) { (120, 4000) } else { (500, 1000) };
+    let blocks: Vec<_> = (0..count).map(|_| Block::new(&heap, size)).collect();
     blocks.into_iter().for_each(|block| block.free(&heap));
     // More than what is left of the budget while those spans are kept.
     let large = Block::new(&heap, 800 << 10);

@@ -27,7 +27,10 @@ impl<S: PageSource> SharedAlloc<S> {
             if let Some(block) = take_central(slot, entry, class) {
                 break block;
             }
-            self.add_span(slot, entry, class)?;
+            if let Err(error) = self.add_span(slot, entry, class) {
+                // What idled and was given up for one may have been of this class.
+                break take_central(slot, entry, class).ok_or(error)?;
+            }
         };
         self.release_excess(&entry.central);
         Ok(block)

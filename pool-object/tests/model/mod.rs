@@ -103,7 +103,8 @@ impl Live {
     fn check(&self, len: usize) {
         // SAFETY: the block has so many bytes, written by `write`.
         let bytes = unsafe { core::slice::from_raw_parts(self.block.as_ptr(), len) };
-        assert!(bytes.iter().all(|&byte| byte == self.fill), "{:?} was overwritten", self.layout);
+        // (Slices are compared at once, which Miri does faster than a loop.)
+        assert!(*bytes == *vec![self.fill; len], "{:?} was overwritten", self.layout);
     }
 }
 
