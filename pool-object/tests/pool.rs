@@ -2,6 +2,7 @@
 
 #[path = "model/pool.rs"]
 mod model;
+mod support;
 
 use model::Op;
 use pool_core::{Failing, Heap, PageError, PageSource};
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
+use support::{config, quietly};
 
 fn op() -> impl Strategy<Value = Op> {
     let pick = any::<u8>();
@@ -32,25 +34,8 @@ fn program() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op(), 0..if cfg!(miri) { 12 } else { 120 })
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { cases },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
-/// The panics of the programs are not worth a message each.
-fn quietly(run: impl FnOnce()) {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(run));
-    std::panic::set_hook(hook);
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(config(100, 3))]
     #[test]
     fn programs_lose_nothing(program in program()) {
         quietly(|| {
@@ -61,7 +46,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(10))]
+    #![proptest_config(config(10, 3))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program()) {
         quietly(|| {

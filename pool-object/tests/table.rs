@@ -2,6 +2,7 @@
 
 #[path = "model/table.rs"]
 mod model;
+mod support;
 
 use model::Op;
 use pool_core::{Failing, Heap, PageError, PageSource};
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use support::config;
 
 fn op() -> impl Strategy<Value = Op> {
     let pick = any::<u16>();
@@ -35,16 +37,8 @@ fn program() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op(), if cfg!(miri) { 5..8 } else { 0..80 })
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 1 } else { cases },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config(20))]
+    #![proptest_config(config(20, 1))]
     /// Small values (many slots a page), long ones (few a page, so that pages come and go), and
     /// generations that run out after a few tenants.
     #[test]
@@ -60,7 +54,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(5))]
+    #![proptest_config(config(5, 1))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program()) {
         let counting = model::source(None);
