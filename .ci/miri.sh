@@ -25,7 +25,9 @@ miri 75 pool-arena --lib --test cleanups --test growing --test scopes --test sea
 miri 60 pool-arena --test sync_arena
 miri 30 pool-arena --test random
 miri 50 pool-object --test small --test random
-miri 50 pool-object --test bounded_pool --test pool --test shared_pool
+miri 40 pool-object --test bounded_pool
+miri 40 pool-object --test pool
+miri 45 pool-object --test shared_pool
 miri 30 pool-object --test table
 miri 30 pool-object --test pools_random
 miri 30 pool-object --test boxes

@@ -35,7 +35,7 @@ fn program() -> impl Strategy<Value = Vec<Op>> {
 }
 
 proptest! {
-    #![proptest_config(config(100, 3))]
+    #![proptest_config(config(100, 1))]
     #[test]
     fn programs_lose_nothing(program in program()) {
         quietly(|| {
@@ -46,7 +46,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(10, 3))]
+    #![proptest_config(config(10, 1))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program()) {
         quietly(|| {
@@ -157,7 +157,7 @@ impl Drop for Chatty {
 fn every_hook_may_use_the_pool() {
     let pool = Rc::new(Pool::with_in(Nosy(RefCell::default()), Heap::new()));
     *pool.recycle().0.borrow_mut() = Rc::downgrade(&pool);
-    for round in 0..20 {
+    for round in 0..if cfg!(miri) { 6 } else { 20 } {
         let held: Vec<_> = (0..round % 7).map(|_| pool.get()).collect();
         drop(held);
         if round % 5 == 0 {
@@ -284,8 +284,9 @@ fn a_lower_limit_holds_whatever_happens_meanwhile() {
 #[test]
 fn filling_a_pool_in_advance_is_no_need_to_shrink_it() {
     let pool: Pool<u64> = Pool::new();
-    drop((0..100).map(|_| pool.get()).collect::<Vec<_>>());
+    let many = if cfg!(miri) { 20 } else { 100 };
+    drop((0..many).map(|_| pool.get()).collect::<Vec<_>>());
     pool.prefill(10).unwrap();
     pool.trim_to_working_set();
-    assert_eq!(pool.stats().idle, 100);
+    assert_eq!(pool.stats().idle, many);
 }
