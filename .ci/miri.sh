@@ -31,7 +31,9 @@ MIRIFLAGS+=$cells miri 45 pool-object --test small
 MIRIFLAGS+=$cells miri 45 pool-object --test random
 few=(a_heap_may_move going_up_and_down check_finds spans_can_be)
 miri 45 pool-object --test small -- "${few[@]}"
-miri 50 pool-object --test bounded_pool --test pool --test shared_pool
+miri 40 pool-object --test bounded_pool
+miri 40 pool-object --test pool
+miri 45 pool-object --test shared_pool
 miri 30 pool-object --test table
 miri 30 pool-object --test pools_random
 MIRIFLAGS+=$cells miri 45 pool-object --test boxed_slices --test zeroed
@@ -39,8 +41,10 @@ MIRIFLAGS+=$cells miri 50 pool-object --test shared
 # Threads' caches: what they hand to each other, heaps that go before them.
 shared=(a_thread_gets other_threads heaps_may)
 miri 40 pool-object --test shared -- "${shared[@]}"
-miri 50 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
-miri 30 pool-ring --test hostile
+miri 30 pool-ring --lib
+for test in packet_random ring_buf spsc reassembly hostile; do
+    miri 40 pool-ring --test "$test"
+done
 # Boxes of allocator-api2 give their block back by way of a reference, which Stacked Borrows would
 # confine to the value: see docs/UNSAFE.md.
 MIRIFLAGS+=$cells miri 45 pool-object --test defrag

@@ -2,6 +2,7 @@
 
 #[path = "model/pool.rs"]
 mod model;
+mod support;
 
 use model::Op;
 use pool_core::{Failing, Heap, PageError, PageSource};
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
+use support::{config, quietly};
 
 fn op() -> impl Strategy<Value = Op> {
     let pick = any::<u8>();
@@ -32,25 +34,8 @@ fn program() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op(), 0..if cfg!(miri) { 12 } else { 120 })
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { cases },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
-/// The panics of the programs are not worth a message each.
-fn quietly(run: impl FnOnce()) {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(run));
-    std::panic::set_hook(hook);
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(config(100, 1))]
     #[test]
     fn programs_lose_nothing(program in program()) {
         quietly(|| {
@@ -61,7 +46,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(10))]
+    #![proptest_config(config(10, 1))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program()) {
         quietly(|| {
@@ -172,7 +157,7 @@ impl Drop for Chatty {
 fn every_hook_may_use_the_pool() {
     let pool = Rc::new(Pool::with_in(Nosy(RefCell::default()), Heap::new()));
     *pool.recycle().0.borrow_mut() = Rc::downgrade(&pool);
-    for round in 0..20 {
+    for round in 0..if cfg!(miri) { 6 } else { 20 } {
         let held: Vec<_> = (0..round % 7).map(|_| pool.get()).collect();
         drop(held);
         if round % 5 == 0 {
@@ -299,8 +284,9 @@ fn a_lower_limit_holds_whatever_happens_meanwhile() {
 #[test]
 fn filling_a_pool_in_advance_is_no_need_to_shrink_it() {
     let pool: Pool<u64> = Pool::new();
-    drop((0..100).map(|_| pool.get()).collect::<Vec<_>>());
+    let many = if cfg!(miri) { 20 } else { 100 };
+    drop((0..many).map(|_| pool.get()).collect::<Vec<_>>());
     pool.prefill(10).unwrap();
     pool.trim_to_working_set();
-    assert_eq!(pool.stats().idle, 100);
+    assert_eq!(pool.stats().idle, many);
 }

@@ -3,11 +3,12 @@
 
 #[path = "model/pools.rs"]
 mod model;
+mod support;
 
 use model::{Hooks, Object, Op, Source, run, source};
 use pool_object::{BoundedPool, SharedPool};
 use proptest::prelude::*;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use support::{config, quietly};
 
 type Shared<const GET: bool> = SharedPool<Object, Hooks<GET>, Source>;
 type Bounded<const GET: bool> = BoundedPool<Object, Hooks<GET>, Source>;
@@ -42,25 +43,8 @@ fn program() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op(), 0..if cfg!(miri) { 6 } else { 100 })
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 1 } else { cases },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
-/// The panics of the programs are not worth a message each.
-fn quietly(run: impl FnOnce()) {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(run));
-    std::panic::set_hook(hook);
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-}
-
 proptest! {
-    #![proptest_config(config(60))]
+    #![proptest_config(config(60, 1))]
     #[test]
     fn shared_pools_lose_nothing(program in program()) {
         quietly(|| {
@@ -79,7 +63,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(10))]
+    #![proptest_config(config(10, 1))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program()) {
         quietly(|| {

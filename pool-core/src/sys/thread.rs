@@ -5,6 +5,9 @@
 /// threads that stand beneath a `#[global_allocator]`: a thread-local with a destructor may not be
 /// used there.
 ///
+/// The main thread has no such end: when `main` returns the process ends, and the hook is not called
+/// for it.
+///
 /// Nothing is allocated from Rust's allocator: `pthread` keeps keys in place. Where there is no
 /// `pthread`, a thread-local with a destructor does it, and a thread may ask for
 /// [`MOST`](Self::MOST) of them.

@@ -65,7 +65,7 @@ pub type RcPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, Rc<Pool<T, R, 
 /// All but what says otherwise: O(1), and no call of the source while an object is idle.
 ///
 /// # Memory
-/// Spans of 64 KiB (or eight objects, if those are longer) and a word an object, from the page
+/// Spans of 64 KiB (or of seven objects or more, if those are longer) and a word an object, from the page
 /// source. They go back by [`trim`](Self::trim) and when the pool is dropped.
 pub struct Pool<T, R: Recycle<T> = ByDefault, S: PageSource = DefaultSource> {
     /// Objects in slots of `slots`, constructed, and out with nobody.

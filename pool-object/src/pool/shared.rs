@@ -78,14 +78,15 @@ pub type OwnedPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, SharedPool<
 /// A thread's magazine goes to the depot when the thread has ended, with the destructors of its
 /// thread-locals (for which `join` waits, but `std::thread::scope` does not), or by
 /// [`flush_thread`](Self::flush_thread). In destructors that run after that the pool goes on without
-/// magazines.
+/// magazines. The main thread's may not run at all when the program ends: what is in its magazine then
+/// is dropped if the pool is.
 ///
 /// A call that finds another pool than this thread's last one looks into a table of eight rows; pools
 /// that share a row push each other out, and the thread then looks into the map of the pools that it
 /// has used: O(log of their number). [`handle`](Self::handle) never looks.
 ///
 /// # Memory
-/// Objects in spans of 64 KiB (or eight objects, if those are longer), a word an object, and
+/// Objects in spans of 64 KiB (or of seven objects or more, if those are longer), a word an object, and
 /// 640 bytes for every thread at once, from the page source. The pool itself, and each thread's map
 /// of the pools that it has used, are from the global allocator: once a pool and thread. Of a pool that
 /// is gone a few hundred bytes stay until the threads that used it have ended, or used others.

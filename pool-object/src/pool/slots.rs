@@ -80,7 +80,8 @@ impl<T> List<T> {
 }
 
 impl<T> Slots<T> {
-    /// Bytes of a span, a power of two: 64 KiB, or eight slots if those are longer. Fails to compile
+    /// Bytes of a span, a power of two: 64 KiB, or eight slots' if those are longer, of which the header
+    /// takes one or part of one. Fails to compile
     /// if an object has more than a sixteenth of the bytes that there may be.
     const LEN: usize = {
         let wanted = match size_of::<Slot<T>>().checked_mul(8) {
