@@ -31,8 +31,10 @@ miri 45 pool-object --test boxed_slices --test zeroed
 # Threads' caches: what they hand to each other, threads that end, heaps that go before them.
 shared=(a_thread_gets other_threads goes_while heaps_may a_handle only_frees)
 miri 40 pool-object --test shared -- "${shared[@]}"
-miri 50 pool-ring --lib --test packet_random --test ring_buf --test spsc --test reassembly
-miri 30 pool-ring --test hostile
+miri 30 pool-ring --lib
+for test in packet_random ring_buf spsc reassembly hostile; do
+    miri 40 pool-ring --test "$test"
+done
 # Boxes of allocator-api2 give their block back by way of a reference, which Stacked Borrows would
 # confine to the value: see docs/UNSAFE.md.
 MIRIFLAGS+=" -Zmiri-tree-borrows" miri 45 pool-object --test defrag --test boxes
