@@ -8,6 +8,8 @@ if ! has_nightly miri rust-src; then
     exit 0
 fi
 export MIRIFLAGS="-Zmiri-strict-provenance -Zmiri-disable-isolation"
+# A backtrace takes the interpreter half a minute.
+export RUST_BACKTRACE=0
 pure=(--skip buddy:: --skip bytes:: --skip level:: --skip address_map:: --skip directory::)
 long=(--skip larger_maps --skip all_small_maps --skip layer::cache --skip random_sets --skip directory:: --skip address_map::)
 
