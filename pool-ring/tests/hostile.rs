@@ -366,8 +366,11 @@ fn the_contracts_of_buffers_hold_at_every_position() {
             let room = ring.remaining_mut();
             ring.put_slice(&vec![3; room]);
             assert_eq!((ring.remaining_mut(), ring.chunk_mut().len(), ring.len()), (0, 0, n));
-            assert!(catch_unwind(AssertUnwindSafe(|| ring.put_u8(9))).is_err());
-            assert!(catch_unwind(AssertUnwindSafe(|| Buf::advance(&mut ring, n + 1))).is_err());
+            // A panic that tells of itself takes Miri half a minute.
+            if !cfg!(miri) {
+                assert!(catch_unwind(AssertUnwindSafe(|| ring.put_u8(9))).is_err());
+                assert!(catch_unwind(AssertUnwindSafe(|| Buf::advance(&mut ring, n + 1))).is_err());
+            }
             assert_eq!(ring.copy_to_bytes(n).len(), n);
         }
     }
@@ -393,7 +396,9 @@ fn halves_of_no_ring_and_forgotten_guards_do_nothing() {
     producer.write(&[0xff; 100]);
     assert!(consumer.recv().is_none());
     assert_eq!(consumer.read(), [0xff; 100]);
-    assert!(catch_unwind(AssertUnwindSafe(|| consumer.consume(101))).is_err());
+    if !cfg!(miri) {
+        assert!(catch_unwind(AssertUnwindSafe(|| consumer.consume(101))).is_err());
+    }
     consumer.consume(100);
 }
 

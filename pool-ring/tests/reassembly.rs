@@ -193,7 +193,7 @@ fn the_front_is_always_accepted() {
 fn touching_segments_are_one_piece() {
     let heap = Heap::new();
     let builder = ReassemblerBuilder::new().window(6400).max_gaps(3);
-    for policy in OverlapPolicy::ALL {
+    for policy in OverlapPolicy::ALL.into_iter().step_by(if cfg!(miri) { 3 } else { 1 }) {
         let merges =
             matches!(policy, OverlapPolicy::First | OverlapPolicy::Last | OverlapPolicy::Reject);
         let mut stream = builder.policy(policy).build_in(&heap);
@@ -316,7 +316,7 @@ fn hostile_segments_cost_little() {
     // Bytes with gaps of one between them: as many as may be noted, and no more memory than allowed.
     let mut refused = 0;
     for n in 0..2000u64 {
-        if cfg!(miri) && n == 300 {
+        if cfg!(miri) && n == 40 {
             return;
         }
         match stream.insert(2 * n + 1, b"x", T0) {

@@ -132,7 +132,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let store = Store::new(source, PacketRingBuilder { large_from: gap, ..config })?;
         // So that a connection of another ring is not likely to be taken for one of this.
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9) >> 1;
-        let rest_to = gap + config.scratch / 16;
+        let rest_to = gap + config.scratch / 8;
         let (open, decoders) = (Open::NO, Decoders::new());
         Ok(Self { scratch, gap, limit: asked, rest_to, open, store, serial, decoders })
     }
