@@ -14,6 +14,7 @@ use crate::slots::NONE;
 use crate::table::Table;
 use core::convert::Infallible;
 use core::fmt;
+use core::ops::Range;
 use core::time::Duration;
 use pool_core::{PageError, PageSource};
 
@@ -367,9 +368,10 @@ impl<S: PageSource + Clone> PacketRing<S> {
         if let (Some(entry), Form::Block(block)) = (entry, form) {
             return self.fill_block(conn, decoder, entry, block, read);
         }
-        if entry.is_none() && self.store.entries.peek().is_none() {
+        // If it has no entry one is promised to it.
+        let Some(place) = entry.or_else(|| self.store.entries.peek()) else {
             return Err(self.undrained());
-        }
+        };
         let room = &mut self.scratch[self.gap..self.limit];
         let most = room.len();
         let len = read(room).map_err(ReadError::Io)?.min(most);
@@ -391,7 +393,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
             }
             start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
         }
-        self.begin(conn, entry, start, self.gap + len, seen);
+        self.begin(conn, place, entry.is_some(), start..self.gap + len, seen);
         Ok(Batch::new(self, conn, decoder, len))
     }
 
@@ -440,10 +442,10 @@ impl<S: PageSource + Clone> PacketRing<S> {
             Form::Empty => {}
             Form::Chain(last) => {
                 self.store.join(entry, last, &mut self.scratch[..self.gap]);
-                self.begin(conn, Some(entry), self.gap - len, self.gap, seen);
+                self.begin(conn, entry, true, self.gap - len..self.gap, seen);
             }
             Form::Block(block) => {
-                self.begin(conn, Some(entry), 0, len, seen);
+                self.begin(conn, entry, true, 0..len, seen);
                 self.open.block = block;
             }
         }
@@ -468,39 +470,37 @@ impl<S: PageSource + Clone> PacketRing<S> {
             return Err(self.ended(conn));
         }
         self.store.block_filled(entry, len);
-        self.begin(conn, Some(entry), 0, had + len, seen);
+        self.begin(conn, entry, true, 0..had + len, seen);
         self.open.block = block;
         Ok(Batch::new(self, conn, decoder, len))
     }
 
-    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame. If the
-    /// connection has no entry one is promised to it, so that it finds its bytes again if the batch
-    /// is forgotten.
+    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame. A connection
+    /// that does not have the entry yet gets it promised, so that it finds its bytes again if the batch is
+    /// forgotten.
     #[inline(always)]
     fn begin(
         &mut self,
         conn: &mut Conn,
-        entry: Option<u32>,
-        start: usize,
-        end: usize,
+        entry: u32,
+        has_entry: bool,
+        bytes: Range<usize>,
         seen: usize,
     ) {
-        if entry.is_none() {
-            // `fill` has seen that there is one.
-            let promised = self.store.entries.peek().unwrap_or(IDLE);
+        if !has_entry {
             self.serial = if self.serial == LAST_GENERATION { 1 } else { self.serial + 1 };
-            conn.entry = promised;
+            conn.entry = entry;
             conn.generation = self.serial;
             conn.chunk = NONE;
         }
         self.open = Open {
             active: true,
-            start,
-            first: start,
-            end,
+            start: bytes.start,
+            first: bytes.start,
+            end: bytes.end,
             seen,
-            has_entry: entry.is_some(),
-            entry: conn.entry,
+            has_entry,
+            entry,
             generation: conn.generation,
             token: conn.token,
             ..Open::NO
