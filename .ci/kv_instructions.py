@@ -18,8 +18,8 @@ KV = pathlib.Path(__file__).resolve().parent.parent / "target/release/kv"
 KEYS = [b"key:%012d" % index for index in range(1000)]
 VALUE = b"v" * 64
 # Kind of requests, requests a batch, batches.
-RUNS = [("set", 16, 200), ("get", 16, 200), ("mix", 16, 200), ("set", 1, 1500), ("get", 1, 1500),
-        ("del", 16, 100), ("error", 16, 100)]
+RUNS = [("set", 16, 1000), ("get", 16, 1000), ("mix", 16, 1000), ("set", 1, 5000), ("get", 1, 5000),
+        ("del", 16, 200), ("error", 16, 200)]
 
 
 def array(*words):

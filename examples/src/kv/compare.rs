@@ -4,7 +4,7 @@
 //! faults can be told from the driver's: the system counts them. (A server in the driver's
 //! process would also share its table of descriptors, which 10,000 connections fill twice.) What
 //! memory costs is measured on a fresh process; speed in rounds that alternate between all of them, so
-//! that a busy machine is busy for each.
+//! that a busy machine is busy for each, and with a processor for the server alone if there are two.
 #![forbid(unsafe_code)]
 
 mod html;
@@ -21,7 +21,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use load::Speed;
 use memory::Footprint;
-use process::Server;
+use process::{Apart, Server};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -73,8 +73,15 @@ pub(super) struct Measured {
 /// Requests sent before a reply is waited for.
 const PIPELINES: [usize; 2] = [1, 16];
 
-/// Rounds that alternate between the servers.
-const ROUNDS: u32 = 3;
+/// Rounds that alternate between the servers: as many as there are of this length, three at least.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// How many rounds of which length make `seconds`.
+fn rounds(seconds: f64) -> (u32, Duration) {
+    let all = Duration::from_secs_f64(seconds.clamp(0.01, 600.0));
+    let count = (all.as_millis() / ROUND.as_millis()).max(3) as u32;
+    (count, all / count)
+}
 
 /// Measures, prints a table, and writes the report.
 ///
@@ -87,7 +94,9 @@ pub fn run(options: &Options) -> io::Result<()> {
         eprintln!("only {connections} connections: the system grants no more descriptors");
     }
     let servers = candidates(options);
-    let bar = progress(servers.len() as u64 * (2 + u64::from(ROUNDS) * PIPELINES.len() as u64));
+    let bar = progress(
+        servers.len() as u64 * (2 + u64::from(rounds(options.seconds).0) * PIPELINES.len() as u64),
+    );
     let mut measured = Vec::new();
     for server in &servers {
         let name = server.name().to_owned();
@@ -158,13 +167,17 @@ fn footprint(
 
 /// Speed, in rounds over all servers. One that fails has none.
 fn speeds(measured: &mut [(&Server, Measured)], seconds: f64, bar: &ProgressBar) {
-    let round = Duration::from_secs_f64(seconds.clamp(0.01, 600.0)) / ROUNDS;
+    let (rounds, round) = rounds(seconds);
     let speaking = measured.iter_mut().filter(|(server, _)| server.speaks_resp());
     let mut running: Vec<_> = speaking
         .filter_map(|(server, measured)| Some((server.start(100).ok()?, *server, measured)))
         .collect();
+    let apart = Apart::new();
+    for (running, _, _) in &running {
+        apart.place(running);
+    }
     for pipeline in PIPELINES {
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             for (running, _, measured) in &mut running {
                 bar.set_message(format!("{}: pipeline {pipeline}", measured.name));
                 match load::round(running, pipeline, round) {

@@ -76,6 +76,13 @@ impl<M: Memory> Connection<M> {
         &mut self.link.socket
     }
 
+    /// Whether nothing is kept of a request that is not whole.
+    #[inline]
+    #[must_use]
+    pub fn is_between_requests(&self) -> bool {
+        M::Inbox::is_empty(&self.partial)
+    }
+
     /// Which limit of time the connection has passed, if any.
     #[must_use]
     pub fn overdue(&self, now: Moment, patience: &Patience) -> Option<Overdue> {
@@ -570,6 +577,7 @@ fn sorry<A: Allocator + Clone>(post: &mut Post<A>, from: usize, item: &Item) {
 
 /// Writes the batch's replies from where they are, and queues only what the socket does not take. A
 /// connection whose queue has reached the limit is paused.
+#[inline(always)]
 fn send<M: Memory>(
     link: &mut Link<M>,
     replies: &impl Sink,

@@ -26,7 +26,7 @@ mod stacks;
 mod table;
 mod vectors;
 
-pub use arena::{ArenaBatch, ArenaList, Rope};
+pub use arena::{ArenaBatch, ArenaList, Ground, Rope};
 pub use blocks::append;
 pub use data::{Budget, Bytes, Data, Room};
 pub use foreign::BlockPages;
@@ -47,6 +47,7 @@ use allocator_api2::alloc::{Allocator, Global};
 use pool_core::{PageError, PageSource};
 use pool_object::{LocalHeap, SharedHeap, SlotTable};
 use slab::Slab;
+use std::ops::DerefMut;
 
 /// Limits in bytes that a strategy keeps.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +156,7 @@ pub trait Scratch: Copy {
 }
 
 /// A vector whose growth can be refused.
-pub trait List<T> {
+pub trait List<T>: DerefMut<Target = [T]> {
     /// Appends an item.
     ///
     /// # Errors
@@ -172,10 +173,16 @@ pub trait List<T> {
     fn clear(&mut self);
 
     /// The items.
-    fn as_slice(&self) -> &[T];
+    #[inline]
+    fn as_slice(&self) -> &[T] {
+        self
+    }
 
     /// The items, to be changed.
-    fn as_mut_slice(&mut self) -> &mut [T];
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        self
+    }
 }
 
 /// Plain memory: boxes and vectors of the global allocator. The yardstick.

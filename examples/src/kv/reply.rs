@@ -24,6 +24,15 @@ pub trait Sink {
     /// [`OutOfMemory`].
     fn put(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory>;
 
+    /// Appends `len` bytes for the caller to write, if the sink has so many that lie together and hold
+    /// something already, of earlier replies say: then a reply is written where it goes. `None` says nothing
+    /// about memory: [`put`](Self::put) may succeed.
+    #[inline]
+    fn next(&mut self, len: usize) -> Option<&mut [u8]> {
+        let _ = len;
+        None
+    }
+
     /// Bytes appended so far.
     fn len(&self) -> usize;
 
@@ -147,6 +156,22 @@ impl<'r, K: Sink> Reply<'r, K> {
     /// A string of bytes.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) -> Written {
+        let header = count_digits(bytes.len() as u64) + 3;
+        // Neither the lengths of slices nor their sums with so little more overflow.
+        let Some(room) = self.sink.next(header + bytes.len() + 2) else {
+            return self.bulk_in_parts(bytes);
+        };
+        let (header, rest) = room.split_at_mut(header);
+        write_header(b'$', bytes.len() as u64, header);
+        let (body, end) = rest.split_at_mut(bytes.len());
+        body.copy_from_slice(bytes);
+        end.copy_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// [`bulk`](Self::bulk) where there is no such room.
+    #[inline]
+    fn bulk_in_parts(&mut self, bytes: &[u8]) -> Written {
         self.header(b'$', bytes.len() as u64)?;
         self.sink.put(bytes)?;
         self.sink.put(b"\r\n")
@@ -212,10 +237,35 @@ impl<'r, K: Sink> Reply<'r, K> {
     }
 }
 
+/// How many digits a number has.
+#[inline]
+fn count_digits(value: u64) -> usize {
+    match value {
+        0..10 => 1,
+        10..100 => 2,
+        _ => value.ilog10() as usize + 1,
+    }
+}
+
+/// Writes a kind, a number and a line end into `text`, which they fill.
+#[inline]
+fn write_header(kind: u8, value: u64, text: &mut [u8]) {
+    if let Some((text, end)) = text.split_last_chunk_mut() {
+        *end = *b"\r\n";
+        digits(value, text);
+        text[0] = kind;
+    }
+}
+
 /// Writes a number into the end of `text`, which has room for it; where it begins.
 #[inline]
 pub fn digits(mut value: u64, text: &mut [u8]) -> usize {
     let mut at = text.len();
+    if let (10..100, [.., tens, ones]) = (value, &mut *text) {
+        // The most frequent of lengths and counts.
+        (*tens, *ones) = (b'0' + (value / 10) as u8, b'0' + (value % 10) as u8);
+        return at - 2;
+    }
     loop {
         at -= 1;
         text[at] = b'0' + (value % 10) as u8;
@@ -264,6 +314,59 @@ mod tests {
         }
         let out = written(Protocol::Resp2, |reply| reply.count(usize::MAX).unwrap());
         assert_eq!(out, format!(":{}\r\n", usize::MAX));
+    }
+
+    /// A sink with room that it has written before.
+    struct Used([u8; 64], usize);
+
+    impl Sink for Used {
+        fn put(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
+            self.next(bytes.len()).ok_or(OutOfMemory)?.copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn next(&mut self, len: usize) -> Option<&mut [u8]> {
+            let room = self.0[self.1..].get_mut(..len)?;
+            self.1 += len;
+            Some(room)
+        }
+
+        fn len(&self) -> usize {
+            self.1
+        }
+
+        fn truncate(&mut self, len: usize) {
+            self.1 = len;
+        }
+
+        fn one_piece(&self) -> Option<&[u8]> {
+            Some(&self.0[..self.1])
+        }
+
+        fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+            self.one_piece().into_iter()
+        }
+    }
+
+    #[test]
+    fn a_string_is_the_same_wherever_it_is_written() {
+        let bytes = [b'x'; 1000];
+        for len in 0..=1000 {
+            let mut used = Used([b'#'; 64], 0);
+            let fits = Reply::new(&mut used, Protocol::Resp2).bulk(&bytes[..len]);
+            let expected = written(Protocol::Resp2, |reply| reply.bulk(&bytes[..len]).unwrap());
+            assert_eq!(fits.is_ok(), expected.len() <= 64, "{len}");
+            if fits.is_ok() {
+                assert_eq!(used.one_piece(), Some(expected.as_bytes()));
+            }
+        }
+    }
+
+    #[test]
+    fn digits_are_counted() {
+        for value in (0..64).map(|shift| 1 << shift).chain([0, 9, 10, 99, 100, 999, u64::MAX]) {
+            assert_eq!(count_digits(value), value.to_string().len());
+        }
     }
 
     #[test]

@@ -293,45 +293,60 @@ pub fn parse<C: Scratch>(
 /// than 999 bytes, that has come whole. Of anything else the long way decides what it is.
 #[inline(always)]
 fn parse_short<C: Scratch>(input: &[u8], max_frame: usize, args: &mut Args<C>) -> Option<usize> {
-    let [b'*', count, b'\r', _, ..] = input else { return None };
-    let count = usize::from(count.wrapping_sub(b'0'));
-    if count == 0 {
+    const ARRAY: u32 = u32::from_le_bytes(*b"*0\r\n");
+    let count = u32::from_le_bytes(*input.first_chunk()?) ^ ARRAY;
+    if count == 0 || count & !0x0f00 != 0 {
         return None;
     }
-    let mut at = 4;
+    let count = (count >> 8) as usize;
+    let mut rest = input.get(4..)?;
     for place in args.few.get_mut(..count)? {
-        let (len, header) = short_header(input.get(at..at + 6)?.first_chunk()?)?;
-        let start = at + header;
+        let (len, header) = short_header(rest.first_chunk()?)?;
+        let start = input.len() - rest.len() + header;
         *place = Span::new(start, start + len);
-        at = start + len + 2;
+        rest = rest.get(header + len + 2..)?;
     }
     args.count = count;
     args.inline = false;
-    (at <= input.len() && at <= max_frame).then_some(at)
+    let len = input.len() - rest.len();
+    (len <= max_frame).then_some(len)
 }
 
 /// `$7\r\n`, `$16\r\n` or `$512\r\n`: the length, and how many bytes the header has.
+///
+/// Four bytes at once: what they must be is taken away by an exclusive or, which leaves digits as their
+/// values.
 #[inline(always)]
 fn short_header(header: &[u8; 6]) -> Option<(usize, usize)> {
-    // `0` to `9` become 0 to 9, and the end of the line becomes this.
-    const END: u32 = (b'\r' ^ b'0') as u32;
-    let [dollar, digits @ .., _, _] = *header;
-    let [first, second, third] = digits.map(|digit| u32::from(digit ^ b'0'));
-    if dollar != b'$' || first > 9 {
-        return None;
+    const ONE: u32 = u32::from_le_bytes(*b"$0\r\n");
+    const TWO: u32 = u32::from_le_bytes(*b"$00\r");
+    const THREE: u32 = u32::from_le_bytes(*b"$000");
+    // As a part of the array: four single bytes would be loaded one by one.
+    let word = u32::from_le_bytes(*header.first_chunk()?);
+    let one = word ^ ONE;
+    if are_digits(one, 0x0f00) {
+        return Some(((one >> 8) as usize, 4));
     }
-    if second == END {
-        return Some((first as usize, 4));
+    let two = word ^ TWO;
+    let first = two >> 8 & 0xf;
+    if are_digits(two, 0x0f_0f00) && first > 0 {
+        return Some(((first * 10 + (two >> 16)) as usize, 5));
     }
-    if second > 9 || first == 0 {
-        return None;
+    let three = word ^ THREE;
+    let first = three >> 8 & 0xf;
+    if are_digits(three, 0x0f0f_0f00) && first > 0 && header[4] == b'\r' {
+        let second = three >> 16 & 0xf;
+        return Some((((first * 10 + second) * 10 + (three >> 24)) as usize, 6));
     }
-    let len = first * 10 + second;
-    if third == END {
-        return Some((len as usize, 5));
-    }
-    let whole = third <= 9 && header[4] == b'\r';
-    whole.then_some(((len * 10 + third) as usize, 6))
+    None
+}
+
+/// Whether `word` has nothing but digits (their values) in the bytes of `mask`, each of them `0x0f`.
+#[inline(always)]
+const fn are_digits(word: u32, mask: u32) -> bool {
+    // Six more makes 16 of 10, and nothing of another byte if there is nothing but the mask's.
+    let six = mask / 0xf * 6;
+    (word | word.wrapping_add(six)) & !mask == 0
 }
 
 #[cold]

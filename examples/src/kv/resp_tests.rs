@@ -68,6 +68,34 @@ fn arrays_and_inline_requests() {
 }
 
 #[test]
+fn short_headers_are_read_at_once() {
+    let bytes = b"$019:/\r\n*\x00\x10 \xff";
+    let mut found = 0;
+    for at in 0..bytes.len().pow(5) {
+        let mut rest = at;
+        let mut header = [b'$', 0, 0, 0, 0, b'\n'];
+        for byte in &mut header[1..5] {
+            *byte = bytes[rest % bytes.len()];
+            rest /= bytes.len();
+        }
+        if rest % bytes.len() > 0 {
+            header[0] = bytes[rest % bytes.len()];
+        }
+        let end = header[1..5].iter().position(|byte| *byte == b'\r').unwrap_or(0);
+        let digits = std::str::from_utf8(&header[1..=end]).ok();
+        let len = digits.and_then(|digits| digits.parse::<usize>().ok());
+        let plain = header[0] == b'$' && (end == 1 || header[1] != b'0');
+        // A line end that is incomplete is for the long way, if it is looked at here.
+        let whole = end > 1 || header[2..].starts_with(b"\r\n");
+        let expected = len.filter(|_| plain && whole).map(|len| (len, end + 3));
+        assert_eq!(short_header(&header), expected, "{header:?}");
+        found += usize::from(expected.is_some());
+    }
+    // With one digit, two (not 0 first) and three, and any last byte behind the first two.
+    assert_eq!(found, 3 * 13 + 2 * 3 * 13 + 2 * 3 * 3);
+}
+
+#[test]
 fn errors_are_those_of_redis() {
     for (input, text) in [
         (&b"*x\r\n"[..], "invalid multibulk length"),

@@ -452,6 +452,8 @@ impl<M: Memory> Server<M> {
             return;
         };
         match self.worker.turn(connection, ending) {
+            // What it does not keep has cost nobody else theirs.
+            Turn::Done if connection.is_between_requests() => return,
             Turn::Done => {}
             Turn::Again => self.again.push(token),
             Turn::Close => self.close(token),

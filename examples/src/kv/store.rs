@@ -59,6 +59,16 @@ pub fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Whether two keys are the same: those of 8 to 16 bytes, which most are, without a call.
+#[inline(always)]
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if let (8..=16, true) = (one.len(), one.len() == other.len()) {
+        let ends = |key: &[u8]| (key.first_chunk::<8>().copied(), key.last_chunk::<8>().copied());
+        return ends(one) == ends(other);
+    }
+    one == other
+}
+
 /// How Redis would keep a value, where that does not follow from its bytes; `OBJECT ENCODING` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -152,10 +162,16 @@ impl<D: Data> Store<D> {
     }
 
     /// The place of a key that has not ended.
-    #[inline]
+    #[inline(never)]
     fn find(&mut self, key: &[u8]) -> Option<usize> {
+        self.find_here(key)
+    }
+
+    /// [`find`](Self::find) without a call, for the most frequent commands.
+    #[inline(always)]
+    fn find_here(&mut self, key: &[u8]) -> Option<usize> {
         let hash = self.room.hash(key);
-        let same = |&place: &u32| *self.entries[place as usize].key == *key;
+        let same = |&place: &u32| is_same(&self.entries[place as usize].key, key);
         let place = *self.places.find(hash, same)? as usize;
         if self.entries[place].meta.end().is_some() && self.end_if_due(place) {
             return None;
@@ -183,7 +199,7 @@ impl<D: Data> Store<D> {
     /// [`WrongType`] if it holds something else.
     #[inline]
     pub fn get(&mut self, key: &[u8]) -> Result<Option<&[u8]>, WrongType> {
-        let Some(place) = self.find(key) else { return Ok(None) };
+        let Some(place) = self.find_here(key) else { return Ok(None) };
         match &self.entries[place].value {
             Value::Text(bytes) => Ok(Some(bytes)),
             Value::Many(_) => Err(WrongType),
@@ -295,10 +311,8 @@ impl<D: Data> Store<D> {
     /// [`OutOfMemory`] over budget; the old value stays.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
+        let Some(place) = self.find_here(key) else { return self.set_new(key, value) };
         let bytes = self.room.store_here(value, 0)?;
-        let Some(place) = self.find(key) else {
-            return self.insert(key, Value::Text(bytes), Meta::NONE);
-        };
         let entry = &mut self.entries[place];
         let old = mem::replace(&mut entry.value, Value::Text(bytes));
         if entry.meta != Meta::NONE {
@@ -306,6 +320,13 @@ impl<D: Data> Store<D> {
         }
         old.discard(&self.room);
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_new(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
+        let bytes = self.room.store(value, 0)?;
+        self.insert(key, Value::Text(bytes), Meta::NONE)
     }
 
     /// Sets `key` to a copy of `value`. `end` is `None` to keep that of the old value, else when the

@@ -59,7 +59,14 @@ fn a_real_server_is_compared_too() {
     }
     let (table, _) = compare("compare-peers.html", &["--alloc", "pool", "--peers"]);
     assert_eq!(columns(&table, "redis ").len(), 3, "{table}");
-    let with_peers = if cfg!(feature = "peers") { 3 } else { 0 };
+    let shares = columns(&table, "kv pool ").pop().unwrap();
+    for (column, pipeline) in [(0, "1"), (4, "16")] {
+        assert_eq!(shares[column + 1..][..3], ["at", "pipeline", pipeline], "{table}");
+        let share: f64 = shares[column].parse().unwrap();
+        // Debug builds, and a busy machine: what it is is not asked here.
+        assert!(share > 0.01 && share < 100.0, "{table}");
+    }
+    let with_peers = if cfg!(feature = "peers") { 4 } else { 0 };
     assert_eq!(columns(&table, "tokio + BytesMut ").len(), with_peers, "{table}");
     if installed("nginx").is_some() {
         assert_eq!(columns(&table, "nginx ").len(), 1, "{table}");

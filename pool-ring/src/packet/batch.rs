@@ -145,8 +145,12 @@ impl<'r, D: Decoder, S: PageSource + Clone> Batch<'r, D, S> {
     ///
     /// # Errors
     /// There was no room for it: close the connection.
+    #[inline]
     pub fn finish(self) -> Result<(), Refused> {
-        self.ring.settle_for(self.conn)
+        let settled = self.ring.settle_for(self.conn);
+        // Dropping it would settle it again, which finds nothing to do.
+        core::mem::forget(self);
+        settled
     }
 }
 

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::batch::Batch;
-use super::conn::{Conn, IDLE, Open};
+use super::conn::{Conn, Open};
 use super::entries::{Form, LAST_GENERATION};
 use super::ring::PacketRing;
 use super::stats::PacketStats;
@@ -10,6 +10,7 @@ use super::store::NoRoom;
 use crate::error::ReadError;
 use crate::frame::{Decoder, Hint};
 use crate::slots::NONE;
+use core::ops::Range;
 use pool_core::PageSource;
 
 impl<S: PageSource + Clone> PacketRing<S> {
@@ -32,9 +33,10 @@ impl<S: PageSource + Clone> PacketRing<S> {
         if let (Some(entry), Form::Block(block)) = (entry, form) {
             return self.fill_block(conn, decoder, entry, block, read);
         }
-        if entry.is_none() && self.store.entries.peek().is_none() {
+        // If it has no entry one is promised to it.
+        let Some(place) = entry.or_else(|| self.store.entries.peek()) else {
             return Err(self.undrained());
-        }
+        };
         let room = &mut self.scratch[self.gap..self.limit];
         let most = room.len();
         let len = read(room).map_err(ReadError::Io)?.min(most);
@@ -57,7 +59,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
             }
             start -= self.store.join(entry, last, &mut self.scratch[..self.gap]);
         }
-        self.begin(conn, entry, start, self.gap + len, (seen, identity));
+        self.begin(conn, place, entry.is_some(), start..self.gap + len, (seen, identity));
         Ok(Batch::new(self, conn, decoder, len))
     }
 
@@ -129,10 +131,10 @@ impl<S: PageSource + Clone> PacketRing<S> {
             Form::Empty => {}
             Form::Chain(last) => {
                 self.store.join(entry, last, &mut self.scratch[..self.gap]);
-                self.begin(conn, Some(entry), self.gap - len, self.gap, (seen, identity));
+                self.begin(conn, entry, true, self.gap - len..self.gap, (seen, identity));
             }
             Form::Block(block) => {
-                self.begin(conn, Some(entry), 0, len, (seen, identity));
+                self.begin(conn, entry, true, 0..len, (seen, identity));
                 self.open.block = block;
             }
         }
@@ -168,40 +170,38 @@ impl<S: PageSource + Clone> PacketRing<S> {
             return Err(self.ended(conn));
         }
         self.store.block_filled(block, len);
-        self.begin(conn, Some(entry), 0, had + len, (seen, identity));
+        self.begin(conn, entry, true, 0..had + len, (seen, identity));
         self.open.block = block;
         Ok(Batch::new(self, conn, decoder, len))
     }
 
-    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame for the decoder of this identity. If the
-    /// connection has no entry one is promised to it, so that it finds its bytes again if the batch
-    /// is forgotten.
+    /// Notes a batch of these bytes of the scratch, the first `seen` of which are no frame for the decoder
+    /// of this identity. A connection that does not have the entry yet gets it promised, so that it finds
+    /// its bytes again if the batch is forgotten.
     #[inline(always)]
     fn begin(
         &mut self,
         conn: &mut Conn,
-        entry: Option<u32>,
-        start: usize,
-        end: usize,
+        entry: u32,
+        has_entry: bool,
+        bytes: Range<usize>,
         (seen, seen_by): (usize, u64),
     ) {
-        if entry.is_none() {
-            // `fill` has seen that there is one.
-            let promised = self.store.entries.peek().unwrap_or(IDLE);
+        if !has_entry {
             self.serial = if self.serial == LAST_GENERATION { 1 } else { self.serial + 1 };
-            conn.entry = promised;
+            conn.entry = entry;
             conn.generation = self.serial;
             conn.chunk = NONE;
         }
         self.open = Open {
             active: true,
-            start,
-            first: start,
-            end,
+            start: bytes.start,
+            first: bytes.start,
+            end: bytes.end,
             seen,
             seen_by,
-            has_entry: entry.is_some(),
-            entry: conn.entry,
+            has_entry,
+            entry,
             generation: conn.generation,
             token: conn.token,
             ..Open::NO

@@ -18,6 +18,8 @@ pub(in crate::kv) struct Spec {
     pub keys: (i8, i8, i8),
     /// Whether it may need memory for data.
     grows: bool,
+    /// The arity as a range.
+    words: (usize, usize),
 }
 
 impl Spec {
@@ -30,8 +32,8 @@ impl Spec {
     /// Whether a request of the command has so many words.
     #[inline]
     pub(super) const fn fits(&self, words: usize) -> bool {
-        let least = self.arity.unsigned_abs() as usize;
-        words == least || words > least && self.arity < 0
+        let (least, most) = self.words;
+        least <= words && words <= most
     }
 }
 
@@ -52,6 +54,12 @@ const fn denies_oom(flags: &str) -> bool {
     false
 }
 
+/// The least and the most words of a request.
+const fn words(arity: i8) -> (usize, usize) {
+    let least = arity.unsigned_abs() as usize;
+    (least, if arity < 0 { usize::MAX } else { least })
+}
+
 macro_rules! commands {
     ($($id:ident $name:literal $arity:literal $flags:literal $keys:tt $handler:path;)*) => {
         #[derive(Clone, Copy)]
@@ -67,6 +75,7 @@ macro_rules! commands {
                 flags: $flags,
                 keys: $keys,
                 grows: denies_oom($flags),
+                words: words($arity),
             }),*];
 
         /// Calls the handler of a command.

@@ -1,7 +1,8 @@
 //! Servers as processes: started, asked what they take, and ended.
 #![forbid(unsafe_code)]
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -254,6 +255,51 @@ impl Running {
             faults: faults.ok_or_else(|| io::Error::other("/proc has no faults"))?,
             allocator_calls: self.figure("system_allocator_calls"),
         })
+    }
+}
+
+/// Servers on one processor and this thread on the others, until it is dropped. Where there is but one
+/// everything stays as it is.
+#[derive(Debug)]
+pub(super) struct Apart {
+    /// What this thread may use otherwise, and what servers get.
+    sets: Option<(CpuSet, CpuSet)>,
+}
+
+impl Apart {
+    pub(super) fn new() -> Self {
+        let Ok(all) = sched_getaffinity(None) else { return Self { sets: None } };
+        let (mut server, mut driver) = (CpuSet::new(), all);
+        let last = (0..CpuSet::MAX_CPU).rev().find(|&processor| all.is_set(processor));
+        if let (Some(last), 2..) = (last, all.count()) {
+            server.set(last);
+            driver.unset(last);
+            if sched_setaffinity(None, &driver).is_ok() {
+                return Self { sets: Some((all, server)) };
+            }
+        }
+        Self { sets: None }
+    }
+
+    /// Puts all threads of a server on its processor.
+    pub(super) fn place(&self, running: &Running) {
+        let Some((_, server)) = &self.sets else { return };
+        let tasks = fs::read_dir(format!("/proc/{}/task", running.child.id()));
+        for task in tasks.into_iter().flatten().flatten() {
+            let id = task.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(id) = id.and_then(Pid::from_raw) {
+                // One that has ended meanwhile needs none.
+                let _ = sched_setaffinity(Some(id), server);
+            }
+        }
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        if let Some((all, _)) = &self.sets {
+            let _ = sched_setaffinity(None, all);
+        }
     }
 }
 

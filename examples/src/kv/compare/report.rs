@@ -107,6 +107,25 @@ fn speed(out: &mut String, measured: &[Measured]) -> fmt::Result {
             )?;
         }
     }
+    shares(out, measured)
+}
+
+/// Whose processor time the others' is compared with.
+const YARDSTICK: &str = "redis";
+
+/// Each server's processor time for a request as a share of the yardstick's, if that was measured.
+fn shares(out: &mut String, measured: &[Measured]) -> fmt::Result {
+    let Some(redis) = measured.iter().find(|one| one.name == YARDSTICK) else { return Ok(()) };
+    let each = |speed: &Speed| speed.each(speed.processor.as_nanos() as f64);
+    writeln!(out, "\nProcessor time a request, as a share of {YARDSTICK}'s\n")?;
+    for one in measured.iter().filter(|one| one.name != YARDSTICK && !one.speeds.is_empty()) {
+        write!(out, "{:<18}", one.name)?;
+        for (own, other) in one.speeds.iter().zip(&redis.speeds) {
+            let share = each(own) / each(other).max(1.0);
+            write!(out, "  {share:.2} at pipeline {}", own.pipeline)?;
+        }
+        writeln!(out)?;
+    }
     Ok(())
 }
 

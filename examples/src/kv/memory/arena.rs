@@ -7,7 +7,9 @@ use crate::kv::reply::{OutOfMemory, Sink};
 use crate::kv::seldom::warn_seldom;
 use pool_arena::{AllocError, Arena, ArenaBuilder};
 use pool_core::{PageBytes, PageSource, Pages};
+use std::cell::Cell;
 use std::mem;
+use std::ops::{Deref, DerefMut};
 
 /// Bytes of the arena's first chunk: arguments and replies of a common batch, and their growth.
 const FIRST_CHUNK: usize = 16 << 10;
@@ -29,10 +31,25 @@ impl From<AllocError> for OutOfMemory {
     }
 }
 
+/// An arena, and whether anything of it is in use: most batches need none of it.
+#[derive(Debug)]
+pub struct Ground<S: PageSource> {
+    arena: Arena<S>,
+    touched: Cell<bool>,
+}
+
+impl<S: PageSource> Ground<S> {
+    /// A zeroed slice.
+    fn slice<T: Copy + Default>(&self, len: usize) -> Result<&mut [T], AllocError> {
+        self.touched.set(true);
+        self.arena.try_alloc_slice_fill_copy(len, T::default())
+    }
+}
+
 /// An arena that is used again for each batch; what it keeps of a long one is the arena's policy.
 #[derive(Debug)]
 pub struct ArenaBatch<S: PageSource> {
-    arena: Arena<S>,
+    ground: Ground<S>,
     source: S,
     first: Option<PageBytes<S>>,
 }
@@ -41,39 +58,40 @@ impl<S: PageSource + Clone> ArenaBatch<S> {
     /// A batch over `source`. Nothing is acquired before the first request.
     pub fn new(source: S) -> Self {
         let arena = ArenaBuilder::new().first_chunk(FIRST_CHUNK).build_in(source.clone());
-        Self { arena, source, first: None }
+        Self { ground: Ground { arena, touched: Cell::default() }, source, first: None }
     }
 
-    /// Acquires what batches use again, if that can be had: else replies lie in the arena.
+    /// Acquires the first piece, if it can be had: else replies lie in the arena from the beginning.
     #[cold]
-    fn begin(&mut self) {
-        // An arena with a chunk is reset in a few instructions.
-        let _ = self.arena.try_alloc(0_u64);
-        self.arena.reset();
-        self.first = self.source.clone().pages(FIRST_PIECE).ok().map(Pages::into_bytes);
+    #[inline(never)]
+    fn begin<'b>(source: &S, first: &'b mut Option<PageBytes<S>>) -> &'b mut [u8] {
+        *first = source.clone().pages(FIRST_PIECE).ok().map(Pages::into_bytes);
+        first.as_deref_mut().unwrap_or_default()
     }
 }
 
 impl<S: PageSource + Clone + 'static> Batch for ArenaBatch<S> {
-    type Scratch<'b> = &'b Arena<S>;
+    type Scratch<'b> = &'b Ground<S>;
     type Replies<'b> = Rope<'b, S>;
 
     #[inline]
-    fn open(&mut self) -> (&Arena<S>, Rope<'_, S>) {
-        if self.first.is_none() {
-            self.begin();
+    fn open(&mut self) -> (&Ground<S>, Rope<'_, S>) {
+        let Self { ground, source, first } = self;
+        match first {
+            Some(piece) => (ground, Rope::new(ground, piece)),
+            None => (ground, Rope::new(ground, Self::begin(source, first))),
         }
-        let piece = self.first.as_deref_mut().unwrap_or_default();
-        (&self.arena, Rope::new(&self.arena, piece))
     }
 
     #[inline]
     fn close(&mut self) {
-        self.arena.reset();
+        if self.ground.touched.take() {
+            self.ground.arena.reset();
+        }
     }
 }
 
-impl<'b, S: PageSource> Scratch for &'b Arena<S> {
+impl<'b, S: PageSource> Scratch for &'b Ground<S> {
     type List<T: Copy + Default + 'static> = ArenaList<'b, T, S>;
 
     #[inline]
@@ -82,7 +100,7 @@ impl<'b, S: PageSource> Scratch for &'b Arena<S> {
     }
 
     fn observe(self, visit: &mut dyn FnMut(&str, u64)) {
-        let stats = self.stats();
+        let stats = self.arena.stats();
         visit("batch_held_bytes", stats.held as u64);
         visit("batch_chunks", (stats.chunks + stats.spare) as u64);
         visit("batch_large", stats.large as u64);
@@ -94,7 +112,7 @@ impl<'b, S: PageSource> Scratch for &'b Arena<S> {
 /// than the whole life of a short list, and short lists are nearly all there are.)
 #[derive(Debug)]
 pub struct ArenaList<'b, T, S: PageSource> {
-    arena: &'b Arena<S>,
+    ground: &'b Ground<S>,
     /// The list, and room behind it.
     items: &'b mut [T],
     /// At most `items.len()`.
@@ -104,9 +122,13 @@ pub struct ArenaList<'b, T, S: PageSource> {
 impl<'b, T: Copy + Default, S: PageSource> ArenaList<'b, T, S> {
     /// An empty list with room for `common` items, if that can be had.
     #[inline]
-    pub fn new(arena: &'b Arena<S>, common: usize) -> Self {
-        let items = if common == 0 { Default::default() } else { room(arena, common) };
-        Self { arena, items, len: 0 }
+    pub fn new(ground: &'b Ground<S>, common: usize) -> Self {
+        let mut items = Default::default();
+        if common > 0 {
+            // Without room whoever needs it asks again, and reports.
+            items = ground.slice(common).unwrap_or_default();
+        }
+        Self { ground, items, len: 0 }
     }
 
     /// Makes room for `more` items.
@@ -115,7 +137,7 @@ impl<'b, T: Copy + Default, S: PageSource> ArenaList<'b, T, S> {
         let least = self.len.checked_add(more).ok_or(OutOfMemory)?;
         let twice = self.items.len().saturating_mul(2);
         let len = least.max(twice).max(FIRST_LIST / size_of::<T>().max(1));
-        let items = self.arena.try_alloc_slice_fill_copy(len, T::default())?;
+        let items = self.ground.slice(len)?;
         items[..self.len].copy_from_slice(&self.items[..self.len]);
         self.items = items;
         Ok(())
@@ -147,22 +169,22 @@ impl<T: Copy + Default, S: PageSource> List<T> for ArenaList<'_, T, S> {
     fn clear(&mut self) {
         self.len = 0;
     }
+}
+
+impl<T, S: PageSource> Deref for ArenaList<'_, T, S> {
+    type Target = [T];
 
     #[inline]
-    fn as_slice(&self) -> &[T] {
+    fn deref(&self) -> &[T] {
         &self.items[..self.len]
-    }
-
-    #[inline]
-    fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut self.items[..self.len]
     }
 }
 
-/// A slice to begin with, empty if it cannot be had: whoever needs it then asks again, and reports.
-#[inline]
-fn room<T: Copy + Default, S: PageSource>(arena: &Arena<S>, len: usize) -> &mut [T] {
-    arena.try_alloc_slice_fill_copy(len, T::default()).unwrap_or_default()
+impl<T, S: PageSource> DerefMut for ArenaList<'_, T, S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.items[..self.len]
+    }
 }
 
 /// Replies in pieces of an arena. A piece that is full stays where it is and another begins, so
@@ -182,8 +204,8 @@ pub struct Rope<'b, S: PageSource> {
 impl<'b, S: PageSource> Rope<'b, S> {
     /// An empty one, which begins in `piece`.
     #[inline]
-    pub fn new(arena: &'b Arena<S>, piece: &'b mut [u8]) -> Self {
-        Self { full: ArenaList::new(arena, 0), full_len: 0, piece, filled: 0 }
+    pub fn new(ground: &'b Ground<S>, piece: &'b mut [u8]) -> Self {
+        Self { full: ArenaList::new(ground, 0), full_len: 0, piece, filled: 0 }
     }
 
     /// [`put`](Sink::put) where the piece has not enough room. A refusal loses nothing: what room the piece
@@ -200,14 +222,15 @@ impl<'b, S: PageSource> Rope<'b, S> {
             self.full_len += self.filled;
             self.filled = 0;
         }
-        let arena = self.full.arena;
+        let ground = self.full.ground;
         if bytes.len() >= LONGEST {
-            self.full.push(arena.try_alloc_slice_copy(bytes)?)?;
+            ground.touched.set(true);
+            self.full.push(ground.arena.try_alloc_slice_copy(bytes)?)?;
             self.full_len += bytes.len();
             return Ok(());
         }
         let len = bytes.len().max(self.full_len.clamp(FIRST_PIECE, LONGEST));
-        self.piece = arena.try_alloc_slice_fill_copy(len, 0)?;
+        self.piece = ground.slice(len)?;
         self.piece[..bytes.len()].copy_from_slice(bytes);
         self.filled = bytes.len();
         Ok(())
@@ -215,16 +238,20 @@ impl<'b, S: PageSource> Rope<'b, S> {
 }
 
 impl<S: PageSource> Sink for Rope<'_, S> {
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, bytes: &[u8]) -> Result<(), OutOfMemory> {
-        // Neither can be more than `isize::MAX`, so the sum does not overflow.
-        let end = self.filled + bytes.len();
-        let Some(room) = self.piece.get_mut(self.filled..end) else {
-            return self.put_elsewhere(bytes);
-        };
+        let Some(room) = self.next(bytes.len()) else { return self.put_elsewhere(bytes) };
         room.copy_from_slice(bytes);
-        self.filled = end;
         Ok(())
+    }
+
+    #[inline(always)]
+    fn next(&mut self, len: usize) -> Option<&mut [u8]> {
+        // Neither can be more than `isize::MAX`, so the sum does not overflow.
+        let end = self.filled + len;
+        let room = self.piece.get_mut(self.filled..end)?;
+        self.filled = end;
+        Some(room)
     }
 
     #[inline]
@@ -313,9 +340,9 @@ mod tests {
             List::push(&mut list, index).unwrap();
         }
         rope.put(&pattern(10 << 20)).unwrap();
-        assert!(scratch.stats().held > 10 << 20);
+        assert!(scratch.arena.stats().held > 10 << 20);
         batch.close();
-        assert!(batch.arena.stats().held <= 1 << 20);
+        assert!(batch.ground.arena.stats().held <= 1 << 20);
     }
 
     #[test]

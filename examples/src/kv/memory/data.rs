@@ -6,7 +6,7 @@ use crate::kv::reply::OutOfMemory;
 use allocator_api2::alloc::{Allocator, Global};
 use allocator_api2::boxed::Box;
 use foldhash::SharedSeed;
-use foldhash::fast::FoldHasher;
+use foldhash::quality::FoldHasher;
 use pool_core::PageSource;
 use pool_object::{LocalHeap, SizeClass, SpanUse, usable_size};
 use std::alloc::Layout;
@@ -54,9 +54,31 @@ impl Data for Global {
     fn observe(&self, _visit: &mut dyn FnMut(&str, u64)) {}
 }
 
-/// Bytes of a block that is no small object.
+/// The blocks of up to 4 KiB, by `(len - 1) / 8`: what the heap itself looks up by the same number.
+static BLOCKS: [u16; 512] = {
+    let mut blocks = [0; 512];
+    let mut at = 0;
+    while at < blocks.len() {
+        blocks[at] = class_block(8 * at + 1) as u16;
+        at += 1;
+    }
+    blocks
+};
+
+/// Bytes of a block of a size class: the lengths from 1 on go up in eight steps a doubling, and by 8 at
+/// the beginning.
+const fn class_block(len: usize) -> usize {
+    let last = len - 1;
+    let step = 1 << ((last | 64).ilog2() - 3);
+    (last | (step - 1)) + 1
+}
+
+/// Bytes of a block that the table has not.
 #[cold]
-fn large_block(len: usize) -> usize {
+fn long_block(len: usize) -> usize {
+    if (1..=SizeClass::MAX_SIZE).contains(&len) {
+        return class_block(len);
+    }
     match Layout::array::<u8>(len) {
         Ok(layout) if len > 0 => usable_size(layout),
         _ => len,
@@ -66,13 +88,11 @@ fn large_block(len: usize) -> usize {
 impl<S: PageSource + 'static> Data for LocalHeap<S> {
     #[inline]
     fn block(len: usize) -> usize {
-        // The size classes without their table: every reply to a write passes here twice.
-        let last = len.wrapping_sub(1);
-        if last < SizeClass::MAX_SIZE {
-            let step = 1 << ((last | 64).ilog2() - 3);
-            return (last | (step - 1)) + 1;
+        // Every write passes here twice.
+        match BLOCKS.get(len.wrapping_sub(1) / 8) {
+            Some(&block) => usize::from(block),
+            None => long_block(len),
         }
-        large_block(len)
     }
 
     fn use_of_spans(&self) -> Option<(usize, usize)> {
@@ -135,6 +155,7 @@ pub struct Budget {
 pub struct Room<D> {
     alloc: D,
     limit: usize,
+    /// At most `limit`.
     used: Cell<usize>,
     peak: Cell<usize>,
     seed: u64,
@@ -189,8 +210,10 @@ impl<D: Data> Room<D> {
     /// [`OutOfMemory`] over budget.
     #[inline]
     pub fn charge(&self, bytes: usize) -> Result<(), OutOfMemory> {
-        let used = self.used.get().checked_add(bytes).filter(|&used| used <= self.limit);
-        let used = used.ok_or(OutOfMemory)?;
+        if !self.has(bytes) {
+            return Err(OutOfMemory);
+        }
+        let used = self.used.get() + bytes;
         self.used.set(used);
         if used > self.peak.get() {
             self.peak.set(used);

@@ -25,9 +25,9 @@ fn block(start: *mut std::ffi::c_void, len: usize) -> Result<NonNull<[u8]>, Allo
     Ok(NonNull::slice_from_raw_parts(start, len))
 }
 
+#[cfg(feature = "mimalloc")]
 // SAFETY: blocks of mimalloc are valid and disjoint until `mi_free`, from any thread; all values of the
 // type are the same allocator. `mi_malloc_aligned` keeps to sizes and alignments that `Layout` has.
-#[cfg(feature = "mimalloc")]
 unsafe impl Allocator for Mimalloc {
     #[inline]
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
@@ -52,9 +52,9 @@ fn flags(layout: Layout) -> std::ffi::c_int {
     if align <= 16 && align <= size { 0 } else { tikv_jemalloc_sys::MALLOCX_ALIGN(align) }
 }
 
+#[cfg(feature = "jemalloc")]
 // SAFETY: blocks of jemalloc are valid and disjoint until `sdallocx`, from any thread; all values of the
 // type are the same allocator. A size of 0 is asked for as 1, here and there.
-#[cfg(feature = "jemalloc")]
 unsafe impl Allocator for Jemalloc {
     #[inline]
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
@@ -106,15 +106,15 @@ pub struct BlockPages<A>(pub A);
 const GRANULE: usize = 64 << 10;
 
 // SAFETY: runs are blocks of the allocator: disjoint, and live until they are given back to it or to its
-// clone (1, 2, 5). What thread may call it is the allocator's to say, by its own `Send` and `Sync` (3). They
-// are zeroed when that is asked for (4). Nothing here panics (6). The layout of a run follows from its length
-// (8), and `round_to` checks sizes (11).
+// clone (1, 2, 5); which thread may do that is told by the allocator's own `Send` and `Sync` (3). The other
+// clauses are kept where their numbers stand; nothing here panics (6).
 unsafe impl<A: Allocator + Clone> PageSource for BlockPages<A> {
     fn granule(&self) -> usize {
         GRANULE
     }
 
     fn acquire(&self, request: Request) -> Result<Run, PageError> {
+        // Checks sizes (11).
         let request = request.round_to(GRANULE)?;
         let Request { len, align, zeroed, .. } = request;
         let too_large = PageError::TooLarge { asked: len, align, limit: GRANULE };
@@ -122,6 +122,7 @@ unsafe impl<A: Allocator + Clone> PageSource for BlockPages<A> {
         if align > GRANULE {
             return Err(too_large);
         }
+        // Zeroed when that is asked for (4).
         let acquired =
             if zeroed { self.0.allocate_zeroed(layout) } else { self.0.allocate(layout) };
         let none = |_| OsError { call: "alloc", code: 12, asked: len, cause: Cause::Unknown };
@@ -130,6 +131,7 @@ unsafe impl<A: Allocator + Clone> PageSource for BlockPages<A> {
     }
 
     unsafe fn release(&self, run: Run) {
+        // The layout follows from the length (8).
         if let Ok(layout) = Layout::from_size_align(run.len(), GRANULE) {
             // SAFETY: the caller gives up a run that came from `acquire`, with this layout.
             unsafe { self.0.deallocate(run.ptr(), layout) };

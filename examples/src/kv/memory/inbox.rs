@@ -53,6 +53,9 @@ pub trait Inbox: Figures {
     /// Ends the connection: its pending bytes are dropped.
     fn discard(&mut self, partial: &mut Self::Partial);
 
+    /// Whether nothing is kept of a connection: then its turn has cost no other one anything.
+    fn is_empty(partial: &Self::Partial) -> bool;
+
     /// The number of a connection that has lost its pending bytes to others, and is to be closed.
     fn next_lost(&mut self) -> Option<u32>;
 }

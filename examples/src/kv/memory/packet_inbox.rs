@@ -125,7 +125,9 @@ impl<S: PageSource + Clone> Inbox for PacketInbox<S> {
         from: &mut impl Read,
     ) -> io::Result<Option<PacketReceived<'r, S>>> {
         let shared = &*self.needed;
-        shared.set(needed);
+        if !conn.is_idle() {
+            shared.set(needed);
+        }
         let mut asked = Asked::new(from);
         match self.ring.read_from(conn, &mut self.decoder, &mut asked) {
             Ok(batch) => {
@@ -146,6 +148,11 @@ impl<S: PageSource + Clone> Inbox for PacketInbox<S> {
 
     fn discard(&mut self, conn: &mut Conn) {
         self.ring.close(conn);
+    }
+
+    #[inline]
+    fn is_empty(conn: &Conn) -> bool {
+        conn.is_idle()
     }
 
     fn next_lost(&mut self) -> Option<u32> {

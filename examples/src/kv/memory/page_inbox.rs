@@ -96,6 +96,12 @@ impl<S: PageSource + Clone> Inbox for PageInbox<S> {
         }
     }
 
+    #[inline]
+    fn is_empty(_: &Option<Buffer<S>>) -> bool {
+        // Connections do not share memory but for what nobody uses.
+        true
+    }
+
     fn next_lost(&mut self) -> Option<u32> {
         None
     }

@@ -122,6 +122,13 @@ impl<A: Allocator> Sink for Filled<'_, A> {
     }
 
     #[inline]
+    fn next(&mut self, len: usize) -> Option<&mut [u8]> {
+        let room = self.bytes[self.filled..].get_mut(..len)?;
+        self.filled += len;
+        Some(room)
+    }
+
+    #[inline]
     fn len(&self) -> usize {
         self.filled
     }
@@ -178,16 +185,6 @@ impl<T: Copy + Default, A: Allocator> List<T> for Vec<T, A> {
     #[inline]
     fn clear(&mut self) {
         Vec::clear(self);
-    }
-
-    #[inline]
-    fn as_slice(&self) -> &[T] {
-        self
-    }
-
-    #[inline]
-    fn as_mut_slice(&mut self) -> &mut [T] {
-        self
     }
 }
 

@@ -98,14 +98,4 @@ impl<T: Copy> List<T> for SmallVec<[T; 8]> {
     fn clear(&mut self) {
         SmallVec::clear(self);
     }
-
-    #[inline]
-    fn as_slice(&self) -> &[T] {
-        self
-    }
-
-    #[inline]
-    fn as_mut_slice(&mut self) -> &mut [T] {
-        self
-    }
 }
