@@ -4,7 +4,7 @@
 //! A [`Case`] is one pair of them. `cargo run --release -p benches -- table` measures all cases and
 //! holds them against the [`gates`]; `docs/BENCHMARKS.md` says how, and what it does not show.
 //!
-//! A new engine is one file in `engines/` and one line in the workloads that it takes part in; a new
+//! A new engine is one file in `engines/` and a few lines in the `mod.rs` beside it: `docs/BENCHMARKS.md` shows one. A new
 //! workload is one file in `workloads/` and one line in [`cases`].
 
 pub mod callgrind;
