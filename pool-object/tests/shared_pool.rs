@@ -460,7 +460,8 @@ fn many_at_once_are_the_same_as_one_by_one() {
         }
         assert!(std::ptr::eq(last, &*pool.get()));
         let idle = pool.stats().idle;
-        assert!((64..=64 + SOME as u64 / 10).contains(&idle), "{idle}");
+        // One by one a full magazine gives 32 to the depot, which may drop them.
+        assert!((32..=64 + SOME as u64 / 10).contains(&idle), "{idle}");
         assert_eq!(alive.0.load(Relaxed) as u64, idle);
     }
     drop(pool);
