@@ -54,6 +54,8 @@ fn assert_all_gone(alive: &Alive, source: &Source) {
 
 /// More than a few magazines hold.
 const MANY: usize = if cfg!(miri) { 130 } else { 1000 };
+/// A magazine and some.
+const SOME: usize = if cfg!(miri) { 80 } else { 1000 };
 const ROUNDS: usize = if cfg!(miri) { 30 } else { 20_000 };
 
 /// Waits for threads until they have ended, thread-locals and all; a scope would wait for their
@@ -149,7 +151,7 @@ fn more_threads_than_anybody_counts_on() {
 fn idle_objects_are_bounded() {
     let (pool, alive, source) = pool();
     let pool = pool.max_idle(10);
-    drop((0..MANY).map(|_| pool.get()).collect::<Vec<_>>());
+    drop((0..SOME).map(|_| pool.get()).collect::<Vec<_>>());
     assert!(pool.stats().idle <= 10 + 64, "{}", pool.stats());
     pool.flush_thread();
     assert_eq!(pool.stats().idle, 10);
@@ -271,7 +273,7 @@ fn the_pool_works_while_thread_locals_are_destroyed() {
 fn a_thread_that_ends_may_drop_the_last_handle() {
     let (pool, alive, source) = pool();
     thread::spawn(move || {
-        drop((0..MANY).map(|_| pool.get()).collect::<Vec<_>>());
+        drop((0..SOME).map(|_| pool.get()).collect::<Vec<_>>());
         LATE.with_borrow_mut(|late| *late = Some((pool.get_owned(), pool)));
     })
     .join()
@@ -361,7 +363,7 @@ fn a_panic_in_any_hook_loses_nothing() {
     // More than a magazine holds.
     let many = if cfg!(miri) { 66 } else { 200 };
     // 1..=4 panic in create, keep, reset, drop; 5 keeps nothing.
-    for hook in 1..6 {
+    for hook in (1..6).filter(|hook| !cfg!(miri) || hook % 2 == 0) {
         let fault = |act: &mut dyn FnMut()| {
             faulty.hook.store(hook, Relaxed);
             drop(catch_unwind(AssertUnwindSafe(act)));
@@ -438,17 +440,17 @@ fn many_at_once() {
 #[test]
 fn many_at_once_are_the_same_as_one_by_one() {
     let (pool, alive, source) = pool();
-    let pool = pool.max_idle(MANY / 10);
-    for round in 0..3 {
+    let pool = pool.max_idle(SOME / 10);
+    for round in 0..if cfg!(miri) { 2 } else { 3 } {
         let (mut batch, before) = (Vec::new(), pool.stats());
-        pool.get_many(MANY, &mut batch).unwrap();
+        pool.get_many(SOME, &mut batch).unwrap();
         batch.iter_mut().for_each(|guard| guard.use_it());
         let places: std::collections::HashSet<_> =
             batch.iter().map(|one| &raw const **one).collect();
-        assert_eq!((batch.len(), places.len()), (MANY, MANY));
+        assert_eq!((batch.len(), places.len()), (SOME, SOME));
         let stats = pool.stats();
         let (hits, misses) = (stats.hits - before.hits, stats.misses - before.misses);
-        assert_eq!((stats.live, hits, hits + misses), (MANY as u64, before.idle, MANY as u64));
+        assert_eq!((stats.live, hits, hits + misses), (SOME as u64, before.idle, SOME as u64));
         // The last one back is the first one out.
         let last: *const _ = &**batch.last().unwrap();
         if round == 0 {
@@ -458,7 +460,8 @@ fn many_at_once_are_the_same_as_one_by_one() {
         }
         assert!(std::ptr::eq(last, &*pool.get()));
         let idle = pool.stats().idle;
-        assert!((64..=64 + MANY as u64 / 10).contains(&idle), "{idle}");
+        // One by one a full magazine gives 32 to the depot, which may drop them.
+        assert!((32..=64 + SOME as u64 / 10).contains(&idle), "{idle}");
         assert_eq!(alive.0.load(Relaxed) as u64, idle);
     }
     drop(pool);
