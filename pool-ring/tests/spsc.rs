@@ -103,7 +103,7 @@ fn laps_end_anywhere() {
             channel_in(4096, &heap).unwrap();
         let n = producer.capacity();
         let mut value = 0u8;
-        for _ in 0..if cfg!(miri) { 4 } else { 50 } {
+        for _ in 0..if cfg!(miri) { 2 } else { 50 } {
             let mut granted = 0;
             while let Some(mut grant) = producer.grant(len) {
                 assert_eq!(grant.write(&vec![value; len]), len);

@@ -473,8 +473,8 @@ mod tests {
         ];
         let codecs = [0, 1, 9, 100, 65_536, usize::MAX].into_iter().flat_map(all);
         let codecs = codecs.flat_map(|codec| adjusts.map(|adjust| codec.adjust(adjust)));
-        // Miri takes every 20th.
-        let codecs = codecs.step_by(if cfg!(miri) { 20 } else { 1 });
+        // Miri takes few.
+        let codecs = codecs.step_by(if cfg!(miri) { 67 } else { 1 });
         for codec in codecs.filter(|codec| codec.width != Width::Varint) {
             let width = (64 - codec.quick.shift) as usize / 8;
             for bytes in all_bytes.iter().flat_map(|bytes| (0..=12).map(|len| &bytes[..len])) {
@@ -505,7 +505,7 @@ mod tests {
                 }
             }
         }
-        assert!(found > if cfg!(miri) { 50 } else { 1000 }, "{found}");
+        assert!(found > if cfg!(miri) { 5 } else { 1000 }, "{found}");
     }
 
     #[test]
