@@ -5,7 +5,11 @@ use super::compare::Options;
 use super::settings::Settings;
 use clap::{Parser, Subcommand};
 
-/// What the program is asked to do; without a subcommand it serves.
+/// A key-value server that any Redis client can use, on 127.0.0.1.
+///
+/// It knows strings, lists, hashes, sets and sorted sets, keys that end, and one database, over RESP2
+/// and RESP3 (COMMAND LIST has the names). It keeps everything in memory: no persistence, no
+/// replication. Sizes are bytes, or take a unit: 64k, 16m, 2g. Without a subcommand it serves.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kv", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -36,6 +40,13 @@ pub enum Task {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn the_help_says_what_it_is_and_what_it_is_not() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.starts_with("A key-value server"), "{help}");
+        assert!(help.contains("no persistence, no replication"), "{help}");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,15 +1,18 @@
 //! One connection's turn: read, parse, execute, write.
 #![forbid(unsafe_code)]
 
+mod others;
+
+use others::settle;
+
 use super::buffer::{Buffer, Buffers};
 use super::clients::Clients;
 use super::command::{Call, Flow, Shared};
 use super::crew::Share;
-use super::crew::forward::{Course, Desk, WaitingOf, park, run};
+use super::crew::forward::{Course, Desk, WaitingOf, park};
 use super::crew::ledger::Terms;
-use super::crew::post::{Item, Matter, Post, PutOff};
-use super::crew::together::hold_still;
-use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch, append};
+use super::crew::post::Post;
+use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch};
 use super::patience::{Moment, Overdue, Patience, Times};
 use super::reply::{OutOfMemory, Protocol, Reply, Sink};
 use super::resp::{self, Args, Parsed, Progress};
@@ -18,7 +21,6 @@ use super::sending::{behind, queue, write_now};
 use super::settings::Settings;
 use super::stats::{Pools, Stats};
 use super::store::Store;
-use allocator_api2::alloc::Allocator;
 use mio::net::TcpStream;
 use pool_core::PageError;
 use std::io::{self, ErrorKind, Read, Write};
@@ -258,80 +260,19 @@ impl<M: Memory> Worker<M> {
         if let Some(buffer) = connection.link.outbox.take() {
             self.shared.outbox.put(buffer);
         }
-        connection.link.waiting = None;
+        if connection.link.waiting.take().is_some() {
+            self.cancel(connection.link.id);
+        }
         self.shared.clients.leave(connection.link.id);
         discard_input(&mut connection.link.socket);
-    }
-
-    /// Holds still for another thread that has asked for it.
-    pub fn hold_still(&mut self, by: usize) {
-        if let Some(mut post) = self.shared.post.take() {
-            hold_still(&mut post, &mut self.shared.store, by);
-            self.shared.post = Some(post);
-        }
-    }
-
-    /// Executes a request of another thread's connection, and puts the reply into the bundle for it.
-    pub fn answer(&mut self, from: usize, item: &Item, bytes: &[u8]) {
-        let Some(mut post) = self.shared.post.take() else { return };
-        match post.try_put_off(from, item, bytes) {
-            None => self.answer_now(&mut post, from, item, bytes),
-            Some(Err(_)) => sorry(&mut post, from, item),
-            Some(Ok(())) => {}
-        }
-        self.shared.post = Some(post);
-    }
-
-    /// A client of another thread waits for this reply before any other.
-    pub fn urged(&mut self, item: &Item) {
-        if let Some(post) = &mut self.shared.post {
-            post.urged(item.ticket);
-        }
-    }
-
-    /// Executes requests that were put off, as far as they need not wait any longer.
-    #[cold]
-    pub fn answer_put_off(&mut self) {
-        let Some(mut post) = self.shared.post.take() else { return };
-        while let Some(PutOff { from, item, bytes }) = post.next_put_off() {
-            self.answer_now(&mut post, from, &item, &bytes);
-        }
-        self.shared.post = Some(post);
-    }
-
-    fn answer_now(&mut self, post: &mut Post<M::Mail>, from: usize, item: &Item, bytes: &[u8]) {
-        let Matter::Ask(ask) = item.matter else { return };
-        let (scratch, mut replies) = self.batch.open();
-        let done = run::<M>(bytes, ask, 0, scratch, &mut replies, &self.inbox, &mut self.shared);
-        let put = post.put(from, item.ticket, Matter::Reply, |out| {
-            done?;
-            replies.pieces().try_for_each(|piece| append(out, piece))
-        });
-        match put {
-            Ok(()) => post.ledger.leave(item.ticket.client, replies.len()),
-            Err(_) => sorry(post, from, item),
-        }
-        drop(replies);
-        self.batch.close();
-    }
-
-    /// Another thread has replied to a request of this connection: sends what was waiting for that. Whether
-    /// it waits for nothing more and is to have a turn, or is to be closed.
-    pub fn answered(&mut self, connection: &mut Connection<M>, item: &Item, bytes: &[u8]) -> Turn {
-        let (link, now) = (&mut connection.link, self.now);
-        match deliver(link, item, bytes, now, &mut self.shared) {
-            Err(broken) => {
-                give_up(link, broken);
-                Turn::Close
-            }
-            Ok(()) if link.waiting.is_none() && link.state != State::Open => Turn::Again,
-            Ok(()) => Turn::Done,
-        }
     }
 
     fn send_and_receive(&mut self, connection: &mut Connection<M>) -> Result<Turn, Broken> {
         let paused = connection.link.state == State::Paused;
         self.send_outbox(&mut connection.link)?;
+        if connection.link.waiting.is_some() {
+            settle(&mut connection.link, &mut self.shared)?;
+        }
         if paused && connection.link.outbox.is_none() && connection.link.waiting.is_none() {
             connection.link.state = State::Open;
             self.resume(connection)?;
@@ -384,7 +325,7 @@ impl<M: Memory> Worker<M> {
     }
 
     /// Sends what an earlier turn could not.
-    fn send_outbox(&mut self, link: &mut Link<M>) -> Result<(), Broken> {
+    fn send_outbox(&mut self, link: &mut Link<M>) -> io::Result<()> {
         let Some(buffer) = &mut link.outbox else {
             return Ok(());
         };
@@ -401,7 +342,6 @@ impl<M: Memory> Worker<M> {
                 self.shared.outbox.put(buffer);
             }
         }
-        settle(link, &mut self.shared)?;
         Ok(())
     }
 }
@@ -533,46 +473,6 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
     }
     send(link, &replies, now, shared)?;
     Ok(full)
-}
-
-/// Takes the reply of another thread, and sends what is whole now.
-fn deliver<M: Memory>(
-    link: &mut Link<M>,
-    item: &Item,
-    bytes: &[u8],
-    now: Moment,
-    shared: &mut Shared<M>,
-) -> Result<(), Broken> {
-    let Some(mut waiting) = link.waiting.take() else { return Ok(()) };
-    waiting.account.come(bytes.len());
-    if waiting.pass(item.ticket.reply) {
-        send_behind(link, || std::iter::once(bytes), 0, bytes.len(), now, shared)?;
-    } else {
-        let drawn = shared.store.room().random(usize::MAX) as u64;
-        waiting.fill(item.ticket.reply, item.ticket.part, bytes, drawn)?;
-    }
-    for ready in waiting.take() {
-        send_behind(link, || std::iter::once(&ready[..]), 0, ready.len(), now, shared)?;
-    }
-    if !waiting.is_empty() {
-        link.waiting = Some(waiting);
-        settle(link, shared)?;
-    }
-    Ok(())
-}
-
-/// Lets other threads answer more, if not too much waits for the client.
-fn settle<M: Memory>(link: &mut Link<M>, shared: &mut Shared<M>) -> Result<(), OutOfMemory> {
-    let (Some(waiting), Some(post)) = (&mut link.waiting, &mut shared.post) else { return Ok(()) };
-    let behind = link.outbox.as_ref().map_or(0, |buffer| buffer.filled().len());
-    waiting.settle(behind).map_or(Ok(()), |reply| post.urge(link.id, reply))
-}
-
-/// Replies an error to a request whose reply has no room, so that nobody waits for ever.
-#[cold]
-fn sorry<A: Allocator + Clone>(post: &mut Post<A>, from: usize, item: &Item) {
-    let sorry = |out: &mut _| append(out, b"-OOM no memory for the reply\r\n");
-    let _ = post.put(from, item.ticket, Matter::Reply, sorry);
 }
 
 /// Writes the batch's replies from where they are, and queues only what the socket does not take. A

@@ -290,11 +290,13 @@ impl<M: Memory> Server<M> {
         if store.is_tidying() {
             return Some(Duration::ZERO);
         }
+        if post.is_some_and(|post| post.has_put_off()) {
+            return Some(ANSWER_AGAIN);
+        }
         let expire = (store.mortal() > 0 || store.is_untidy()).then_some(EXPIRE_AGAIN);
-        let put_off = post.is_some_and(|post| post.has_put_off()).then_some(ANSWER_AGAIN);
         let look = self.look_again.filter(|_| self.connections.count() > 0 || self.most > 0);
         let publish = self.publisher.as_ref().map(|publisher| publisher.wait(self.since()));
-        accept.into_iter().chain(expire).chain(put_off).chain(look).chain(publish).min()
+        accept.into_iter().chain(expire).chain(look).chain(publish).min()
     }
 
     /// How long ago it started.
@@ -420,7 +422,7 @@ impl<M: Memory> Server<M> {
             match item.matter {
                 Matter::Ask(_) => self.worker.answer(bundle.from, item, bytes),
                 Matter::Reply => self.answered(item, bytes),
-                Matter::Urge => self.worker.urged(item),
+                Matter::Urge | Matter::Cancel => self.worker.told(item),
             }
         }
         if let Some(post) = &self.worker.shared.post {

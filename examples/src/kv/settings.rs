@@ -23,11 +23,7 @@ pub enum Alloc {
     Jemalloc,
 }
 
-/// A key-value server that any Redis client can use, on 127.0.0.1.
-///
-/// It knows strings, lists, hashes, sets and sorted sets, keys that end, and one database, over RESP2
-/// and RESP3 (COMMAND LIST has the names). It keeps everything in memory: no persistence, no
-/// replication. Sizes are bytes, or take a unit: 64k, 16m, 2g.
+/// What the server is started with; sizes are bytes, or take a unit.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kv", version)]
 pub struct Settings {

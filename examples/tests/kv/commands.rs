@@ -38,17 +38,6 @@ fn keys_that_nobody_asks_for_end_too() {
     client.ask(b"DBSIZE\r\n", b":1\r\n");
 }
 
-/// The words of an array of strings.
-fn words(client: &mut Client) -> Vec<String> {
-    let count: usize = client.line()[1..].parse().unwrap();
-    (0..count)
-        .map(|_| {
-            client.line();
-            client.line()
-        })
-        .collect()
-}
-
 #[test]
 fn a_scan_meets_every_key_and_random_keys_differ() {
     for kv in servers() {
@@ -63,14 +52,14 @@ fn a_scan_meets_every_key_and_random_keys_differ() {
             client.expect(b"*2\r\n");
             client.line();
             cursor = client.line();
-            seen.extend(words(&mut client));
+            seen.extend(client.words());
             if cursor == "0" {
                 break;
             }
         }
         assert_eq!(seen, names);
         client.send(b"KEYS *\r\n");
-        assert_eq!(words(&mut client).into_iter().collect::<HashSet<_>>(), names);
+        assert_eq!(client.words().into_iter().collect::<HashSet<_>>(), names);
         client.send(&b"RANDOMKEY\r\n".repeat(100));
         let drawn: HashSet<_> = (0..100).map(|_| (client.line(), client.line()).1).collect();
         assert!(drawn.len() > 50 && drawn.is_subset(&names), "{}", drawn.len());
@@ -105,12 +94,12 @@ fn scans_of_collections_meet_every_element() {
             assert!(seen == names && rounds == 1000_usize.div_ceil(33), "{scan}: {rounds}");
         }
         client.send(b"SRANDMEMBER set 100\r\nSRANDMEMBER set -100\r\n");
-        let (distinct, any) = (words(&mut client), words(&mut client));
+        let (distinct, any) = (client.words(), client.words());
         assert_eq!((distinct.len(), any.len()), (100, 100));
         assert_eq!(distinct.iter().collect::<HashSet<_>>().len(), 100);
         assert!(distinct.iter().chain(&any).all(|name| names.contains(name)));
         client.send(b"SPOP set 400\r\nSPOP set 1000\r\n");
-        let popped: HashSet<_> = words(&mut client).into_iter().chain(words(&mut client)).collect();
+        let popped: HashSet<_> = client.words().into_iter().chain(client.words()).collect();
         assert_eq!(popped, names);
         client.ask(b"EXISTS set\r\nSPOP set\r\n", b":0\r\n$-1\r\n");
     }
@@ -118,7 +107,7 @@ fn scans_of_collections_meet_every_element() {
 
 /// The words of an array, or every other one of them.
 fn words_of(client: &mut Client, pairs: bool) -> Vec<String> {
-    words(client).into_iter().step_by(if pairs { 2 } else { 1 }).collect()
+    client.words().into_iter().step_by(if pairs { 2 } else { 1 }).collect()
 }
 
 #[test]

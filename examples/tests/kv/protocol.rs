@@ -22,7 +22,7 @@ fn replies_are_exact() {
         (b"SET k v NX\r\n", b"$-1\r\n"),
         (b"SET k v NX XX\r\n", b"-ERR syntax error\r\n"),
         (b"DEL k k other\r\n", b":1\r\n"),
-        (b"COMMAND COUNT\r\n", b":96\r\n"),
+        (b"COMMAND COUNT\r\n", b":97\r\n"),
         (b"COMMAND DOCS\r\n", b"*0\r\n"),
         (b"COMMAND zork\r\n", b"-ERR unknown subcommand 'zork'. Try COMMAND HELP.\r\n"),
         (b"CONFIG GET save\r\n", b"*2\r\n$4\r\nsave\r\n$0\r\n\r\n"),

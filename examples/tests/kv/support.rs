@@ -116,6 +116,16 @@ impl Client {
         String::from_utf8(line).unwrap()
     }
 
+    /// The words of an array of strings.
+    pub fn words(&mut self) -> Vec<String> {
+        let count: usize = self.line()[1..].parse().unwrap();
+        let word = |_| {
+            self.line();
+            self.line()
+        };
+        (0..count).map(word).collect()
+    }
+
     /// The next byte, if one comes soon; it stays unread.
     pub fn peek(&self) -> Option<u8> {
         let mut first = [0];

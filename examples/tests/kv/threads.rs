@@ -12,17 +12,6 @@ fn key(index: usize) -> Vec<u8> {
     format!("key:{index}").into_bytes()
 }
 
-/// The lines of a reply that is an array of strings.
-fn strings(client: &mut Client) -> Vec<String> {
-    let count: usize = client.line()[1..].parse().unwrap();
-    (0..count)
-        .map(|_| {
-            client.line();
-            client.line()
-        })
-        .collect()
-}
-
 #[test]
 fn commands_over_many_keys() {
     let kv = four();
@@ -41,7 +30,7 @@ fn commands_over_many_keys() {
     }
     client.ask(&array(&[&[&b"EXISTS"[..]], &keys[..], &keys[..1]].concat()), b":101\r\n");
     client.send(b"KEYS key:?\r\n");
-    assert_eq!(strings(&mut client).len(), 10);
+    assert_eq!(client.words().len(), 10);
     client.send(b"RANDOMKEY\r\n");
     client.line();
     assert!(client.line().starts_with("key:"));
@@ -62,7 +51,7 @@ fn a_scan_meets_every_key_once() {
         assert_eq!(client.line(), "*2");
         client.line();
         cursor = client.line();
-        for key in strings(&mut client) {
+        for key in client.words() {
             assert!(seen.insert(key));
         }
         if cursor == "0" {
@@ -126,9 +115,9 @@ fn a_value_that_is_renamed_stays_one() {
     let mut client = kv.client();
     client.ask(b"DBSIZE\r\n", b":1\r\n");
     client.send(b"KEYS *\r\n");
-    let name = strings(&mut client).remove(0);
+    let name = client.words().remove(0);
     client.send(format!("LRANGE {name} 0 -1\r\n").as_bytes());
-    assert_eq!(strings(&mut client), ["a", "b", "c"]);
+    assert_eq!(client.words(), ["a", "b", "c"]);
 }
 
 /// Of those who set many keys if none is there, one wins, and all values are its own.
@@ -157,7 +146,7 @@ fn one_of_many_sets_all() {
         let mut client = kv.client();
         let keys: Vec<_> = (0..6).map(|index| format!("{round}:{index}")).collect();
         client.send(format!("MGET {}\r\n", keys.join(" ")).as_bytes());
-        let values: BTreeSet<_> = strings(&mut client).into_iter().collect();
+        let values: BTreeSet<_> = client.words().into_iter().collect();
         assert_eq!(values.len(), 1, "{values:?}");
     }
 }
@@ -349,4 +338,25 @@ fn connections_are_limited_for_all_threads_together() {
         }
         kv.wait_for("connected_clients", |clients| clients <= 2);
     }
+}
+
+/// What clients have asked for who have left is not done: nobody else waits for it.
+#[test]
+fn requests_of_those_who_have_left_are_forgotten() {
+    let kv = Kv::start(&["--threads", "4", "--buffers", "64m", "--max-backlog", "1m"]);
+    let mut client = kv.client();
+    client.ask(&array(&[b"SET", b"big", &vec![b'v'; 2 << 20]]), b"+OK\r\n");
+    let before = kv.figure("keyspace_hits");
+    for _ in 0..40 {
+        let mut leaving = kv.client();
+        leaving.send(&b"GET big\r\n".repeat(60));
+        // Closing with unread replies resets.
+        leaving.peek();
+        drop(leaving);
+    }
+    kv.wait_for("connected_clients", |clients| clients == 2);
+    kv.wait_for("bytes_between_threads", |bytes| bytes < 10_000);
+    // Of those whose owner has accepted them all can be sent, and so is read at once.
+    let done = kv.figure("keyspace_hits") - before;
+    assert!(done < 40 * 60 * 2 / 3, "{done} of 2400");
 }

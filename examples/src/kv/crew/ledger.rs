@@ -57,7 +57,7 @@ impl Load {
         match item.matter {
             Matter::Ask(_) => Self { asked: bytes, answered: 0 },
             Matter::Reply => Self { asked: 0, answered: bytes },
-            Matter::Urge => Self { asked: 0, answered: 0 },
+            Matter::Urge | Matter::Cancel => Self { asked: 0, answered: 0 },
         }
     }
 
@@ -132,7 +132,7 @@ impl Ledger {
     /// Whether those of this client are.
     #[must_use]
     pub fn is_left_too_much(&self, client: u64) -> bool {
-        self.unread(client).load(Ordering::Relaxed) >= self.backlog
+        self.unread(client).load(Ordering::Relaxed) >= self.backlog.max(1)
     }
 
     fn unread(&self, client: u64) -> &AtomicUsize {
@@ -209,7 +209,8 @@ impl Account {
     /// too much, others may answer more. Whether it is, but only because of what is stored: then the reply
     /// that this waits for must come.
     pub fn settle(&mut self, behind: usize) -> bool {
-        let backlog = self.terms.ledger.backlog;
+        // With a limit of 0 one reply at a time still passes.
+        let backlog = self.terms.ledger.backlog.max(1);
         if behind.saturating_add(self.stored()) >= backlog {
             return behind < backlog;
         }

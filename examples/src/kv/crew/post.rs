@@ -47,6 +47,8 @@ pub enum Matter {
     Reply,
     /// "The reply of this ticket is the next that my client gets: do not put it off."
     Urge,
+    /// "My client has left: forget what it has asked for."
+    Cancel,
 }
 
 /// How a request is to be executed.
@@ -207,7 +209,8 @@ impl<A: Allocator + Clone> Post<A> {
         }
         for _ in 0..self.turns.len() {
             let client = self.turns.pop_front()?;
-            let put_offs = self.put_off.get_mut(&client)?;
+            // Who has left has no turn any more.
+            let Some(put_offs) = self.put_off.get_mut(&client) else { continue };
             if self.ledger.is_left_too_much(client) && !put_offs.is_urged() {
                 self.turns.push_back(client);
                 continue;
@@ -233,15 +236,24 @@ impl<A: Allocator + Clone> Post<A> {
         }
     }
 
-    /// Tells all others that a client waits for this reply before any other.
+    /// A client has left: what is put off for it is forgotten. (As a server of one thread does not look at
+    /// what such a one has still sent.)
+    pub fn cancelled(&mut self, client: u64) {
+        for PutOff { item, .. } in self.put_off.remove(&client).into_iter().flat_map(|of| of.queue)
+        {
+            self.ledger.receive(Load::of(&item));
+        }
+    }
+
+    /// Says something about a client and a reply to all others.
     ///
     /// # Errors
     /// [`OutOfMemory`]: some are not told.
-    pub fn urge(&mut self, client: u64, reply: u64) -> Result<(), OutOfMemory> {
+    pub fn tell_all(&mut self, client: u64, reply: u64, matter: Matter) -> Result<(), OutOfMemory> {
         let ticket = Ticket { client, reply, part: 0 };
         let me = self.share.me;
         let mut others = (0..self.share.of).filter(|&other| other != me);
-        others.try_for_each(|other| self.put(other, ticket, Matter::Urge, |_| Ok(())))
+        others.try_for_each(|other| self.put(other, ticket, matter, |_| Ok(())))
     }
 
     /// Bytes of replies of this round, which have not set off yet.

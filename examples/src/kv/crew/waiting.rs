@@ -168,7 +168,7 @@ impl<A: Allocator + Clone> Waiting<A> {
         append(place, bytes)?;
         parts.missing -= 1;
         if parts.missing == 0 {
-            let before = parts.replies.iter().map(|part| part.len()).sum();
+            let before = parts.replies.iter().map(Vec::len).sum();
             let whole = parts.whole(drawn, &self.mail)?;
             let len = whole.len();
             self.slots[index] = Slot::Ready(whole);
