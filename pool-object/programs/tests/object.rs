@@ -1,4 +1,8 @@
 //! This crate's own tests, with blocks of `GlobalHeap` beneath: heaps over `Heap` over a heap.
+#![allow(
+    clippy::duplicate_mod,
+    reason = "each test is a crate elsewhere, with what it shares in it"
+)]
 
 mod served;
 
