@@ -42,7 +42,7 @@ fn a_partial_costs_the_chunks_that_it_fills() {
     }
     kv.wait_for("pool_inbox_partials", |partials| partials == 100);
     // Two chunks of 256 bytes, a link each, and an entry.
-    assert_eq!(kv.figure("pool_inbox_used"), 100 * (28 + 2 * 260));
+    assert_eq!(kv.figure("pool_inbox_used"), 100 * (26 + 2 * 260));
     drop(clients);
     kv.wait_for("pool_inbox_used", NONE);
 }
@@ -117,7 +117,7 @@ fn an_announced_length_costs_nothing() {
         client.send(b"*1000000\r\n$60000000\r\nx");
     }
     kv.wait_for("pool_inbox_partials", |partials| partials == 20);
-    assert_eq!(kv.figure("pool_inbox_used"), 20 * (28 + 260));
+    assert_eq!(kv.figure("pool_inbox_used"), 20 * (26 + 260));
     // Nor when the beginning has come: twice that at most.
     for client in &mut announcers {
         client.send(&[b'x'; 100 << 10]);

@@ -23,8 +23,10 @@ pub(super) fn cases() -> Vec<Case> {
             case::<RtrbQueue>(name, len),
             case::<RingbufQueue>(name, len),
         ]);
+        if len == 64 {
+            cases.push(case::<Slots>(name, len).floor());
+        }
     }
-    cases.push(case::<Slots>("spsc-64", 64).floor());
     cases
 }
 
