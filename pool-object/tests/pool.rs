@@ -6,7 +6,7 @@ mod support;
 
 use model::Op;
 use pool_core::{Failing, Heap, PageError, PageSource};
-use pool_object::{Guard, Pool, PoolError, Pooled, Recycle};
+use pool_object::{Guard, Pool, PoolError, RcPooled, Recycle};
 use proptest::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -259,23 +259,23 @@ fn trimming_gives_the_places_of_objects_back_as_well() {
 #[test]
 fn a_lower_limit_holds_whatever_happens_meanwhile() {
     type Takers = Pool<Taker, fn() -> Taker>;
-    type Held = Vec<Pooled<'static, Taker, fn() -> Taker>>;
+    type Held = Vec<RcPooled<Taker, fn() -> Taker>>;
     thread_local! {
-        static TAKEN: RefCell<Vec<&'static Takers>> = const { RefCell::new(Vec::new()) };
+        static TAKEN: RefCell<Vec<Rc<Takers>>> = const { RefCell::new(Vec::new()) };
         static HELD: RefCell<Held> = const { RefCell::new(Vec::new()) };
     }
     struct Taker;
     impl Drop for Taker {
         fn drop(&mut self) {
             if let Some(pool) = TAKEN.take().pop() {
-                let held = (0..9).map(|_| pool.get()).collect();
+                let held = (0..9).map(|_| pool.get_rc()).collect();
                 HELD.set(held);
             }
         }
     }
-    let pool: &'static Takers = Box::leak(Box::new(Pool::with((|| Taker) as fn() -> Taker)));
+    let pool = Rc::new(Takers::with(|| Taker));
     pool.prefill(10).unwrap();
-    TAKEN.set(vec![pool]);
+    TAKEN.set(vec![Rc::clone(&pool)]);
     pool.set_max_idle(1);
     drop(HELD.take());
     assert_eq!(pool.stats().idle, 1);
