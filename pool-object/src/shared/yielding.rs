@@ -8,7 +8,7 @@ use super::central::Central;
 use super::ledger::Desk;
 use super::registry::{Slot, with_cache};
 use crate::size_class::SizeClass;
-use crate::yielding::may_help;
+use crate::yielding::ask_again;
 use pool_core::{PageError, PageSource, Request, Run};
 
 impl<S: PageSource> SharedAlloc<S> {
@@ -20,18 +20,10 @@ impl<S: PageSource> SharedAlloc<S> {
         slot: Slot,
         central: &Central,
         request: Request,
-        mut refusal: PageError,
+        refusal: PageError,
     ) -> Result<Run, PageError> {
-        // More each time: it may not be bytes that are missing, but a piece that is long enough.
-        let mut wanted = request.len;
-        while may_help(&refusal, central.held()) && self.give_back(slot, central, wanted) > 0 {
-            match self.source.acquire(request) {
-                Ok(run) => return Ok(run),
-                Err(error) => refusal = error,
-            }
-            wanted = wanted.saturating_mul(2);
-        }
-        Err(refusal)
+        let give_back = |bytes| self.give_back(slot, central, bytes);
+        ask_again(&self.source, request, refusal, || central.held(), give_back)
     }
 
     /// Gives back so many bytes of spans, or all that are empty, or could be if this thread has their

@@ -9,7 +9,7 @@
 
 use super::{FIRST, Store};
 use crate::size_class::SizeClass;
-use crate::yielding::may_help;
+use crate::yielding::ask_again;
 use pool_core::{PageError, PageSource, Request, Run};
 
 /// Batches, or without arrays blocks, in which a heap for whose arrays there was no memory does not ask
@@ -38,19 +38,10 @@ impl Store {
     pub(super) fn yield_for<S: PageSource>(
         &self,
         request: Request,
-        mut refusal: PageError,
+        refusal: PageError,
         source: &S,
     ) -> Result<Run, PageError> {
-        // More each time: it may not be bytes that are missing, but a piece that is long enough.
-        let mut wanted = request.len;
-        while may_help(&refusal, self.idle()) && self.give_back(wanted, source) > 0 {
-            match source.acquire(request) {
-                Ok(run) => return Ok(run),
-                Err(error) => refusal = error,
-            }
-            wanted = wanted.saturating_mul(2);
-        }
-        Err(refusal)
+        ask_again(source, request, refusal, || self.idle(), |bytes| self.give_back(bytes, source))
     }
 
     /// Gives back so many bytes of spans, or all that are empty, or could be; if none are, the
