@@ -246,8 +246,7 @@ impl<S: PageSource> Entries<S> {
     pub(crate) fn push(&mut self, list: usize, entry: u32) {
         let (first, last) = self.lists[list];
         let place = &mut self.table[entry as usize];
-        let seen_by = place.links >> (2 * BITS) << (2 * BITS);
-        place.links = seen_by | MASK << BITS | u64::from(last);
+        place.links = last_behind(place.links, last);
         if first == NO_ENTRY {
             self.used |= 1 << list;
             self.lists[list] = (entry, entry);
@@ -290,8 +289,7 @@ impl<S: PageSource> Entries<S> {
         }
         let last = self.lists[list].1;
         self.set_next(last, entry);
-        let seen_by = links >> (2 * BITS) << (2 * BITS);
-        self.table[entry as usize].links = seen_by | MASK << BITS | u64::from(last);
+        self.table[entry as usize].links = last_behind(links, last);
         self.lists[list].1 = entry;
     }
 
@@ -357,4 +355,10 @@ const fn prev_of(links: u64) -> u32 {
 #[inline(always)]
 const fn next_of(links: u64) -> u32 {
     (links >> BITS & MASK) as u32
+}
+
+/// The links of an entry that is the last of its list now, behind `prev`; which decoder has seen it stays.
+#[inline(always)]
+const fn last_behind(links: u64, prev: u32) -> u64 {
+    links >> (2 * BITS) << (2 * BITS) | MASK << BITS | prev as u64
 }

@@ -31,7 +31,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let entry = self.lookup(conn).map_err(|_| ReadError::Evicted)?;
         let form = entry.map_or(Form::Empty, |entry| self.store.entries.form(entry));
         if let (Some(entry), Form::Block(block)) = (entry, form) {
-            return self.fill_block(conn, decoder, entry, block, read);
+            return self.fill_block(conn, decoder, identity, (entry, block), read);
         }
         // If it has no entry one is promised to it.
         let Some(place) = entry.or_else(|| self.store.entries.peek()) else {
@@ -147,11 +147,10 @@ impl<S: PageSource + Clone> PacketRing<S> {
         &'r mut self,
         conn: &'r mut Conn,
         decoder: &'r mut D,
-        entry: u32,
-        block: u32,
+        identity: u64,
+        (entry, block): (u32, u32),
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<Batch<'r, D, S>, ReadError<E>> {
-        let identity = decoder.identity();
         let number = self.number(identity);
         let (had, seen) = (self.store.len(entry), self.store.seen(entry, number));
         if self.store.is_full(block) {
