@@ -49,6 +49,17 @@ pub fn matches(pattern: &[u8], text: &[u8], fold: bool) -> Result<bool, TooCostl
     Ok(pattern[p..].iter().all(|&byte| byte == b'*'))
 }
 
+/// How many texts match `pattern`, letters in their case.
+///
+/// # Errors
+/// [`TooCostly`].
+pub fn count<'t>(
+    pattern: &[u8],
+    mut texts: impl Iterator<Item = &'t [u8]>,
+) -> Result<usize, TooCostly> {
+    texts.try_fold(0, |count, text| Ok(count + usize::from(matches(pattern, text, false)?)))
+}
+
 /// Whether `pattern` has anything but plain characters.
 #[must_use]
 pub fn is_pattern(pattern: &[u8]) -> bool {

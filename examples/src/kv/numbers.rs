@@ -51,15 +51,20 @@ impl Digits {
     }
 }
 
+/// What is behind the sign, if there is one, and whether that is a minus.
+fn signed(text: &[u8]) -> (&[u8], bool) {
+    match text {
+        [b'-', rest @ ..] => (rest, true),
+        [b'+', rest @ ..] => (rest, false),
+        rest => (rest, false),
+    }
+}
+
 /// A cursor of a scan as `strtoul` reads one and Redis takes it: nothing at all is 0, and what is below 0
 /// is counted from behind.
 #[must_use]
 pub fn cursor(text: &[u8]) -> Option<u64> {
-    let (digits, negative) = match text {
-        [b'-', rest @ ..] => (rest, true),
-        [b'+', rest @ ..] => (rest, false),
-        rest => (rest, false),
-    };
+    let (digits, negative) = signed(text);
     if digits.is_empty() {
         return text.is_empty().then_some(0);
     }
@@ -74,11 +79,7 @@ pub fn cursor(text: &[u8]) -> Option<u64> {
 /// that a double cannot hold.
 #[must_use]
 pub fn score(text: &[u8]) -> Option<f64> {
-    let (digits, negative) = match text {
-        [b'-', rest @ ..] => (rest, true),
-        [b'+', rest @ ..] => (rest, false),
-        rest => (rest, false),
-    };
+    let (digits, negative) = signed(text);
     if let [b'0', b'x' | b'X', rest @ ..] = digits {
         let score = hexadecimal(rest)?;
         return Some(if negative { -score } else { score });

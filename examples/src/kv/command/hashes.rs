@@ -131,9 +131,9 @@ pub(super) fn hscan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     begin_scan(call, next)?;
     let hash = call.shared.store.look::<Hash<M::Data>>(key)?;
     let items = hash.map_or(&[][..], |(hash, _)| hash.scan(cursor, count).0);
-    items.iter().try_for_each(|(field, _)| glob::matches(pattern, field, false).map(drop))?;
+    let count = glob::count(pattern, items.iter().map(|(field, _)| &**field))?;
     let found = items.iter().filter(|(field, _)| glob::matches(pattern, field, false) == Ok(true));
-    call.reply.array(found.clone().count() * 2)?;
+    call.reply.array(count * 2)?;
     for (field, value) in found {
         call.reply.bulk(field)?;
         call.reply.bulk(value)?;

@@ -122,9 +122,9 @@ pub(super) fn sscan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     begin_scan(call, next)?;
     let set = call.shared.store.look::<Set<M::Data>>(key)?;
     let items = set.map_or(&[][..], |(set, _)| set.scan(cursor, count).0);
-    items.iter().try_for_each(|(element, ())| glob::matches(pattern, element, false).map(drop))?;
+    let count = glob::count(pattern, items.iter().map(|(element, ())| &**element))?;
     let mut found =
         items.iter().filter(|(element, ())| glob::matches(pattern, element, false) == Ok(true));
-    call.reply.array(found.clone().count())?;
+    call.reply.array(count)?;
     found.try_for_each(|(element, ())| Ok(call.reply.bulk(element)?))
 }

@@ -49,8 +49,8 @@ const OVERHEAD: usize = 128;
 
 /// Does a step. `prepared` are the pairs of [`Step::Prepare`], for [`Step::SetAll`].
 pub fn act<D: Data>(store: &mut Store<D>, prepared: &mut Vec<Pair>, step: Step) -> Outcome {
-    match &step {
-        Step::Has(key) => Outcome::Is(store.end(key).is_some()),
+    match step {
+        Step::Has(key) => Outcome::Is(store.end(&key).is_some()),
         Step::Prepare(pairs) => {
             let bytes = pairs.iter().map(|(key, value)| key.len() + value.len() + OVERHEAD).sum();
             if pairs.iter().any(|(key, _)| store.end(key).is_some()) {
@@ -59,9 +59,7 @@ pub fn act<D: Data>(store: &mut Store<D>, prepared: &mut Vec<Pair>, step: Step) 
             if !store.ensure(bytes) {
                 return Outcome::NoRoom;
             }
-            if let Step::Prepare(pairs) = step {
-                *prepared = pairs;
-            }
+            *prepared = pairs;
             Outcome::Is(true)
         }
         Step::SetAll => {
@@ -69,9 +67,9 @@ pub fn act<D: Data>(store: &mut Store<D>, prepared: &mut Vec<Pair>, step: Step) 
             let set = |(key, value): &Pair| store.put(key, value, Form::Any, Some(None)).is_ok();
             Outcome::Is(pairs.iter().all(set))
         }
-        Step::Copy(key) => Outcome::Copied(store.export(key)),
-        Step::Remove(key) => Outcome::Is(store.remove(key)),
-        Step::Give(key, parcel) => Outcome::Is(store.import(key, parcel).is_ok()),
+        Step::Copy(key) => Outcome::Copied(store.export(&key)),
+        Step::Remove(key) => Outcome::Is(store.remove(&key)),
+        Step::Give(key, parcel) => Outcome::Is(store.import(&key, &parcel).is_ok()),
     }
 }
 

@@ -8,7 +8,7 @@ use allocator_api2::boxed::Box;
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 use pool_core::PageSource;
-use pool_object::{LocalHeap, SizeClass, SpanUse, usable_size};
+use pool_object::{LocalHeap, SpanUse, usable_size};
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
@@ -59,30 +59,23 @@ static BLOCKS: [u16; 512] = {
     let mut blocks = [0; 512];
     let mut at = 0;
     while at < blocks.len() {
-        blocks[at] = class_block(8 * at + 1) as u16;
+        blocks[at] = block_of(8 * at + 1) as u16;
         at += 1;
     }
     blocks
 };
 
-/// Bytes of a block of a size class: the lengths from 1 on go up in eight steps a doubling, and by 8 at
-/// the beginning.
-const fn class_block(len: usize) -> usize {
-    let last = len - 1;
-    let step = 1 << ((last | 64).ilog2() - 3);
-    (last | (step - 1)) + 1
+const fn block_of(len: usize) -> usize {
+    match Layout::array::<u8>(len) {
+        Ok(layout) if len > 0 => usable_size(layout),
+        _ => len,
+    }
 }
 
 /// Bytes of a block that the table has not.
 #[cold]
 fn long_block(len: usize) -> usize {
-    if (1..=SizeClass::MAX_SIZE).contains(&len) {
-        return class_block(len);
-    }
-    match Layout::array::<u8>(len) {
-        Ok(layout) if len > 0 => usable_size(layout),
-        _ => len,
-    }
+    block_of(len)
 }
 
 impl<S: PageSource + 'static> Data for LocalHeap<S> {
