@@ -35,10 +35,16 @@ has_package() {
     cargo metadata --no-deps --format-version 1 | grep -q "\"name\":\"$1\",\"version\""
 }
 
-# bounded SECONDS COMMAND...: ends the command after so long, which is noted and no failure.
+# bounded SECONDS COMMAND...: ends the command after so long, or at CI_ENDS (in seconds since 1970) if
+# that is sooner, which is noted and no failure.
 bounded() {
-    local seconds=$1 code=0
+    local seconds=$1 code=0 left=$((${CI_ENDS:-EPOCHSECONDS + $1} - EPOCHSECONDS))
     shift
+    if ((left < 5)); then
+        note "$(basename "$0" .sh): no time was left for: $*"
+        return 0
+    fi
+    ((left >= seconds)) || seconds=$left
     timeout "$seconds" "$@" || code=$?
     if ((code == 124)); then
         note "$(basename "$0" .sh): not finished in $seconds s, so not all of it was seen: $*"
