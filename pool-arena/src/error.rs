@@ -1,6 +1,7 @@
 //! Why an arena refused.
 #![forbid(unsafe_code)]
 
+use core::convert::Infallible;
 use pool_core::PageError;
 use thiserror::Error;
 
@@ -60,6 +61,25 @@ pub enum AllocOrInitError<E> {
 impl<E> From<AllocError> for AllocOrInitError<E> {
     fn from(error: AllocError) -> Self {
         Self::Alloc(error)
+    }
+}
+
+/// Where the closure cannot fail.
+#[inline(always)]
+pub(crate) fn only_alloc(error: AllocOrInitError<Infallible>) -> AllocError {
+    match error {
+        AllocOrInitError::Alloc(error) => error,
+        AllocOrInitError::Init(never) => match never {},
+    }
+}
+
+/// In methods without `try_`, which pass on only what the closure says.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn only_init<E>(error: AllocOrInitError<E>) -> E {
+    match error {
+        AllocOrInitError::Init(error) => error,
+        AllocOrInitError::Alloc(error) => refuse(error),
     }
 }
 

@@ -162,6 +162,7 @@ mod cleanup;
 mod cleanups;
 mod config;
 mod error;
+mod filling;
 mod growing;
 mod iter;
 mod large;

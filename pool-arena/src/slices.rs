@@ -1,76 +1,10 @@
 //! Slices, in all the ways to fill them.
 
 use crate::arena::Arena;
-use crate::error::{AllocError, AllocOrInitError, refuse};
+use crate::error::{AllocError, AllocOrInitError, only_alloc, only_init, refuse};
+use crate::filling::{copy_to, fill, fill_iter};
 use core::alloc::Layout;
-use core::convert::Infallible;
-use core::mem;
-use core::ptr::{self, NonNull};
-use core::slice;
 use pool_core::PageSource;
-
-/// A slice that is being filled. If filling ends early, by an error or a panic, the items made so
-/// far are dropped and the memory is taken back if nothing was allocated since.
-struct Filling<'a, T, S: PageSource> {
-    arena: &'a Arena<S>,
-    place: NonNull<T>,
-    layout: Layout,
-    /// The first `made` items are initialised, and nobody else's.
-    made: usize,
-}
-
-impl<'a, T, S: PageSource> Filling<'a, T, S> {
-    #[inline(always)]
-    fn new(arena: &'a Arena<S>, len: usize) -> Result<Self, AllocError> {
-        let layout = layout_of::<T>(len)?;
-        let place = arena.try_place(layout)?.cast();
-        Ok(Self { arena, place, layout, made: 0 })
-    }
-
-    /// Adds an item.
-    ///
-    /// # Safety
-    /// There are fewer than the slice has.
-    #[inline(always)]
-    unsafe fn push(&mut self, item: T) {
-        // SAFETY: within the place, as the caller promises.
-        let next = unsafe { self.place.add(self.made) };
-        // SAFETY: fit for a `T`, and ours.
-        unsafe { next.write(item) };
-        self.made += 1;
-    }
-
-    /// The slice, of the items made so far.
-    #[inline(always)]
-    fn finish(self) -> &'a mut [T] {
-        let this = mem::ManuallyDrop::new(self);
-        // SAFETY: so many items are initialised, and exclusive until the arena is `&mut` or gone.
-        unsafe { slice::from_raw_parts_mut(this.place.as_ptr(), this.made) }
-    }
-}
-
-impl<T, S: PageSource> Drop for Filling<'_, T, S> {
-    #[cold]
-    fn drop(&mut self) {
-        /// Takes the memory back even if an item's destructor panics.
-        struct GiveBack<'a, S: PageSource>(&'a Arena<S>, NonNull<u8>, Layout);
-        impl<S: PageSource> Drop for GiveBack<'_, S> {
-            fn drop(&mut self) {
-                // SAFETY: placed with this layout; its items are dropped or forgotten.
-                unsafe { self.0.give_back(self.1, self.2) };
-            }
-        }
-        let _give_back = GiveBack(self.arena, self.place.cast(), self.layout);
-        let made = ptr::slice_from_raw_parts_mut(self.place.as_ptr(), self.made);
-        // SAFETY: so many items are initialised, nobody else's, and dropped once.
-        unsafe { ptr::drop_in_place(made) };
-    }
-}
-
-#[inline(always)]
-fn layout_of<T>(len: usize) -> Result<Layout, AllocError> {
-    Layout::array::<T>(len).map_err(|_| AllocError::TooLarge { items: len, size: size_of::<T>() })
-}
 
 /// # Slices
 ///
@@ -174,11 +108,7 @@ impl<S: PageSource> Arena<S> {
     where
         F: FnMut(usize) -> T,
     {
-        match self.fill(len, |index| Ok::<T, Infallible>(f(index))) {
-            Ok(items) => Ok(items),
-            Err(AllocOrInitError::Alloc(error)) => Err(error),
-            Err(AllocOrInitError::Init(never)) => match never {},
-        }
+        fill(self, len, |index| Ok(f(index))).map_err(only_alloc)
     }
 
     /// A slice of `len` items, made by `f` from their indices, if it makes them all.
@@ -200,11 +130,7 @@ impl<S: PageSource> Arena<S> {
     where
         F: FnMut(usize) -> Result<T, E>,
     {
-        match self.fill(len, f) {
-            Ok(items) => Ok(items),
-            Err(AllocOrInitError::Init(error)) => Err(error),
-            Err(AllocOrInitError::Alloc(error)) => refuse(error),
-        }
+        fill(self, len, f).map_err(only_init)
     }
 
     /// As [`alloc_slice_try_fill_with`](Self::alloc_slice_try_fill_with).
@@ -220,21 +146,7 @@ impl<S: PageSource> Arena<S> {
     where
         F: FnMut(usize) -> Result<T, E>,
     {
-        self.fill(len, f)
-    }
-
-    #[inline(always)]
-    fn fill<T, F, E>(&self, len: usize, mut f: F) -> Result<&mut [T], AllocOrInitError<E>>
-    where
-        F: FnMut(usize) -> Result<T, E>,
-    {
-        let mut items = Filling::new(self, len)?;
-        for index in 0..len {
-            let item = f(index).map_err(AllocOrInitError::Init)?;
-            // SAFETY: one of `len` items.
-            unsafe { items.push(item) };
-        }
-        Ok(items.finish())
+        fill(self, len, f)
     }
 
     /// A slice of `len` copies of `value`.
@@ -333,11 +245,7 @@ impl<S: PageSource> Arena<S> {
         I: IntoIterator<Item = T>,
         I::IntoIter: ExactSizeIterator,
     {
-        match self.fill_iter(iter.into_iter().map(Ok::<T, Infallible>)) {
-            Ok(items) => Ok(items),
-            Err(AllocOrInitError::Alloc(error)) => Err(error),
-            Err(AllocOrInitError::Init(never)) => match never {},
-        }
+        fill_iter(self, iter.into_iter().map(Ok)).map_err(only_alloc)
     }
 
     /// A slice of what `iter` yields, if it yields no error.
@@ -360,39 +268,6 @@ impl<S: PageSource> Arena<S> {
         I: IntoIterator<Item = Result<T, E>>,
         I::IntoIter: ExactSizeIterator,
     {
-        match self.fill_iter(iter.into_iter()) {
-            Ok(items) => Ok(items),
-            Err(AllocOrInitError::Init(error)) => Err(error),
-            Err(AllocOrInitError::Alloc(error)) => refuse(error),
-        }
+        fill_iter(self, iter.into_iter()).map_err(only_init)
     }
-
-    /// The length that the iterator announces is a hint from safe code and not trusted.
-    #[inline(always)]
-    fn fill_iter<T, E>(
-        &self,
-        mut iter: impl ExactSizeIterator<Item = Result<T, E>>,
-    ) -> Result<&mut [T], AllocOrInitError<E>> {
-        let len = iter.len();
-        let mut items = Filling::new(self, len)?;
-        for _ in 0..len {
-            let Some(item) = iter.next() else { break };
-            let item = item.map_err(AllocOrInitError::Init)?;
-            // SAFETY: one of `len` items.
-            unsafe { items.push(item) };
-        }
-        Ok(items.finish())
-    }
-}
-
-/// Fills `place` with a copy of `src`.
-///
-/// # Safety
-/// `place` has the layout of `src`, and is nobody else's during `'a`.
-#[inline(always)]
-unsafe fn copy_to<'a, T: Copy>(src: &[T], place: NonNull<T>) -> &'a mut [T] {
-    // SAFETY: as long and aligned as `src`, and fresh, so they do not overlap.
-    unsafe { ptr::copy_nonoverlapping(src.as_ptr(), place.as_ptr(), src.len()) };
-    // SAFETY: just initialised, and exclusive as the caller promises.
-    unsafe { slice::from_raw_parts_mut(place.as_ptr(), src.len()) }
 }

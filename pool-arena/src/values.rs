@@ -1,7 +1,7 @@
 //! Single values, strings and layouts.
 
 use crate::arena::Arena;
-use crate::error::{AllocError, AllocOrInitError, refuse};
+use crate::error::{AllocError, AllocOrInitError, only_init, refuse};
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use pool_core::PageSource;
@@ -98,11 +98,7 @@ impl<S: PageSource> Arena<S> {
     where
         F: FnOnce() -> Result<T, E>,
     {
-        match self.try_alloc_try_with(f) {
-            Ok(value) => Ok(value),
-            Err(AllocOrInitError::Init(error)) => Err(error),
-            Err(AllocOrInitError::Alloc(error)) => refuse(error),
-        }
+        self.try_alloc_try_with(f).map_err(only_init)
     }
 
     /// As [`alloc_try_with`](Self::alloc_try_with).

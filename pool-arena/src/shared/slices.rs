@@ -2,72 +2,10 @@
 
 use super::SyncArena;
 use crate::boxed::ArenaBox;
-use crate::error::{AllocError, AllocOrInitError, refuse};
+use crate::error::{AllocError, AllocOrInitError, only_alloc, only_init, refuse};
+use crate::filling::{copy_to, fill, fill_iter};
 use core::alloc::Layout;
-use core::convert::Infallible;
-use core::marker::PhantomData;
-use core::mem;
-use core::ptr::{self, NonNull};
-use core::slice;
 use pool_core::PageSource;
-
-/// A slice that is being filled. If filling ends early, by an error or a panic, the items made so
-/// far are dropped.
-struct Filling<'a, T> {
-    /// Fit for all the items, and nobody else's during `'a`.
-    place: NonNull<T>,
-    /// The first `made` items are initialised, and nobody else's.
-    made: usize,
-    arena: PhantomData<&'a mut T>,
-}
-
-impl<'a, T> Filling<'a, T> {
-    #[inline(always)]
-    fn new<S: PageSource>(arena: &'a SyncArena<S>, len: usize) -> Result<Self, AllocError> {
-        let too_large = AllocError::TooLarge { items: len, size: size_of::<T>() };
-        let layout = Layout::array::<T>(len).map_err(|_| too_large)?;
-        let place = arena.try_place(layout)?.cast();
-        Ok(Self { place, made: 0, arena: PhantomData })
-    }
-
-    /// Adds an item.
-    ///
-    /// # Safety
-    /// There are fewer than the slice has.
-    #[inline(always)]
-    unsafe fn push(&mut self, item: T) {
-        // SAFETY: within the place, as the caller promises.
-        let next = unsafe { self.place.add(self.made) };
-        // SAFETY: fit for a `T`, and ours.
-        unsafe { next.write(item) };
-        self.made += 1;
-    }
-
-    /// The slice, of the items made so far.
-    #[inline(always)]
-    fn finish(self) -> &'a mut [T] {
-        let this = mem::ManuallyDrop::new(self);
-        // SAFETY: so many items are initialised, and exclusive until the arena is `&mut` or gone.
-        unsafe { slice::from_raw_parts_mut(this.place.as_ptr(), this.made) }
-    }
-}
-
-impl<T> Drop for Filling<'_, T> {
-    #[cold]
-    fn drop(&mut self) {
-        let made = ptr::slice_from_raw_parts_mut(self.place.as_ptr(), self.made);
-        // SAFETY: so many items are initialised, nobody else's, and dropped once.
-        unsafe { ptr::drop_in_place(made) };
-    }
-}
-
-/// What a closure that cannot fail was filled by.
-fn only_alloc(error: AllocOrInitError<Infallible>) -> AllocError {
-    match error {
-        AllocOrInitError::Alloc(error) => error,
-        AllocOrInitError::Init(never) => match never {},
-    }
-}
 
 /// # Slices
 ///
@@ -157,7 +95,7 @@ impl<S: PageSource> SyncArena<S> {
         F: FnMut(usize) -> T,
     {
         let mut f = f;
-        self.fill(len, |index| Ok(f(index))).map_err(only_alloc)
+        fill(self, len, |index| Ok(f(index))).map_err(only_alloc)
     }
 
     /// A slice of `len` copies of `value`.
@@ -256,7 +194,7 @@ impl<S: PageSource> SyncArena<S> {
         I: IntoIterator<Item = T>,
         I::IntoIter: ExactSizeIterator,
     {
-        self.fill_iter(iter.into_iter().map(Ok)).map_err(only_alloc)
+        fill_iter(self, iter.into_iter().map(Ok)).map_err(only_alloc)
     }
 
     /// A slice of `len` items, made by `f` from their indices, if it makes them all.
@@ -278,11 +216,7 @@ impl<S: PageSource> SyncArena<S> {
     where
         F: FnMut(usize) -> Result<T, E>,
     {
-        match self.fill(len, f) {
-            Ok(items) => Ok(items),
-            Err(AllocOrInitError::Init(error)) => Err(error),
-            Err(AllocOrInitError::Alloc(error)) => refuse(error),
-        }
+        fill(self, len, f).map_err(only_init)
     }
 
     /// As [`alloc_slice_try_fill_with`](Self::alloc_slice_try_fill_with).
@@ -298,7 +232,7 @@ impl<S: PageSource> SyncArena<S> {
     where
         F: FnMut(usize) -> Result<T, E>,
     {
-        self.fill(len, f)
+        fill(self, len, f)
     }
 
     /// A slice of what `iter` yields, if it yields no error.
@@ -321,11 +255,7 @@ impl<S: PageSource> SyncArena<S> {
         I: IntoIterator<Item = Result<T, E>>,
         I::IntoIter: ExactSizeIterator,
     {
-        match self.fill_iter(iter.into_iter()) {
-            Ok(items) => Ok(items),
-            Err(AllocOrInitError::Init(error)) => Err(error),
-            Err(AllocOrInitError::Alloc(error)) => refuse(error),
-        }
+        fill_iter(self, iter.into_iter()).map_err(only_init)
     }
 
     /// Moves what `iter` yields into the arena, under an owner that drops it, as
@@ -361,47 +291,4 @@ impl<S: PageSource> SyncArena<S> {
     {
         Ok(ArenaBox::of(self.try_alloc_slice_fill_iter(iter)?))
     }
-
-    #[inline(always)]
-    fn fill<T, F, E>(&self, len: usize, mut f: F) -> Result<&mut [T], AllocOrInitError<E>>
-    where
-        F: FnMut(usize) -> Result<T, E>,
-    {
-        let mut items = Filling::new(self, len)?;
-        for index in 0..len {
-            let item = f(index).map_err(AllocOrInitError::Init)?;
-            // SAFETY: one of `len` items.
-            unsafe { items.push(item) };
-        }
-        Ok(items.finish())
-    }
-
-    /// The length that the iterator announces is a hint from safe code and not trusted.
-    #[inline(always)]
-    fn fill_iter<T, E>(
-        &self,
-        mut iter: impl ExactSizeIterator<Item = Result<T, E>>,
-    ) -> Result<&mut [T], AllocOrInitError<E>> {
-        let len = iter.len();
-        let mut items = Filling::new(self, len)?;
-        for _ in 0..len {
-            let Some(item) = iter.next() else { break };
-            let item = item.map_err(AllocOrInitError::Init)?;
-            // SAFETY: one of `len` items.
-            unsafe { items.push(item) };
-        }
-        Ok(items.finish())
-    }
-}
-
-/// Fills `place` with a copy of `src`.
-///
-/// # Safety
-/// `place` has the layout of `src`, and is nobody else's during `'a`.
-#[inline(always)]
-unsafe fn copy_to<'a, T: Copy>(src: &[T], place: NonNull<T>) -> &'a mut [T] {
-    // SAFETY: as long and aligned as `src`, and fresh, so they do not overlap.
-    unsafe { ptr::copy_nonoverlapping(src.as_ptr(), place.as_ptr(), src.len()) };
-    // SAFETY: just initialised, and exclusive as the caller promises.
-    unsafe { slice::from_raw_parts_mut(place.as_ptr(), src.len()) }
 }

@@ -65,7 +65,7 @@ impl<S: PageSource> SyncArena<S> {
 
     /// As [`place`](Self::place).
     #[inline(always)]
-    pub(super) fn try_place(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+    pub(crate) fn try_place(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         match self.take(layout) {
             Some(place) => Ok(place),
             None => self.place_slow(layout),
