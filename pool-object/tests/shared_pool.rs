@@ -468,16 +468,56 @@ fn many_at_once_are_the_same_as_one_by_one() {
     assert_all_gone(&alive, &source);
 }
 
+/// A few go one by one, without the steps that many are taken by.
 #[test]
-fn guards_of_several_pools_go_back_to_their_own() {
-    let pools: Vec<_> = (0..3).map(|_| pool()).collect();
-    let guards: Vec<_> = (0..30).map(|number| pools[number / 2 % 3].0.get()).collect();
-    assert!(pools.iter().all(|(pool, ..)| pool.stats().live == 10));
-    SharedPool::put_many(guards);
-    for (pool, alive, source) in pools {
-        assert_eq!((pool.stats().live, pool.stats().idle), (0, 10));
+fn a_few_are_idle_at_once() {
+    for (count, live) in [(4, [4, 3, 2, 1]), (16, [16, 15, 14, 13]), (17, [17; 4])] {
+        let (pool, ..) = pool();
+        let mut batch = Vec::new();
+        pool.get_many(count, &mut batch).unwrap();
+        let mut seen = Vec::new();
+        SharedPool::put_many(batch.into_iter().inspect(|_| seen.push(pool.stats().live)));
+        assert_eq!((&seen[..4], pool.stats().live), (&live[..], 0));
+    }
+}
+
+/// A hint that is wrong decides how it is done, not what.
+#[test]
+fn what_an_iterator_announces_is_not_trusted() {
+    struct Hint<I>(I, usize);
+    impl<I: Iterator> Iterator for Hint<I> {
+        type Item = I::Item;
+        fn next(&mut self) -> Option<I::Item> {
+            self.0.next()
+        }
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            (self.1, None)
+        }
+    }
+    for (count, hint) in [(0, 100), (4, usize::MAX), (100, 0), (100, 4)] {
+        let (pool, alive, source) = pool();
+        let batch: Vec<_> = (0..count).map(|_| pool.get()).collect();
+        SharedPool::put_many(Hint(batch.into_iter(), hint));
+        assert_eq!((pool.stats().live, pool.stats().idle), (0, count));
         drop(pool);
         assert_all_gone(&alive, &source);
+    }
+}
+
+#[test]
+fn guards_of_several_pools_go_back_to_their_own() {
+    // By twos.
+    for each in [4, 10] {
+        let pools: Vec<_> = (0..3).map(|_| pool()).collect();
+        let of = |number: u64| &pools[number as usize / 2 % 3].0;
+        let guards: Vec<_> = (0..3 * each).map(|number| of(number).get()).collect();
+        assert!(pools.iter().all(|(pool, ..)| pool.stats().live == each));
+        SharedPool::put_many(guards);
+        for (pool, alive, source) in pools {
+            assert_eq!((pool.stats().live, pool.stats().idle), (0, each));
+            drop(pool);
+            assert_all_gone(&alive, &source);
+        }
     }
 }
 
@@ -494,23 +534,47 @@ impl<G> Extend<G> for Short<G> {
 
 #[test]
 fn what_is_not_taken_of_many_stays() {
-    let (pool, alive, source) = pool();
-    drop((0..50).map(|_| pool.get()).collect::<Vec<_>>());
-    let hits = pool.stats().hits;
-    let mut short = Short(Vec::new(), 20);
-    let result = catch_unwind(AssertUnwindSafe(|| pool.get_many(50, &mut short)));
-    assert!(result.is_err());
-    let stats = pool.stats();
-    assert_eq!((stats.live, stats.idle, stats.hits - hits), (20, 30, 20));
-    let guards = std::mem::take(&mut short.0).into_iter().enumerate().map(|(number, guard)| {
-        assert!(number < 10, "on purpose");
-        guard
-    });
-    assert!(catch_unwind(AssertUnwindSafe(move || SharedPool::put_many(guards))).is_err());
-    assert_eq!((pool.stats().live, pool.stats().idle), (0, 50));
-    drop(short);
-    drop(pool);
-    assert_all_gone(&alive, &source);
+    for (all, taken, back) in [(50, 20, 10), (16, 8, 3)] {
+        let (pool, alive, source) = pool();
+        drop((0..all).map(|_| pool.get()).collect::<Vec<_>>());
+        let hits = pool.stats().hits;
+        let mut short = Short(Vec::new(), taken);
+        let result = catch_unwind(AssertUnwindSafe(|| pool.get_many(all, &mut short)));
+        assert!(result.is_err());
+        let (stats, out) = (pool.stats(), taken as u64);
+        assert_eq!((stats.live, stats.idle, stats.hits - hits), (out, all as u64 - out, out));
+        let guards = std::mem::take(&mut short.0).into_iter().enumerate().map(|(number, guard)| {
+            assert!(number < back, "on purpose");
+            guard
+        });
+        assert!(catch_unwind(AssertUnwindSafe(move || SharedPool::put_many(guards))).is_err());
+        assert_eq!((pool.stats().live, pool.stats().idle), (0, all as u64));
+        drop(short);
+        drop(pool);
+        assert_all_gone(&alive, &source);
+    }
+}
+
+/// An `out` that takes fewer than it is given drops none.
+#[test]
+fn what_is_not_wanted_of_many_stays() {
+    struct Full<G>(Vec<G>, usize);
+    impl<G> Extend<G> for Full<G> {
+        fn extend<I: IntoIterator<Item = G>>(&mut self, guards: I) {
+            let left = self.1 - self.0.len();
+            self.0.extend(guards.into_iter().take(left));
+        }
+    }
+    for all in [10, 50] {
+        let (pool, alive, source) = pool();
+        let mut full = Full(Vec::new(), 7);
+        pool.get_many(all, &mut full).unwrap();
+        assert_eq!((full.0.len(), pool.stats().live), (7, 7));
+        drop(full);
+        assert_eq!(pool.stats().idle, alive.0.load(Relaxed) as u64);
+        drop(pool);
+        assert_all_gone(&alive, &source);
+    }
 }
 
 /// Counts its drops, and may panic in one.

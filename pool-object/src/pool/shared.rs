@@ -14,6 +14,9 @@ use core::ptr::NonNull;
 use pool_core::PageSource;
 use std::sync::Arc;
 
+/// Objects that go one by one though many are asked for: to set up a [`Hand`] costs more than it saves.
+const FEW: usize = 16;
+
 /// An object of a [`SharedPool`] that is borrowed; see [`Guard`]. May be sent to another thread and
 /// dropped there.
 pub type SharedPooled<'p, T, R = ByDefault, S = DefaultSource> = Guard<T, &'p SharedPool<T, R, S>>;
@@ -238,8 +241,9 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shared
         Ok(unsafe { Guard::new(object, self.clone()) })
     }
 
-    /// Gets `count` objects at once into `out`: up to 64 idle ones in a step, which costs less than one by
-    /// one. Until they are in `out` they are live.
+    /// Gets `count` objects at once into `out`. Of more than 16, up to 64 idle ones come in a step, which
+    /// costs less than one by one; a few come one by one, which costs less then. Until they are in `out`
+    /// they are live.
     ///
     /// ```
     /// # use pool_object::SharedPool;
@@ -253,7 +257,17 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shared
     ///
     /// # Errors
     /// As [`try_get`](Self::try_get); what was got until then is in `out`.
+    #[inline(always)]
     pub fn get_many<'p>(
+        &'p self,
+        count: usize,
+        out: &mut impl Extend<SharedPooled<'p, T, R, S>>,
+    ) -> Result<(), PoolError> {
+        if count > FEW { self.get_by_hand(count, out) } else { self.get_each(count, out) }
+    }
+
+    /// As `get_many`, by way of a [`Hand`]: fewer ways to the depot, each object is copied once more.
+    fn get_by_hand<'p>(
         &'p self,
         count: usize,
         out: &mut impl Extend<SharedPooled<'p, T, R, S>>,
@@ -276,25 +290,36 @@ impl<T: Send + 'static, R: Recycle<T> + 'static, S: PageSource + 'static> Shared
     }
 
     /// As `get_many`, one by one.
+    #[inline(always)]
     fn get_each<'p>(
         &'p self,
         count: usize,
         out: &mut impl Extend<SharedPooled<'p, T, R, S>>,
     ) -> Result<(), PoolError> {
-        let mut result = Ok(());
-        out.extend((0..count).map_while(|_| match self.try_get() {
-            Ok(guard) => Some(guard),
-            Err(error) => {
-                result = Err(error);
-                None
-            }
-        }));
-        result
+        for _ in 0..count {
+            // One call each: an iterator that may fail midway takes vectors a slower way.
+            out.extend(Some(self.try_get()?));
+        }
+        Ok(())
     }
 
-    /// Puts many objects back: what dropping them one by one does, in steps of up to 64, which costs less.
-    /// Until such a step they are live. They may be of several pools.
+    /// Puts many objects back, which may be of several pools: what dropping them one by one does. If
+    /// `guards` announces more than 16, by the lower bound of its `size_hint`, up to 64 go in a step, which
+    /// costs less then; until such a step they are live.
+    #[inline(always)]
     pub fn put_many<'p>(guards: impl IntoIterator<Item = SharedPooled<'p, T, R, S>>) {
+        let guards = guards.into_iter();
+        if guards.size_hint().0 > FEW {
+            Self::put_by_hand(guards);
+        } else {
+            guards.for_each(drop);
+        }
+    }
+
+    /// As `put_many`, by way of a [`Hand`].
+    #[inline(never)]
+    fn put_by_hand<'p>(guards: impl IntoIterator<Item = SharedPooled<'p, T, R, S>>) {
+        // The function's own: a caller's would be written back at each step.
         let mut guards = guards.into_iter();
         let mut next = guards.next();
         let Some(first) = &next else { return };

@@ -136,9 +136,9 @@ impl<T, S: PageSource> Store<T, S> {
     /// The slot of the tenant with this key.
     #[inline(always)]
     fn find(&self, key: Key) -> Option<Spot<T>> {
-        let page = self.directory.page(key.index() as usize >> Self::BITS)?;
-        // From all of the key's bits, not the index: saves widening that.
-        let spot = Spot { page, slot: key.index() as usize & Self::MASK };
+        let index = key.index() as usize;
+        let page = self.directory.page(index >> Self::BITS)?;
+        let spot = Spot { page, slot: index & Self::MASK };
         // SAFETY: the number is at most `MASK`, and pages are live while the directory has them.
         let generation = unsafe { spot.generation() };
         // `LIVE`, as every key's, if they are equal: so there is a page, and a tenant (1).
