@@ -277,16 +277,29 @@ impl<D: Data> Store<D> {
     ///
     /// # Errors
     /// [`OutOfMemory`] over budget; the old value stays.
-    #[inline]
+    #[inline(never)]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
+        self.set_here(key, value)
+    }
+
+    /// [`set`](Self::set) without a call, for the most frequent command.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub fn set_here(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
         let Some(place) = self.find_here(key) else { return self.set_new(key, value) };
-        let bytes = self.room.store_here(value, 0)?;
         let entry = &mut self.entries[place];
-        let old = mem::replace(&mut entry.value, Value::Text(bytes));
+        match &mut entry.value {
+            Value::Text(old) => self.room.replace_here(old, value)?,
+            many => {
+                let new = Value::Text(self.room.store(value, 0)?);
+                mem::replace(many, new).discard(&self.room);
+            }
+        }
         if entry.meta != Meta::NONE {
             self.set_meta(place, Meta::NONE);
         }
-        old.discard(&self.room);
         Ok(())
     }
 

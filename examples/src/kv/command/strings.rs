@@ -38,7 +38,6 @@ impl<M: Memory> Call<'_, '_, M> {
         self.shared.store.put(key, value, form, None).map_err(|_| Fault::Budget)
     }
 
-    #[inline(always)]
     fn set_plainly(&mut self, key: &[u8], value: &[u8]) -> Handled {
         self.shared.store.set(key, value).map_err(|_| Fault::Budget)
     }
@@ -93,7 +92,7 @@ fn options(request: Command<'_>, first: usize, set: bool) -> Result<Options<'_>,
 pub(super) fn set<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let (key, value) = (request.at(1), request.at(2));
     if request.len() == 3 {
-        call.set_plainly(key, value)?;
+        call.shared.store.set_here(key, value).map_err(|_| Fault::Budget)?;
         return Ok(call.reply.ok()?);
     }
     let options = options(request, 3, true)?;
