@@ -69,13 +69,11 @@ impl<M: Memory> Shared<M> {
     }
 }
 
-/// One request, and all that its handler may use.
+/// All that handlers of requests may use: one value serves those of a batch.
 pub struct Call<'a, 'b, M: Memory> {
-    /// The request's words; there is at least a name.
-    pub request: Command<'a>,
-    /// Its reply.
+    /// Where replies go.
     pub reply: Reply<'a, RepliesOf<'b, M>>,
-    /// What becomes of the connection after it.
+    /// What becomes of the connection after the request.
     pub flow: Flow,
     /// The connection's number.
     pub client: u64,
@@ -221,13 +219,13 @@ pub(in crate::kv) fn is(word: &[u8], name: &str) -> bool {
 pub(super) type TextOf<'b, M> = Text<<ScratchOf<'b, M> as Scratch>::List<u8>>;
 
 impl<'b, M: Memory> Call<'_, 'b, M> {
-    /// Executes the request.
+    /// Executes a request, which has at least a name.
     ///
     /// # Errors
     /// [`OutOfMemory`] if not even an error reply could be appended.
     #[inline(never)]
-    pub fn execute(&mut self) -> Result<(), OutOfMemory> {
-        self.execute_here()
+    pub fn execute(&mut self, request: Command<'_>) -> Result<(), OutOfMemory> {
+        self.execute_here(request)
     }
 
     /// [`execute`](Self::execute) without a call, for the one place where nearly all requests pass.
@@ -235,20 +233,20 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
     /// # Errors
     /// As there.
     #[inline(always)]
-    pub fn execute_here(&mut self) -> Result<(), OutOfMemory> {
+    pub fn execute_here(&mut self, request: Command<'_>) -> Result<(), OutOfMemory> {
         self.shared.stats.commands += 1;
         let mark = self.reply.mark();
-        let Some(index) = table::find_named(self.request) else {
-            return self.unknown_command();
+        let Some(id) = table::find_named(request) else {
+            return self.unknown_command(request);
         };
-        let spec = &table::COMMANDS[index];
-        if !spec.fits(self.request.len()) {
+        let spec = id.spec();
+        if !spec.fits(request.len()) {
             return self.wrong_arity(spec.name);
         }
-        if spec.grows() && !self.has_room() {
+        if spec.grows() && !self.has_room(request) {
             return self.refuse(Fault::Budget, mark);
         }
-        match table::dispatch(index, self) {
+        match table::dispatch(id, self, request) {
             Ok(()) => Ok(()),
             Err(fault) => self.refuse(fault, mark),
         }
@@ -256,16 +254,16 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
 
     /// Whether what the request brings can be stored, after others have made room if they must.
     #[inline]
-    fn has_room(&mut self) -> bool {
+    fn has_room(&mut self, request: Command<'_>) -> bool {
         // As a rule there is room for all that was received, and nothing needs to be counted.
-        let most = self.request.bytes_at_most() + self.request.len() * WORD;
-        self.shared.store.room().has(most) || self.make_room()
+        let most = request.bytes_at_most() + request.len() * WORD;
+        self.shared.store.room().has(most) || self.make_room(request)
     }
 
     #[cold]
     #[inline(never)]
-    fn make_room(&mut self) -> bool {
-        let bytes = self.request.iter_from(1).map(|word| word.len() + WORD).sum();
+    fn make_room(&mut self, request: Command<'_>) -> bool {
+        let bytes = request.iter_from(1).map(|word| word.len() + WORD).sum();
         self.shared.store.ensure(bytes)
     }
 
@@ -296,9 +294,9 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
     }
 
     #[cold]
-    fn unknown_command(&mut self) -> Result<(), OutOfMemory> {
+    fn unknown_command(&mut self, request: Command<'_>) -> Result<(), OutOfMemory> {
         let mut args = self.scratch.list(0);
-        for word in self.request.iter_from(1) {
+        for word in request.iter_from(1) {
             if args.as_slice().len() >= QUOTED {
                 break;
             }
@@ -307,14 +305,18 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
             args.extend(quoted)?;
             args.extend(b"' ")?;
         }
-        let name = c_string(self.request.at(0), QUOTED);
+        let name = c_string(request.at(0), QUOTED);
         let between = b"', with args beginning with: ";
         self.error(&[b"ERR unknown command '", name, between, args.as_slice()])
     }
 
     #[cold]
-    pub(super) fn unknown_subcommand(&mut self, parent: &str) -> Result<(), OutOfMemory> {
-        let sub = c_string(self.request.at(1), QUOTED);
+    pub(super) fn unknown_subcommand(
+        &mut self,
+        request: Command<'_>,
+        parent: &str,
+    ) -> Result<(), OutOfMemory> {
+        let sub = c_string(request.at(1), QUOTED);
         let parent = parent.as_bytes();
         self.error(&[b"ERR unknown subcommand '", sub, b"'. Try ", parent, b" HELP."])
     }

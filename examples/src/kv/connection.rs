@@ -395,30 +395,28 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
     let (all, mut done, mut begun) = (received.pending(), 0, false);
     // Replies behind so many bytes wait for those of other threads.
     let mut direct = if SEVERAL && link.waiting.is_some() { 0 } else { usize::MAX };
-    while link.state == State::Open && replies.len() < FLUSH {
-        let pending = &all[done..];
-        if pending.is_empty() {
-            break;
-        }
+    let reply = Reply::new(&mut replies, link.protocol);
+    let (flow, client, inbox) = (Flow::Continue, link.id, &*received);
+    let mut call = Call::<M> { reply, flow, client, scratch, shared, inbox };
+    while call.flow == Flow::Continue && call.reply.mark() < FLUSH {
+        let Some(pending @ [_, ..]) = all.get(done..) else { break };
         match resp::parse(pending, &mut link.progress, max_frame, &mut args) {
             Ok(Parsed::Frame(len)) => {
                 let request = args.command(pending);
                 if SEVERAL {
                     let mut desk = Desk {
                         waiting: &mut link.waiting,
-                        client: link.id,
-                        protocol: link.protocol,
+                        client,
+                        protocol: call.reply.protocol,
                         scratch,
-                        replies: &mut replies,
+                        replies: call.reply.sink(),
                         direct: &mut direct,
-                        inbox: &*received,
-                        shared,
-                        flow: Flow::Continue,
+                        inbox,
+                        shared: call.shared,
+                        flow,
                     };
-                    let (course, flow) = (desk.forward(request)?, desk.flow);
-                    if flow == Flow::Close {
-                        link.state = State::Closing;
-                    }
+                    let course = desk.forward(request)?;
+                    call.flow = desk.flow;
                     match course {
                         Course::Here => {}
                         Course::Gone => {
@@ -432,18 +430,10 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
                     }
                 }
                 if !request.is_empty() {
-                    let reply = Reply::new(&mut replies, link.protocol);
-                    let (flow, client, inbox) = (Flow::Continue, link.id, &*received);
-                    let mut call =
-                        Call::<M> { request, reply, flow, client, scratch, shared, inbox };
                     if SEVERAL {
-                        call.execute()?;
+                        call.execute(request)?;
                     } else {
-                        call.execute_here()?;
-                    }
-                    link.protocol = call.reply.protocol;
-                    if call.flow == Flow::Close {
-                        link.state = State::Closing;
+                        call.execute_here(request)?;
                     }
                 }
                 done += len;
@@ -453,11 +443,15 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
                 break;
             }
             Err(error) => {
-                shared.stats.errors += 1;
-                Reply::new(&mut replies, link.protocol).error(&[&error.text()])?;
-                link.state = State::Closing;
+                call.shared.stats.errors += 1;
+                call.reply.error(&[&error.text()])?;
+                call.flow = Flow::Close;
             }
         }
+    }
+    link.protocol = call.reply.protocol;
+    if call.flow == Flow::Close {
+        link.state = State::Closing;
     }
     // Before they are moved to those that wait: more requests may be pending.
     let full = replies.len() >= FLUSH;

@@ -22,10 +22,10 @@ fn sections<M: Memory>() -> [(&'static str, Section<M>); 5] {
 }
 
 /// `INFO [section ...]`.
-pub(super) fn info<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn info<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let mut text = call.text();
     for (name, section) in sections() {
-        if is_asked(name, call.request) {
+        if is_asked(name, request) {
             let gap = if text.as_slice().is_empty() { "" } else { "\r\n" };
             write!(text, "{gap}# {name}\r\n")?;
             section(call, &mut text)?;

@@ -77,6 +77,12 @@ impl<'r, K: Sink> Reply<'r, K> {
         Self { sink, protocol }
     }
 
+    /// Where it is appended.
+    #[inline]
+    pub(super) const fn sink(&mut self) -> &mut K {
+        self.sink
+    }
+
     /// Bytes in the sink, earlier replies included.
     #[inline]
     #[must_use]
@@ -156,6 +162,12 @@ impl<'r, K: Sink> Reply<'r, K> {
     /// A string of bytes.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) -> Written {
+        self.bulk_here(bytes)
+    }
+
+    /// [`bulk`](Self::bulk) without a call, for the most frequent command.
+    #[inline(always)]
+    pub fn bulk_here(&mut self, bytes: &[u8]) -> Written {
         let header = count_digits(bytes.len() as u64) + 3;
         // Neither the lengths of slices nor their sums with so little more overflow.
         let Some(room) = self.sink.next(header + bytes.len() + 2) else {
@@ -257,13 +269,24 @@ fn write_header(kind: u8, value: u64, text: &mut [u8]) {
     }
 }
 
+/// Two digits, by what they say.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < pairs.len() {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
 /// Writes a number into the end of `text`, which has room for it; where it begins.
 #[inline]
 pub fn digits(mut value: u64, text: &mut [u8]) -> usize {
     let mut at = text.len();
-    if let (10..100, [.., tens, ones]) = (value, &mut *text) {
+    if let (10..100, Some(end)) = (value, text.last_chunk_mut()) {
         // The most frequent of lengths and counts.
-        (*tens, *ones) = (b'0' + (value / 10) as u8, b'0' + (value % 10) as u8);
+        *end = PAIRS[value as usize];
         return at - 2;
     }
     loop {

@@ -6,9 +6,11 @@
 //! it is still to come, so whoever stays during a whole scan is met.
 #![forbid(unsafe_code)]
 
+mod meta;
 mod tidy;
 mod transfer;
 
+pub use meta::Form;
 pub use tidy::Tidy;
 pub use transfer::Parcel;
 
@@ -17,6 +19,7 @@ use super::reply::OutOfMemory;
 use super::values::{Collection, Kind, Value, WrongType};
 use allocator_api2::vec::Vec;
 use hashbrown::HashTable;
+use meta::Meta;
 use std::mem;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -67,50 +70,6 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
         return ends(one) == ends(other);
     }
     one == other
-}
-
-/// How Redis would keep a value, where that does not follow from its bytes; `OBJECT ENCODING` tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// A number if it reads as one.
-    Any,
-    /// A string though it may read as a number.
-    Text,
-    /// A string that was changed in place.
-    Raw,
-}
-
-/// When an entry ends, and its form: 62 bits and 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Meta(u64);
-
-impl Meta {
-    /// Ends from here on, in 146 million years, are kept as the last there is.
-    const LAST: i64 = (1 << 62) - 1;
-
-    /// Of what does not end, in any form.
-    const NONE: Self = Self(0);
-
-    fn new(form: Form, end: Option<i64>) -> Self {
-        let end = end.map_or(0, |end| end.clamp(1, Self::LAST).unsigned_abs());
-        Self(end << 2 | form as u64)
-    }
-
-    const fn form(self) -> Form {
-        match self.0 & 3 {
-            0 => Form::Any,
-            1 => Form::Text,
-            _ => Form::Raw,
-        }
-    }
-
-    fn end(self) -> Option<i64> {
-        match (self.0 >> 2) as i64 {
-            0 => None,
-            Self::LAST => Some(i64::MAX),
-            end => Some(end),
-        }
-    }
 }
 
 struct Entry<D: Data> {
@@ -197,8 +156,17 @@ impl<D: Data> Store<D> {
     ///
     /// # Errors
     /// [`WrongType`] if it holds something else.
-    #[inline]
+    #[inline(never)]
     pub fn get(&mut self, key: &[u8]) -> Result<Option<&[u8]>, WrongType> {
+        self.get_here(key)
+    }
+
+    /// [`get`](Self::get) without a call, for the most frequent command.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub fn get_here(&mut self, key: &[u8]) -> Result<Option<&[u8]>, WrongType> {
         let Some(place) = self.find_here(key) else { return Ok(None) };
         match &self.entries[place].value {
             Value::Text(bytes) => Ok(Some(bytes)),
@@ -309,16 +277,29 @@ impl<D: Data> Store<D> {
     ///
     /// # Errors
     /// [`OutOfMemory`] over budget; the old value stays.
-    #[inline]
+    #[inline(never)]
     pub fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
+        self.set_here(key, value)
+    }
+
+    /// [`set`](Self::set) without a call, for the most frequent command.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub fn set_here(&mut self, key: &[u8], value: &[u8]) -> Result<(), OutOfMemory> {
         let Some(place) = self.find_here(key) else { return self.set_new(key, value) };
-        let bytes = self.room.store_here(value, 0)?;
         let entry = &mut self.entries[place];
-        let old = mem::replace(&mut entry.value, Value::Text(bytes));
+        match &mut entry.value {
+            Value::Text(old) => self.room.replace_here(old, value)?,
+            many => {
+                let new = Value::Text(self.room.store(value, 0)?);
+                mem::replace(many, new).discard(&self.room);
+            }
+        }
         if entry.meta != Meta::NONE {
             self.set_meta(place, Meta::NONE);
         }
-        old.discard(&self.room);
         Ok(())
     }
 

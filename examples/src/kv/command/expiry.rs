@@ -4,6 +4,7 @@
 use super::{Call, Fault, Handled, is};
 use crate::kv::memory::Memory;
 use crate::kv::numbers::integer;
+use crate::kv::resp::Command;
 use crate::kv::store::now;
 
 /// How a time is meant.
@@ -60,25 +61,30 @@ struct Conditions {
     lt: bool,
 }
 
-pub(super) fn expire<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    expire_in(call, Unit::Seconds, "expire")
+pub(super) fn expire<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    expire_in(call, request, Unit::Seconds, "expire")
 }
 
-pub(super) fn pexpire<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    expire_in(call, Unit::Millis, "pexpire")
+pub(super) fn pexpire<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    expire_in(call, request, Unit::Millis, "pexpire")
 }
 
-pub(super) fn expireat<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    expire_in(call, Unit::SecondsAt, "expireat")
+pub(super) fn expireat<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    expire_in(call, request, Unit::SecondsAt, "expireat")
 }
 
-pub(super) fn pexpireat<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    expire_in(call, Unit::MillisAt, "pexpireat")
+pub(super) fn pexpireat<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    expire_in(call, request, Unit::MillisAt, "pexpireat")
 }
 
-fn expire_in<M: Memory>(call: &mut Call<'_, '_, M>, unit: Unit, command: &'static str) -> Handled {
+fn expire_in<M: Memory>(
+    call: &mut Call<'_, '_, M>,
+    request: Command<'_>,
+    unit: Unit,
+    command: &'static str,
+) -> Handled {
     let mut conditions = Conditions::default();
-    for word in call.request.iter_from(3) {
+    for word in request.iter_from(3) {
         match word {
             word if is(word, "nx") => conditions.nx = true,
             word if is(word, "xx") => conditions.xx = true,
@@ -94,9 +100,9 @@ fn expire_in<M: Memory>(call: &mut Call<'_, '_, M>, unit: Unit, command: &'stati
     if gt && lt {
         return Err(Fault::GtAndLt);
     }
-    let value = integer(call.request.at(2)).ok_or(Fault::NotInteger)?;
+    let value = integer(request.at(2)).ok_or(Fault::NotInteger)?;
     let end = unit.moment(value).ok_or(Fault::Expire(command))?;
-    let key = call.request.at(1);
+    let key = request.at(1);
     let Some(present) = call.shared.store.end(key) else { return Ok(call.reply.count(0)?) };
     let kept = match present {
         None => xx || gt,
@@ -113,25 +119,29 @@ fn expire_in<M: Memory>(call: &mut Call<'_, '_, M>, unit: Unit, command: &'stati
     Ok(call.reply.count(1)?)
 }
 
-pub(super) fn ttl<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    tell_end(call, |end| (end - now()).max(0).saturating_add(500) / 1000)
+pub(super) fn ttl<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    tell_end(call, request, |end| (end - now()).max(0).saturating_add(500) / 1000)
 }
 
-pub(super) fn pttl<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    tell_end(call, |end| (end - now()).max(0))
+pub(super) fn pttl<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    tell_end(call, request, |end| (end - now()).max(0))
 }
 
-pub(super) fn expiretime<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn expiretime<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     // The last of all moments is rounded up, too.
-    tell_end(call, |end| ((end.unsigned_abs() + 500) / 1000) as i64)
+    tell_end(call, request, |end| ((end.unsigned_abs() + 500) / 1000) as i64)
 }
 
-pub(super) fn pexpiretime<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    tell_end(call, |end| end)
+pub(super) fn pexpiretime<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    tell_end(call, request, |end| end)
 }
 
-fn tell_end<M: Memory>(call: &mut Call<'_, '_, M>, tell: impl FnOnce(i64) -> i64) -> Handled {
-    let told = match call.shared.store.end(call.request.at(1)) {
+fn tell_end<M: Memory>(
+    call: &mut Call<'_, '_, M>,
+    request: Command<'_>,
+    tell: impl FnOnce(i64) -> i64,
+) -> Handled {
+    let told = match call.shared.store.end(request.at(1)) {
         None => -2,
         Some(None) => -1,
         Some(Some(end)) => tell(end),
@@ -139,8 +149,8 @@ fn tell_end<M: Memory>(call: &mut Call<'_, '_, M>, tell: impl FnOnce(i64) -> i64
     Ok(call.reply.integer(told)?)
 }
 
-pub(super) fn persist<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let key = call.request.at(1);
+pub(super) fn persist<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let key = request.at(1);
     let had = matches!(call.shared.store.end(key), Some(Some(_)));
     if had {
         call.shared.store.set_end(key, None);

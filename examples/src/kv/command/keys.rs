@@ -10,27 +10,27 @@ use crate::kv::store::{Form, now};
 use crate::kv::values::{Kind, Value};
 use std::fmt::Write;
 
-pub(super) fn del<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn del<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let store = &mut call.shared.store;
-    let removed = call.request.iter_from(1).filter(|key| store.remove(key)).count();
+    let removed = request.iter_from(1).filter(|key| store.remove(key)).count();
     Ok(call.reply.count(removed)?)
 }
 
-pub(super) fn exists<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn exists<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let store = &mut call.shared.store;
-    let found = call.request.iter_from(1).filter(|key| store.end(key).is_some()).count();
+    let found = request.iter_from(1).filter(|key| store.end(key).is_some()).count();
     Ok(call.reply.count(found)?)
 }
 
 /// `TYPE`.
-pub(super) fn kind<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let kind = call.shared.store.kind(call.request.at(1));
+pub(super) fn kind<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let kind = call.shared.store.kind(request.at(1));
     Ok(call.reply.simple(kind.map_or("none", Kind::name))?)
 }
 
 /// `KEYS pattern`.
-pub(super) fn keys<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let wanted = Wanted { now: now(), pattern: call.request.at(1), kind: None };
+pub(super) fn keys<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let wanted = Wanted { now: now(), pattern: request.at(1), kind: None };
     let found = count_keys(call, &wanted, 0, usize::MAX)?.0;
     show_keys(call, &wanted, 0, usize::MAX, found)
 }
@@ -98,14 +98,11 @@ pub(super) struct ScanOptions<'a> {
 }
 
 /// Reads the options of a scan behind the first words.
-pub(super) fn scan_options<'a, M: Memory>(
-    call: &Call<'a, '_, M>,
-    first: usize,
-) -> Result<ScanOptions<'a>, Fault> {
+pub(super) fn scan_options(request: Command<'_>, first: usize) -> Result<ScanOptions<'_>, Fault> {
     let mut options = ScanOptions { pattern: b"*", count: 10, kind: None };
     let mut at = first;
-    while let Some(option) = call.request.get(at) {
-        let value = call.request.get(at + 1).ok_or(Fault::Syntax)?;
+    while let Some(option) = request.get(at) {
+        let value = request.get(at + 1).ok_or(Fault::Syntax)?;
         if is(option, "match") {
             options.pattern = value;
         } else if is(option, "count") {
@@ -123,10 +120,10 @@ pub(super) fn scan_options<'a, M: Memory>(
 }
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`.
-pub(super) fn scan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn scan<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let share = call.shared.share;
-    let cursor = share.local(cursor(call.request.at(1))?);
-    let ScanOptions { pattern, count, kind } = scan_options(call, 2)?;
+    let cursor = share.local(cursor(request.at(1))?);
+    let ScanOptions { pattern, count, kind } = scan_options(request, 2)?;
     let wanted = Wanted { now: now(), pattern, kind };
     let (found, next) = count_keys(call, &wanted, cursor, count)?;
     begin_scan(call, share.cursor(next))?;
@@ -141,15 +138,15 @@ pub(super) fn begin_scan<M: Memory>(call: &mut Call<'_, '_, M>, next: u64) -> Ha
     Ok(call.reply.bulk(text.as_slice())?)
 }
 
-pub(super) fn randomkey<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn randomkey<M: Memory>(call: &mut Call<'_, '_, M>, _: Command<'_>) -> Handled {
     match call.shared.store.any_key() {
         Some(key) => Ok(call.reply.bulk(key)?),
         None => Ok(call.reply.null()?),
     }
 }
 
-pub(super) fn rename<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (from, to) = (call.request.at(1), call.request.at(2));
+pub(super) fn rename<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (from, to) = (request.at(1), request.at(2));
     if call.shared.store.end(from).is_none() {
         return Err(Fault::NoSuchKey);
     }
@@ -157,8 +154,8 @@ pub(super) fn rename<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(call.reply.ok()?)
 }
 
-pub(super) fn renamenx<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (from, to) = (call.request.at(1), call.request.at(2));
+pub(super) fn renamenx<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (from, to) = (request.at(1), request.at(2));
     if call.shared.store.end(from).is_none() {
         return Err(Fault::NoSuchKey);
     }
@@ -203,8 +200,7 @@ fn copy_options(request: Command<'_>) -> Result<bool, Fault> {
 }
 
 /// `COPY source destination [DB index] [REPLACE]`.
-pub(super) fn copy<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+pub(super) fn copy<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let (from, to) = (request.at(1), request.at(2));
     let replace = copy_options(request)?;
     if from == to {
@@ -219,14 +215,14 @@ pub(super) fn copy<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// `OBJECT ENCODING`.
-pub(super) fn object<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    if !is(call.request.at(1), "encoding") {
-        return Ok(call.unknown_subcommand("OBJECT")?);
+pub(super) fn object<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    if !is(request.at(1), "encoding") {
+        return Ok(call.unknown_subcommand(request, "OBJECT")?);
     }
-    if call.request.len() != 3 {
+    if request.len() != 3 {
         return Ok(call.wrong_arity("object|encoding")?);
     }
-    let key = call.request.at(2);
+    let key = request.at(2);
     let Some((value, form)) = call.shared.store.value(key) else {
         return Ok(call.reply.null()?);
     };

@@ -5,20 +5,19 @@ use super::{Call, Fault, Handled};
 use crate::kv::memory::{Data, Memory, Room};
 use crate::kv::numbers::integer;
 use crate::kv::reply::OutOfMemory;
+use crate::kv::resp::Command;
 use crate::kv::values::List;
 
-impl<M: Memory> Call<'_, '_, M> {
-    /// The number that a word is.
-    pub(super) fn number(&self, at: usize) -> Result<i64, Fault> {
-        integer(self.request.at(at)).ok_or(Fault::NotInteger)
-    }
+/// The number that a word is.
+pub(super) fn number(request: Command<'_>, at: usize) -> Result<i64, Fault> {
+    integer(request.at(at)).ok_or(Fault::NotInteger)
+}
 
-    /// How many are asked for by a word that may be missing.
-    pub(super) fn count_at(&self, at: usize) -> Result<Option<usize>, Fault> {
-        let Some(word) = self.request.get(at) else { return Ok(None) };
-        let count = integer(word).and_then(|count| usize::try_from(count).ok());
-        count.map(Some).ok_or(Fault::NotPositive)
-    }
+/// How many are asked for by a word that may be missing.
+pub(super) fn count_at(request: Command<'_>, at: usize) -> Result<Option<usize>, Fault> {
+    let Some(word) = request.get(at) else { return Ok(None) };
+    let count = integer(word).and_then(|count| usize::try_from(count).ok());
+    count.map(Some).ok_or(Fault::NotPositive)
 }
 
 /// A range of Redis, both ends included and counted from behind if below 0, among `len` elements:
@@ -32,25 +31,29 @@ pub(super) fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
     (start as usize, end.max(start) as usize)
 }
 
-pub(super) fn lpush<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    push(call, true, true)
+pub(super) fn lpush<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    push(call, request, true, true)
 }
 
-pub(super) fn rpush<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    push(call, false, true)
+pub(super) fn rpush<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    push(call, request, false, true)
 }
 
-pub(super) fn lpushx<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    push(call, true, false)
+pub(super) fn lpushx<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    push(call, request, true, false)
 }
 
-pub(super) fn rpushx<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    push(call, false, false)
+pub(super) fn rpushx<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    push(call, request, false, false)
 }
 
 /// If memory ends, the elements before are in the list.
-fn push<M: Memory>(call: &mut Call<'_, '_, M>, front: bool, create: bool) -> Handled {
-    let request = call.request;
+fn push<M: Memory>(
+    call: &mut Call<'_, '_, M>,
+    request: Command<'_>,
+    front: bool,
+    create: bool,
+) -> Handled {
     let add = |list: &mut List<M::Data>, room: &Room<M::Data>| -> Result<usize, Fault> {
         for word in request.iter_from(2) {
             list.push(front, word, room).map_err(full)?;
@@ -76,19 +79,24 @@ pub(super) fn of_budget(fault: Fault) -> Fault {
     if fault == Fault::Reply { Fault::Budget } else { fault }
 }
 
-pub(super) fn lpop<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    pop(call, true, "lpop")
+pub(super) fn lpop<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    pop(call, request, true, "lpop")
 }
 
-pub(super) fn rpop<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    pop(call, false, "rpop")
+pub(super) fn rpop<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    pop(call, request, false, "rpop")
 }
 
-fn pop<M: Memory>(call: &mut Call<'_, '_, M>, front: bool, name: &str) -> Handled {
-    if call.request.len() > 3 {
+fn pop<M: Memory>(
+    call: &mut Call<'_, '_, M>,
+    request: Command<'_>,
+    front: bool,
+    name: &str,
+) -> Handled {
+    if request.len() > 3 {
         return Ok(call.wrong_arity(name)?);
     }
-    let (key, count) = (call.request.at(1), call.count_at(2)?);
+    let (key, count) = (request.at(1), count_at(request, 2)?);
     let reply = &mut call.reply;
     let popped = call.shared.store.change(key, |list: &mut List<M::Data>, room| -> Handled {
         if let Some(count) = count {
@@ -109,14 +117,14 @@ fn pop<M: Memory>(call: &mut Call<'_, '_, M>, front: bool, name: &str) -> Handle
     }
 }
 
-pub(super) fn llen<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let list = call.shared.store.look::<List<M::Data>>(call.request.at(1))?;
+pub(super) fn llen<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let list = call.shared.store.look::<List<M::Data>>(request.at(1))?;
     Ok(call.reply.count(list.map_or(0, |(list, _)| list.len()))?)
 }
 
-pub(super) fn lrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (start, stop) = (call.number(2)?, call.number(3)?);
-    let Some((list, _)) = call.shared.store.look::<List<M::Data>>(call.request.at(1))? else {
+pub(super) fn lrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (start, stop) = (number(request, 2)?, number(request, 3)?);
+    let Some((list, _)) = call.shared.store.look::<List<M::Data>>(request.at(1))? else {
         return Ok(call.reply.array(0)?);
     };
     let (start, end) = range(start, stop, list.len());
@@ -130,9 +138,9 @@ fn index(at: i64, len: usize) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
-pub(super) fn lindex<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let at = integer(call.request.at(2));
-    let Some((list, _)) = call.shared.store.look::<List<M::Data>>(call.request.at(1))? else {
+pub(super) fn lindex<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let at = integer(request.at(2));
+    let Some((list, _)) = call.shared.store.look::<List<M::Data>>(request.at(1))? else {
         return Ok(call.reply.null()?);
     };
     match list.get(index(at.ok_or(Fault::NotInteger)?, list.len())) {
@@ -141,34 +149,34 @@ pub(super) fn lindex<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     }
 }
 
-pub(super) fn lset<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (at, word) = (integer(call.request.at(2)), call.request.at(3));
+pub(super) fn lset<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (at, word) = (integer(request.at(2)), request.at(3));
     let set = |list: &mut List<M::Data>, room: &Room<M::Data>| {
         let index = index(at.ok_or(Fault::NotInteger)?, list.len());
         list.set(index, word, room).map_err(full)
     };
-    match call.shared.store.change(call.request.at(1), set)?.transpose()? {
+    match call.shared.store.change(request.at(1), set)?.transpose()? {
         None => Err(Fault::NoSuchKey),
         Some(false) => Err(Fault::Index),
         Some(true) => Ok(call.reply.ok()?),
     }
 }
 
-pub(super) fn lrem<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (count, word) = (call.number(2)?, call.request.at(3));
+pub(super) fn lrem<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (count, word) = (number(request, 2)?, request.at(3));
     let most = match usize::try_from(count.unsigned_abs()) {
         Ok(most @ 1..) => most,
         _ => usize::MAX,
     };
-    let removed = call.shared.store.change(call.request.at(1), |list: &mut List<_>, room| {
+    let removed = call.shared.store.change(request.at(1), |list: &mut List<_>, room| {
         list.remove(word, most, count >= 0, room)
     })?;
     Ok(call.reply.count(removed.unwrap_or(0))?)
 }
 
-pub(super) fn ltrim<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (start, stop) = (call.number(2)?, call.number(3)?);
-    call.shared.store.change(call.request.at(1), |list: &mut List<_>, room| {
+pub(super) fn ltrim<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (start, stop) = (number(request, 2)?, number(request, 3)?);
+    call.shared.store.change(request.at(1), |list: &mut List<_>, room| {
         let (start, end) = range(start, stop, list.len());
         trim(list, start, end, room);
     })?;

@@ -6,17 +6,18 @@ use super::{Call, Fault, Handled, is};
 use crate::kv::glob;
 use crate::kv::memory::Memory;
 use crate::kv::numbers::Digits;
+use crate::kv::resp::Command;
 use crate::kv::store::Eviction;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(super) fn dbsize<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn dbsize<M: Memory>(call: &mut Call<'_, '_, M>, _: Command<'_>) -> Handled {
     Ok(call.reply.count(call.shared.store.len())?)
 }
 
 /// `FLUSHDB` and `FLUSHALL`: there is one database. Everything goes at once, with `ASYNC` too.
-pub(super) fn flush<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let word = call.request.at(1);
-    match call.request.len() {
+pub(super) fn flush<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let word = request.at(1);
+    match request.len() {
         1 => {}
         2 if is(word, "async") || is(word, "sync") => {}
         _ => return Err(Fault::Syntax),
@@ -25,7 +26,7 @@ pub(super) fn flush<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(call.reply.ok()?)
 }
 
-pub(super) fn time<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn time<M: Memory>(call: &mut Call<'_, '_, M>, _: Command<'_>) -> Handled {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     call.reply.array(2)?;
     call.reply.bulk(Digits::new(since.as_secs() as i64).as_slice())?;
@@ -33,22 +34,22 @@ pub(super) fn time<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// `COMMAND [COUNT | DOCS [name ...] | INFO [name ...] | LIST]`.
-pub(super) fn command<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let Some(sub) = call.request.get(1) else {
+pub(super) fn command<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let Some(sub) = request.get(1) else {
         return every_command(call);
     };
     match sub {
-        sub if is(sub, "count") && call.request.len() > 2 => Ok(call.wrong_arity("command|count")?),
+        sub if is(sub, "count") && request.len() > 2 => Ok(call.wrong_arity("command|count")?),
         sub if is(sub, "count") => Ok(call.reply.count(COMMANDS.len())?),
         // Clients take their help texts from elsewhere then.
         sub if is(sub, "docs") => Ok(call.reply.map(0)?),
-        sub if is(sub, "info") && call.request.len() == 2 => every_command(call),
-        sub if is(sub, "info") => some_commands(call),
-        sub if is(sub, "list") && call.request.len() == 2 => {
+        sub if is(sub, "info") && request.len() == 2 => every_command(call),
+        sub if is(sub, "info") => some_commands(call, request),
+        sub if is(sub, "list") && request.len() == 2 => {
             call.reply.array(COMMANDS.len())?;
             COMMANDS.iter().try_for_each(|spec| Ok(call.reply.bulk(spec.name.as_bytes())?))
         }
-        _ => Ok(call.unknown_subcommand("COMMAND")?),
+        _ => Ok(call.unknown_subcommand(request, "COMMAND")?),
     }
 }
 
@@ -57,12 +58,11 @@ fn every_command<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     COMMANDS.iter().try_for_each(|spec| describe(call, spec))
 }
 
-fn some_commands<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+fn some_commands<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     call.reply.array(request.len() - 2)?;
     for name in request.iter_from(2) {
         match find(name) {
-            Some(index) => describe(call, &COMMANDS[index])?,
+            Some(id) => describe(call, id.spec())?,
             None => call.reply.null()?,
         }
     }
@@ -89,22 +89,22 @@ fn describe<M: Memory>(call: &mut Call<'_, '_, M>, spec: &Spec) -> Handled {
 }
 
 /// `CONFIG GET pattern ...` and `CONFIG SET`, which changes nothing yet.
-pub(super) fn config<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    match call.request.at(1) {
-        sub if is(sub, "get") && call.request.len() < 3 => Ok(call.wrong_arity("config|get")?),
-        sub if is(sub, "get") => config_get(call),
-        sub if is(sub, "set") && call.request.len() < 4 => Ok(call.wrong_arity("config|set")?),
-        sub if is(sub, "set") => config_set(call),
-        _ => Ok(call.unknown_subcommand("CONFIG")?),
+pub(super) fn config<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    match request.at(1) {
+        sub if is(sub, "get") && request.len() < 3 => Ok(call.wrong_arity("config|get")?),
+        sub if is(sub, "get") => config_get(call, request),
+        sub if is(sub, "set") && request.len() < 4 => Ok(call.wrong_arity("config|set")?),
+        sub if is(sub, "set") => config_set(call, request),
+        _ => Ok(call.unknown_subcommand(request, "CONFIG")?),
     }
 }
 
 /// Everything is chosen when the server starts, so every `SET` is refused, in Redis' words.
-fn config_set<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let name = call.request.at(2);
+fn config_set<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let name = request.at(2);
     let parameters = call.shared.settings.parameters();
     let known = parameters.iter().any(|(parameter, _)| is(name, parameter));
-    if !known || call.request.len() % 2 == 1 {
+    if !known || request.len() % 2 == 1 {
         let text = b"ERR Unknown option or number of arguments for CONFIG SET - '";
         return Ok(call.error(&[text, name, b"'"])?);
     }
@@ -112,9 +112,8 @@ fn config_set<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(call.error(&[text, name, b"') - can't set immutable config"])?)
 }
 
-fn config_get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+fn config_get<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let parameters = call.shared.settings.parameters();
-    let request = call.request;
     let found = || {
         let asked = |name: &str| {
             let mut patterns = request.iter_from(2);
@@ -133,21 +132,20 @@ fn config_get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// `MEMORY USAGE key [SAMPLES count]`, `MEMORY STATS`, `MEMORY DOCTOR`.
-pub(super) fn memory<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let len = call.request.len();
-    match call.request.at(1) {
+pub(super) fn memory<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let len = request.len();
+    match request.at(1) {
         sub if is(sub, "usage") && len < 3 => Ok(call.wrong_arity("memory|usage")?),
-        sub if is(sub, "usage") => usage(call),
+        sub if is(sub, "usage") => usage(call, request),
         sub if is(sub, "stats") && len > 2 => Ok(call.wrong_arity("memory|stats")?),
         sub if is(sub, "stats") => stats(call),
         sub if is(sub, "doctor") && len > 2 => Ok(call.wrong_arity("memory|doctor")?),
         sub if is(sub, "doctor") => doctor(call),
-        _ => Ok(call.unknown_subcommand("MEMORY")?),
+        _ => Ok(call.unknown_subcommand(request, "MEMORY")?),
     }
 }
 
-fn usage<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+fn usage<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     if request.len() != 3 && !(request.len() == 5 && is(request.at(3), "samples")) {
         return Err(Fault::Syntax);
     }

@@ -6,26 +6,27 @@ use crate::kv::clients::Client;
 use crate::kv::memory::{List, Memory, Scratch};
 use crate::kv::numbers::integer;
 use crate::kv::reply::Protocol;
+use crate::kv::resp::Command;
 use std::fmt::{self, Write};
 
-pub(super) fn ping<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    match call.request.len() {
+pub(super) fn ping<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    match request.len() {
         1 => Ok(call.reply.simple("PONG")?),
-        2 => Ok(call.reply.bulk(call.request.at(1))?),
+        2 => Ok(call.reply.bulk(request.at(1))?),
         _ => Ok(call.wrong_arity("ping")?),
     }
 }
 
-pub(super) fn echo<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    Ok(call.reply.bulk(call.request.at(1))?)
+pub(super) fn echo<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    Ok(call.reply.bulk(request.at(1))?)
 }
 
-pub(super) fn quit<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn quit<M: Memory>(call: &mut Call<'_, '_, M>, _: Command<'_>) -> Handled {
     call.flow = Flow::Close;
     Ok(call.reply.ok()?)
 }
 
-pub(super) fn reset<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
+pub(super) fn reset<M: Memory>(call: &mut Call<'_, '_, M>, _: Command<'_>) -> Handled {
     speak(call, Protocol::Resp2);
     if let Some(client) = me(call) {
         client.name = Box::default();
@@ -35,8 +36,8 @@ pub(super) fn reset<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// `SELECT`: there is one database.
-pub(super) fn select<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    match integer(call.request.at(1)) {
+pub(super) fn select<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    match integer(request.at(1)) {
         Some(0) => Ok(call.reply.ok()?),
         Some(index) if i32::try_from(index).is_ok() => Err(Fault::Database),
         Some(_) => Err(Fault::Between(i32::MIN.into(), i32::MAX.into())),
@@ -49,11 +50,11 @@ const fn login(user: &[u8]) -> Handled {
     if matches!(user, b"default") { Ok(()) } else { Err(Fault::WrongPassword) }
 }
 
-pub(super) fn auth<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    match call.request.len() {
+pub(super) fn auth<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    match request.len() {
         2 => Err(Fault::NoPassword),
         3 => {
-            login(call.request.at(1))?;
+            login(request.at(1))?;
             Ok(call.reply.ok()?)
         }
         _ => Err(Fault::Syntax),
@@ -61,8 +62,7 @@ pub(super) fn auth<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// `HELLO [version [AUTH user password] [SETNAME name]]`.
-pub(super) fn hello<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+pub(super) fn hello<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let asked = match request.get(1).map(integer) {
         None => None,
         Some(None) => return Err(Fault::ProtocolNumber),
@@ -137,30 +137,30 @@ fn rename<M: Memory>(call: &mut Call<'_, '_, M>, name: &[u8]) -> Handled {
 }
 
 /// `CLIENT` and what follows it.
-pub(super) fn client<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let len = call.request.len();
-    match call.request.at(1) {
+pub(super) fn client<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let len = request.len();
+    match request.at(1) {
         sub if is(sub, "id") && len != 2 => Ok(call.wrong_arity("client|id")?),
         sub if is(sub, "id") => Ok(call.reply.integer(call.client as i64)?),
         sub if is(sub, "setname") && len != 3 => Ok(call.wrong_arity("client|setname")?),
-        sub if is(sub, "setname") => client_setname(call),
+        sub if is(sub, "setname") => client_setname(call, request),
         sub if is(sub, "getname") && len != 2 => Ok(call.wrong_arity("client|getname")?),
         sub if is(sub, "getname") => client_getname(call),
         sub if is(sub, "setinfo") && len != 4 => Ok(call.wrong_arity("client|setinfo")?),
-        sub if is(sub, "setinfo") => client_setinfo(call),
-        sub if is(sub, "list") => client_list(call),
+        sub if is(sub, "setinfo") => client_setinfo(call, request),
+        sub if is(sub, "list") => client_list(call, request),
         sub if is(sub, "info") && len != 2 => Ok(call.wrong_arity("client|info")?),
         sub if is(sub, "info") => client_info(call),
         sub if is(sub, "kill") && len < 3 => Ok(call.wrong_arity("client|kill")?),
-        sub if is(sub, "kill") => client_kill(call),
+        sub if is(sub, "kill") => client_kill(call, request),
         sub if is(sub, "no-evict") && len != 3 => Ok(call.wrong_arity("client|no-evict")?),
-        sub if is(sub, "no-evict") => client_no_evict(call),
-        _ => Ok(call.unknown_subcommand("CLIENT")?),
+        sub if is(sub, "no-evict") => client_no_evict(call, request),
+        _ => Ok(call.unknown_subcommand(request, "CLIENT")?),
     }
 }
 
-fn client_setname<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    rename(call, call.request.at(2))?;
+fn client_setname<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    rename(call, request.at(2))?;
     Ok(call.reply.ok()?)
 }
 
@@ -171,8 +171,8 @@ fn client_getname<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     }
 }
 
-fn client_setinfo<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (option, value) = (call.request.at(2), call.request.at(3));
+fn client_setinfo<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (option, value) = (request.at(2), request.at(3));
     let index = match option {
         option if is(option, "lib-name") => 0,
         option if is(option, "lib-ver") => 1,
@@ -188,8 +188,8 @@ fn client_setinfo<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(call.reply.ok()?)
 }
 
-fn client_no_evict<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let on = match call.request.at(2) {
+fn client_no_evict<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let on = match request.at(2) {
         word if is(word, "on") => true,
         word if is(word, "off") => false,
         _ => return Err(Fault::Syntax),
@@ -216,8 +216,7 @@ fn line(out: &mut impl Write, id: u64, client: &Client) -> fmt::Result {
 }
 
 /// `CLIENT LIST [TYPE type] [ID id ...]`.
-fn client_list<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+fn client_list<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let normal = match request.at(2) {
         _ if request.len() == 2 => true,
         word if is(word, "type") && request.len() == 4 => is(request.at(3), "normal"),
@@ -260,8 +259,7 @@ struct Victims<'a> {
 
 /// `CLIENT KILL address`, or filters: `ID id`, `ADDR address`, `TYPE type`, `USER name`,
 /// `SKIPME yes|no`.
-fn client_kill<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+fn client_kill<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     if request.len() == 3 {
         let victims = Victims { address: Some(request.at(2)), ..Victims::default() };
         if kill(call, &victims)? == 0 {

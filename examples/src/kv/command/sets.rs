@@ -2,15 +2,15 @@
 #![forbid(unsafe_code)]
 
 use super::keys::{ScanOptions, begin_scan, cursor, scan_options};
-use super::lists::{full, of_budget};
+use super::lists::{count_at, full, number, of_budget};
 use super::{Call, Fault, Handled};
 use crate::kv::glob;
 use crate::kv::memory::{Memory, Room};
+use crate::kv::resp::Command;
 use crate::kv::values::Set;
 
 /// If memory ends, the elements before are in the set.
-pub(super) fn sadd<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+pub(super) fn sadd<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let add = |set: &mut Set<M::Data>, room: &Room<M::Data>| -> Result<usize, Fault> {
         let mut new = 0;
         for element in request.iter_from(2) {
@@ -22,38 +22,37 @@ pub(super) fn sadd<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(call.reply.count(new)?)
 }
 
-pub(super) fn srem<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+pub(super) fn srem<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let removed = call.shared.store.change(request.at(1), |set: &mut Set<_>, room| {
         request.iter_from(2).filter(|element| set.remove(element, room)).count()
     })?;
     Ok(call.reply.count(removed.unwrap_or(0))?)
 }
 
-pub(super) fn smembers<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let set = call.shared.store.look::<Set<M::Data>>(call.request.at(1))?;
+pub(super) fn smembers<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let set = call.shared.store.look::<Set<M::Data>>(request.at(1))?;
     let items = set.map_or(&[][..], |(set, _)| set.items());
     call.reply.set(items.len())?;
     items.iter().try_for_each(|(element, ())| Ok(call.reply.bulk(element)?))
 }
 
-pub(super) fn sismember<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let set = call.shared.store.look::<Set<M::Data>>(call.request.at(1))?;
-    let there = set.is_some_and(|(set, room)| set.has(call.request.at(2), room));
+pub(super) fn sismember<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let set = call.shared.store.look::<Set<M::Data>>(request.at(1))?;
+    let there = set.is_some_and(|(set, room)| set.has(request.at(2), room));
     Ok(call.reply.count(usize::from(there))?)
 }
 
-pub(super) fn scard<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let set = call.shared.store.look::<Set<M::Data>>(call.request.at(1))?;
+pub(super) fn scard<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let set = call.shared.store.look::<Set<M::Data>>(request.at(1))?;
     Ok(call.reply.count(set.map_or(0, |(set, _)| set.len()))?)
 }
 
 /// `SPOP key [count]`.
-pub(super) fn spop<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    if call.request.len() > 3 {
+pub(super) fn spop<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    if request.len() > 3 {
         return Err(Fault::Syntax);
     }
-    let (key, count) = (call.request.at(1), call.count_at(2)?);
+    let (key, count) = (request.at(1), count_at(request, 2)?);
     let reply = &mut call.reply;
     let popped = call.shared.store.change(key, |set: &mut Set<M::Data>, room| -> Handled {
         if let Some(count) = count {
@@ -74,17 +73,17 @@ pub(super) fn spop<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// `SRANDMEMBER key [count]`: below 0, so many that may repeat.
-pub(super) fn srandmember<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    if call.request.len() > 3 {
+pub(super) fn srandmember<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    if request.len() > 3 {
         return Err(Fault::Syntax);
     }
-    let count = match call.request.get(2) {
-        Some(_) => Some(call.number(2)?).filter(|&count| count != i64::MIN),
+    let count = match request.get(2) {
+        Some(_) => Some(number(request, 2)?).filter(|&count| count != i64::MIN),
         None => Some(1),
     };
     let count = count.ok_or(Fault::Between(-i64::MAX, i64::MAX))?;
-    let one = call.request.len() == 2;
-    let Some((set, room)) = call.shared.store.look::<Set<M::Data>>(call.request.at(1))? else {
+    let one = request.len() == 2;
+    let Some((set, room)) = call.shared.store.look::<Set<M::Data>>(request.at(1))? else {
         let none = if one { call.reply.null() } else { call.reply.array(0) };
         return Ok(none?);
     };
@@ -110,13 +109,13 @@ pub(super) fn srandmember<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// `SSCAN key cursor [MATCH pattern] [COUNT count]`.
-pub(super) fn sscan<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (key, cursor) = (call.request.at(1), cursor(call.request.at(2))?);
+pub(super) fn sscan<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (key, cursor) = (request.at(1), cursor(request.at(2))?);
     if call.shared.store.look::<Set<M::Data>>(key)?.is_none() {
         begin_scan(call, 0)?;
         return Ok(call.reply.array(0)?);
     }
-    let ScanOptions { pattern, count, .. } = scan_options(call, 3)?;
+    let ScanOptions { pattern, count, .. } = scan_options(request, 3)?;
     let set = call.shared.store.look::<Set<M::Data>>(key)?;
     let next = set.map_or(0, |(set, _)| set.scan(cursor, count).1);
     begin_scan(call, next)?;

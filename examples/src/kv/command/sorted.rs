@@ -1,11 +1,12 @@
 //! Commands on sorted sets.
 #![forbid(unsafe_code)]
 
-use super::lists::{full, of_budget, range};
+use super::lists::{count_at, full, number, of_budget, range};
 use super::{Call, Fault, Handled, is};
 use crate::kv::memory::{Memory, Room};
 use crate::kv::numbers::{Double, score};
 use crate::kv::reply::{Protocol, Reply, Sink};
+use crate::kv::resp::Command;
 use crate::kv::values::{Score, Sorted};
 
 impl<K: Sink> Reply<'_, K> {
@@ -70,8 +71,7 @@ struct Added {
 }
 
 /// `ZADD key [NX | XX] [GT | LT] [CH] [INCR] score element ...`.
-pub(super) fn zadd<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+pub(super) fn zadd<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let (mut options, mut first) = (Options::default(), 2);
     while first < request.len() && options.take(request.at(first)) {
         first += 1;
@@ -117,21 +117,20 @@ pub(super) fn zadd<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     }
 }
 
-pub(super) fn zscore<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let sorted = call.shared.store.look::<Sorted<M::Data>>(call.request.at(1))?;
-    match sorted.and_then(|(sorted, room)| sorted.score(call.request.at(2), room)) {
+pub(super) fn zscore<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let sorted = call.shared.store.look::<Sorted<M::Data>>(request.at(1))?;
+    match sorted.and_then(|(sorted, room)| sorted.score(request.at(2), room)) {
         Some(score) => call.reply.score(score),
         None => Ok(call.reply.null()?),
     }
 }
 
-pub(super) fn zcard<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let sorted = call.shared.store.look::<Sorted<M::Data>>(call.request.at(1))?;
+pub(super) fn zcard<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let sorted = call.shared.store.look::<Sorted<M::Data>>(request.at(1))?;
     Ok(call.reply.count(sorted.map_or(0, |(sorted, _)| sorted.len()))?)
 }
 
-pub(super) fn zrem<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let request = call.request;
+pub(super) fn zrem<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let removed = call.shared.store.change(request.at(1), |sorted: &mut Sorted<_>, room| {
         request.iter_from(2).filter(|element| sorted.remove(element, room).is_some()).count()
     })?;
@@ -139,11 +138,11 @@ pub(super) fn zrem<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// `ZPOPMIN key [count]`.
-pub(super) fn zpopmin<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    if call.request.len() > 3 {
+pub(super) fn zpopmin<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    if request.len() > 3 {
         return Err(Fault::Syntax);
     }
-    let (key, count) = (call.request.at(1), call.count_at(2)?);
+    let (key, count) = (request.at(1), count_at(request, 2)?);
     let reply = &mut call.reply;
     let nested = count.is_some() && reply.protocol == Protocol::Resp3;
     let popped =
@@ -170,26 +169,30 @@ fn pair<K: Sink>(reply: &mut Reply<'_, K>, element: &[u8], score: Score, nested:
 }
 
 /// `ZRANGE key start stop [REV] [WITHSCORES]`, by rank.
-pub(super) fn zrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    show_range(call, false)
+pub(super) fn zrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    show_range(call, request, false)
 }
 
 /// `ZREVRANGE key start stop [WITHSCORES]`.
-pub(super) fn zrevrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    show_range(call, true)
+pub(super) fn zrevrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    show_range(call, request, true)
 }
 
-fn show_range<M: Memory>(call: &mut Call<'_, '_, M>, reversed: bool) -> Handled {
+fn show_range<M: Memory>(
+    call: &mut Call<'_, '_, M>,
+    request: Command<'_>,
+    reversed: bool,
+) -> Handled {
     let (mut reverse, mut scores) = (reversed, false);
-    for word in call.request.iter_from(4) {
+    for word in request.iter_from(4) {
         match word {
             word if !reversed && is(word, "rev") => reverse = true,
             word if is(word, "withscores") => scores = true,
             _ => return Err(Fault::Syntax),
         }
     }
-    let (start, stop) = (call.number(2)?, call.number(3)?);
-    let Some((sorted, _)) = call.shared.store.look::<Sorted<M::Data>>(call.request.at(1))? else {
+    let (start, stop) = (number(request, 2)?, number(request, 3)?);
+    let Some((sorted, _)) = call.shared.store.look::<Sorted<M::Data>>(request.at(1))? else {
         return Ok(call.reply.array(0)?);
     };
     let (start, end) = range(start, stop, sorted.len());

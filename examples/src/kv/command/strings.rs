@@ -5,6 +5,7 @@ use super::expiry::{self, Unit};
 use super::{Call, Fault, Handled, is};
 use crate::kv::memory::{List, Memory, Scratch};
 use crate::kv::numbers::{Decimal, Digits, integer};
+use crate::kv::resp::Command;
 use crate::kv::store::{Form, now};
 use std::fmt::Write;
 
@@ -18,10 +19,10 @@ impl<M: Memory> Call<'_, '_, M> {
     /// [`show`](Self::show) without a call, for the most frequent command.
     #[inline(always)]
     fn show_here(&mut self, key: &[u8]) -> Result<bool, Fault> {
-        match self.shared.store.get(key)? {
+        match self.shared.store.get_here(key)? {
             Some(value) => {
                 self.shared.stats.hits += 1;
-                self.reply.bulk(value)?;
+                self.reply.bulk_here(value)?;
                 Ok(true)
             }
             None => {
@@ -37,15 +38,14 @@ impl<M: Memory> Call<'_, '_, M> {
         self.shared.store.put(key, value, form, None).map_err(|_| Fault::Budget)
     }
 
-    #[inline(always)]
     fn set_plainly(&mut self, key: &[u8], value: &[u8]) -> Handled {
         self.shared.store.set(key, value).map_err(|_| Fault::Budget)
     }
 }
 
 #[inline(always)]
-pub(super) fn get<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    call.show_here(call.request.at(1)).map(drop)
+pub(super) fn get<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    call.show_here(request.at(1)).map(drop)
 }
 
 /// What `SET` and `GETEX` take behind their values.
@@ -59,14 +59,10 @@ struct Options<'a> {
 }
 
 /// Reads options as Redis does (`parseExtendedStringArgumentsOrReply`); `set` tells whose.
-fn options<'a, M: Memory>(
-    call: &Call<'a, '_, M>,
-    first: usize,
-    set: bool,
-) -> Result<Options<'a>, Fault> {
+fn options(request: Command<'_>, first: usize, set: bool) -> Result<Options<'_>, Fault> {
     let mut options = Options::default();
     let mut at = first;
-    while let Some(word) = call.request.get(at) {
+    while let Some(word) = request.get(at) {
         at += 1;
         if set && is(word, "nx") && options.only_if != Some(true) {
             options.only_if = Some(false);
@@ -81,7 +77,7 @@ fn options<'a, M: Memory>(
         } else {
             let unit = Unit::of_option(word).ok_or(Fault::Syntax)?;
             let other = options.end.is_some_and(|(present, _)| present != unit);
-            let value = call.request.get(at).ok_or(Fault::Syntax)?;
+            let value = request.get(at).ok_or(Fault::Syntax)?;
             if other || options.keep_ttl || options.persist {
                 return Err(Fault::Syntax);
             }
@@ -93,13 +89,13 @@ fn options<'a, M: Memory>(
 }
 
 #[inline(always)]
-pub(super) fn set<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (key, value) = (call.request.at(1), call.request.at(2));
-    if call.request.len() == 3 {
-        call.set_plainly(key, value)?;
+pub(super) fn set<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (key, value) = (request.at(1), request.at(2));
+    if request.len() == 3 {
+        call.shared.store.set_here(key, value).map_err(|_| Fault::Budget)?;
         return Ok(call.reply.ok()?);
     }
-    let options = options(call, 3, true)?;
+    let options = options(request, 3, true)?;
     let end = match options.end {
         Some((unit, text)) => Some(Some(expiry::end_of(text, unit, "set")?)),
         None if options.keep_ttl => None,
@@ -117,51 +113,52 @@ pub(super) fn set<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     if options.get { Ok(()) } else { Ok(call.reply.ok()?) }
 }
 
-pub(super) fn setnx<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let key = call.request.at(1);
+pub(super) fn setnx<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let key = request.at(1);
     let new = call.shared.store.end(key).is_none();
     if new {
-        call.set_plainly(key, call.request.at(2))?;
+        call.set_plainly(key, request.at(2))?;
     }
     Ok(call.reply.count(usize::from(new))?)
 }
 
-pub(super) fn setex<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    set_with_end(call, Unit::Seconds, "setex")
+pub(super) fn setex<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    set_with_end(call, request, Unit::Seconds, "setex")
 }
 
-pub(super) fn psetex<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    set_with_end(call, Unit::Millis, "psetex")
+pub(super) fn psetex<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    set_with_end(call, request, Unit::Millis, "psetex")
 }
 
 fn set_with_end<M: Memory>(
     call: &mut Call<'_, '_, M>,
+    request: Command<'_>,
     unit: Unit,
     command: &'static str,
 ) -> Handled {
-    let end = expiry::end_of(call.request.at(2), unit, command)?;
-    let (key, value) = (call.request.at(1), call.request.at(3));
+    let end = expiry::end_of(request.at(2), unit, command)?;
+    let (key, value) = (request.at(1), request.at(3));
     call.shared.store.put(key, value, Form::Any, Some(Some(end))).map_err(|_| Fault::Budget)?;
     Ok(call.reply.ok()?)
 }
 
-pub(super) fn getset<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let key = call.request.at(1);
+pub(super) fn getset<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let key = request.at(1);
     call.show(key)?;
-    call.set_plainly(key, call.request.at(2))
+    call.set_plainly(key, request.at(2))
 }
 
-pub(super) fn getdel<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let key = call.request.at(1);
+pub(super) fn getdel<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let key = request.at(1);
     if call.show(key)? {
         call.shared.store.remove(key);
     }
     Ok(())
 }
 
-pub(super) fn getex<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let key = call.request.at(1);
-    let options = options(call, 2, false)?;
+pub(super) fn getex<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let key = request.at(1);
+    let options = options(request, 2, false)?;
     // Before its time is looked at, as in Redis.
     if call.shared.store.get(key)?.is_none() {
         call.shared.stats.misses += 1;
@@ -180,9 +177,9 @@ pub(super) fn getex<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(())
 }
 
-pub(super) fn mget<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    call.reply.array(call.request.len() - 1)?;
-    for key in call.request.iter_from(1) {
+pub(super) fn mget<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    call.reply.array(request.len() - 1)?;
+    for key in request.iter_from(1) {
         match call.show(key) {
             // What is no string is no value here, as in Redis.
             Err(Fault::WrongType(_)) => call.reply.null()?,
@@ -193,35 +190,34 @@ pub(super) fn mget<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 }
 
 /// The pairs of `MSET` are set one after another: if memory ends, those before are set.
-pub(super) fn mset<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    if call.request.len() % 2 == 0 {
+pub(super) fn mset<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    if request.len() % 2 == 0 {
         return Ok(call.wrong_arity("mset")?);
     }
-    set_pairs(call)?;
+    set_pairs(call, request)?;
     Ok(call.reply.ok()?)
 }
 
-pub(super) fn msetnx<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    if call.request.len() % 2 == 0 {
+pub(super) fn msetnx<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    if request.len() % 2 == 0 {
         return Ok(call.wrong_arity("msetnx")?);
     }
-    let taken =
-        call.request.iter_from(1).step_by(2).any(|key| call.shared.store.end(key).is_some());
+    let taken = request.iter_from(1).step_by(2).any(|key| call.shared.store.end(key).is_some());
     if !taken {
-        set_pairs(call)?;
+        set_pairs(call, request)?;
     }
     Ok(call.reply.count(usize::from(!taken))?)
 }
 
-fn set_pairs<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    for at in (1..call.request.len()).step_by(2) {
-        call.set_plainly(call.request.at(at), call.request.at(at + 1))?;
+fn set_pairs<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    for at in (1..request.len()).step_by(2) {
+        call.set_plainly(request.at(at), request.at(at + 1))?;
     }
     Ok(())
 }
 
-pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (key, more) = (call.request.at(1), call.request.at(2));
+pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (key, more) = (request.at(1), request.at(2));
     let mut joined = call.scratch.list(0);
     let form = match call.shared.store.get(key)? {
         Some(value) if value.len() + more.len() > call.shared.settings.max_frame => {
@@ -238,14 +234,14 @@ pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(call.reply.count(joined.as_slice().len())?)
 }
 
-pub(super) fn strlen<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let len = call.shared.store.get(call.request.at(1))?.map_or(0, <[u8]>::len);
+pub(super) fn strlen<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let len = call.shared.store.get(request.at(1))?.map_or(0, <[u8]>::len);
     Ok(call.reply.count(len)?)
 }
 
-pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let (key, piece) = (call.request.at(1), call.request.at(3));
-    let offset = integer(call.request.at(2)).ok_or(Fault::NotInteger)?;
+pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let (key, piece) = (request.at(1), request.at(3));
+    let offset = integer(request.at(2)).ok_or(Fault::NotInteger)?;
     let offset = usize::try_from(offset).map_err(|_| Fault::Offset)?;
     let mut value = call.scratch.list(0);
     let old = call.shared.store.get(key)?.unwrap_or_default();
@@ -269,10 +265,10 @@ pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
 /// What `SETRANGE` fills gaps with.
 static ZEROS: [u8; 4 << 10] = [0; 4 << 10];
 
-pub(super) fn getrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let bound = |at| integer(call.request.at(at)).ok_or(Fault::NotInteger);
+pub(super) fn getrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let bound = |at| integer(request.at(at)).ok_or(Fault::NotInteger);
     let (start, end) = (bound(2)?, bound(3)?);
-    let value = call.shared.store.get(call.request.at(1))?.unwrap_or_default();
+    let value = call.shared.store.get(request.at(1))?.unwrap_or_default();
     let len = value.len() as i64;
     if start < 0 && end < 0 && start > end {
         return Ok(call.reply.bulk(b"")?);
@@ -283,27 +279,27 @@ pub(super) fn getrange<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
     Ok(call.reply.bulk(range.unwrap_or_default())?)
 }
 
-pub(super) fn incr<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    add(call, 1)
+pub(super) fn incr<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    add(call, request, 1)
 }
 
-pub(super) fn decr<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    add(call, -1)
+pub(super) fn decr<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    add(call, request, -1)
 }
 
-pub(super) fn incrby<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let by = integer(call.request.at(2)).ok_or(Fault::NotInteger)?;
-    add(call, by)
+pub(super) fn incrby<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let by = integer(request.at(2)).ok_or(Fault::NotInteger)?;
+    add(call, request, by)
 }
 
-pub(super) fn decrby<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let by = integer(call.request.at(2)).ok_or(Fault::NotInteger)?;
+pub(super) fn decrby<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let by = integer(request.at(2)).ok_or(Fault::NotInteger)?;
     let by = by.checked_neg().ok_or(Fault::DecrementOverflow)?;
-    add(call, by)
+    add(call, request, by)
 }
 
-fn add<M: Memory>(call: &mut Call<'_, '_, M>, by: i64) -> Handled {
-    let key = call.request.at(1);
+fn add<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>, by: i64) -> Handled {
+    let key = request.at(1);
     let old = match call.shared.store.get(key)? {
         Some(text) => integer(text).ok_or(Fault::NotInteger)?,
         None => 0,
@@ -313,10 +309,10 @@ fn add<M: Memory>(call: &mut Call<'_, '_, M>, by: i64) -> Handled {
     Ok(call.reply.integer(new)?)
 }
 
-pub(super) fn incrbyfloat<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
-    let key = call.request.at(1);
+pub(super) fn incrbyfloat<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
+    let key = request.at(1);
     let old = Decimal::parse(call.shared.store.get(key)?.unwrap_or(b"0")).ok_or(Fault::NotFloat)?;
-    let by = Decimal::parse(call.request.at(2)).ok_or(Fault::NotFloat)?;
+    let by = Decimal::parse(request.at(2)).ok_or(Fault::NotFloat)?;
     let sum = old.plus(by).ok_or(Fault::NotFinite)?;
     let mut text = call.text();
     write!(text, "{sum}")?;

@@ -6,6 +6,7 @@ use crate::kv::crew::gather::Finish;
 use crate::kv::info;
 use crate::kv::memory::Memory;
 use crate::kv::resp::Command;
+use std::marker::PhantomData;
 
 /// What is known of a command, as `COMMAND INFO` tells it.
 #[derive(Debug)]
@@ -62,14 +63,16 @@ const fn words(arity: i8) -> (usize, usize) {
 
 macro_rules! commands {
     ($($id:ident $name:literal $arity:literal $flags:literal $keys:tt $handler:path;)*) => {
-        #[derive(Clone, Copy)]
-        enum Id { $($id),* }
+        /// A command: its place in [`COMMANDS`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(in crate::kv) enum Id { $($id),* }
 
         const IDS: &[Id] = &[$(Id::$id),*];
 
         /// All of them.
-        pub(in crate::kv) const COMMANDS: &[Spec] =
-            &[$(Spec {
+        pub(in crate::kv) static COMMANDS: [Spec; IDS.len()] =
+            [$(Spec {
                 name: $name,
                 arity: $arity,
                 flags: $flags,
@@ -78,12 +81,32 @@ macro_rules! commands {
                 words: words($arity),
             }),*];
 
-        /// Calls the handler of a command.
-        #[inline(always)]
-        pub(super) fn dispatch<M: Memory>(index: usize, call: &mut Call<'_, '_, M>) -> Handled {
-            match IDS[index] { $(Id::$id => $handler(call)),* }
+        impl<M: Memory> Handlers<M> {
+            /// By the commands' places.
+            const ALL: [Handler<M>; IDS.len()] = [$($handler),*];
         }
     };
+}
+
+/// What executes a request of a command.
+type Handler<M> = fn(&mut Call<'_, '_, M>, Command<'_>) -> Handled;
+
+/// The handlers of all commands.
+struct Handlers<M>(PhantomData<M>);
+
+/// Calls the handler of a command: the two most frequent ones are here, so that what surrounds them stays small
+/// enough to be kept in registers.
+#[inline(always)]
+pub(super) fn dispatch<M: Memory>(
+    id: Id,
+    call: &mut Call<'_, '_, M>,
+    request: Command<'_>,
+) -> Handled {
+    match id {
+        Id::Get => strings::get(call, request),
+        Id::Set => strings::set(call, request),
+        _ => Handlers::ALL[id as usize](call, request),
+    }
 }
 
 commands! {
@@ -186,12 +209,20 @@ commands! {
     MemoryCommand "memory" -2 "readonly" (0, 0, 0) server::memory;
 }
 
+impl Id {
+    /// What is known of it.
+    #[inline(always)]
+    pub(in crate::kv) fn spec(self) -> &'static Spec {
+        &COMMANDS[self as usize]
+    }
+}
+
 /// Slots of [`INDEX`]: a power of two, sparse enough that most names are found at once.
 const SLOTS: usize = 512;
 
-/// Names in [`key_of`]'s form with places in [`COMMANDS`], by hash; 0 is free, and ends a search.
-static INDEX: [(u128, u8); SLOTS] = {
-    let mut index = [(0, 0); SLOTS];
+/// Names in [`key_of`]'s form and their commands, by hash; 0 is free, and ends a search.
+static INDEX: [(u128, Id); SLOTS] = {
+    let mut index = [(0, IDS[0]); SLOTS];
     let mut at = 0;
     while at < COMMANDS.len() {
         let key = key_of(COMMANDS[at].name.as_bytes());
@@ -199,20 +230,20 @@ static INDEX: [(u128, u8); SLOTS] = {
         while index[slot].0 != 0 {
             slot = (slot + 1) % SLOTS;
         }
-        index[slot] = (key, at as u8);
+        index[slot] = (key, IDS[at]);
         at += 1;
     }
     index
 };
 
 /// The same for names of at most 8 letters, where they are in the slots of their hashes.
-static SHORT: [(u64, u8); SLOTS] = {
-    let mut short = [(0, 0); SLOTS];
+static SHORT: [(u64, Id); SLOTS] = {
+    let mut short = [(0, IDS[0]); SLOTS];
     let mut slot = 0;
     while slot < SLOTS {
-        let (key, at) = INDEX[slot];
+        let (key, id) = INDEX[slot];
         if key >> 64 == 0 && slot_of(key) == slot {
-            short[slot] = (key as u64, at);
+            short[slot] = (key as u64, id);
         }
         slot += 1;
     }
@@ -254,7 +285,7 @@ pub(in crate::kv) enum Over {
 
 /// What a request is over, where its keys are, and whether it has as many words as it must.
 pub(in crate::kv) fn over(request: Command<'_>) -> Option<(Over, (i8, i8, i8), bool)> {
-    let spec = &COMMANDS[find_named(request)?];
+    let spec = find_named(request)?.spec();
     let over = match spec.name {
         _ if spec.keys.0 > 0 => Over::Keys,
         "dbsize" => Over::Database(Finish::Sum),
@@ -278,31 +309,31 @@ const fn slot_of_word(folded: u64) -> usize {
     (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.trailing_zeros())) as usize
 }
 
-/// The command that a request names: its place in [`COMMANDS`].
+/// The command that a request names.
 #[inline(always)]
-pub(super) fn find_named(request: Command<'_>) -> Option<usize> {
+pub(super) fn find_named(request: Command<'_>) -> Option<Id> {
     if let Some((bytes, len @ 1..=8)) = request.name_and_more() {
         let key = key_of_word(bytes, len);
-        let (other, index) = SHORT[slot_of_word(key)];
+        let (other, id) = SHORT[slot_of_word(key)];
         if other == key {
-            return Some(usize::from(index));
+            return Some(id);
         }
     }
     find(request.at(0))
 }
 
-/// The command of this name, in upper or lower case: its place in [`COMMANDS`].
+/// The command of this name, in upper or lower case.
 #[cold]
-pub(super) fn find(name: &[u8]) -> Option<usize> {
+pub(super) fn find(name: &[u8]) -> Option<Id> {
     if name.len() > 16 {
         return None;
     }
     let key = key_of(name);
     let mut slot = slot_of(key);
     loop {
-        let (other, index) = INDEX[slot];
+        let (other, id) = INDEX[slot];
         if other == key && key != 0 {
-            return Some(usize::from(index));
+            return Some(id);
         }
         if other == 0 {
             return None;
@@ -318,9 +349,11 @@ mod tests {
     #[test]
     fn every_command_is_found_in_any_case() {
         for (index, spec) in COMMANDS.iter().enumerate() {
-            assert_eq!(find(spec.name.as_bytes()), Some(index), "{}", spec.name);
-            assert_eq!(find(spec.name.to_ascii_uppercase().as_bytes()), Some(index));
-            assert_ne!(find(&spec.name.as_bytes()[1..]), Some(index), "{}", spec.name);
+            let id = Some(IDS[index]);
+            assert_eq!(id.map(|id| id.spec().name), Some(spec.name));
+            assert_eq!(find(spec.name.as_bytes()), id, "{}", spec.name);
+            assert_eq!(find(spec.name.to_ascii_uppercase().as_bytes()), id);
+            assert_ne!(find(&spec.name.as_bytes()[1..]), id, "{}", spec.name);
             assert!(
                 spec.name.len() <= 16 && spec.name.bytes().all(|byte| byte.is_ascii_lowercase())
             );

@@ -303,8 +303,8 @@ pub fn run<'b, M: Memory>(
     let request = args.command(bytes);
     let reply = Reply::new(replies, ask.protocol);
     let flow = Flow::Continue;
-    let mut call = Call::<M> { request, reply, flow, client, scratch, shared, inbox };
-    call.execute()?;
+    let mut call = Call::<M> { reply, flow, client, scratch, shared, inbox };
+    call.execute(request)?;
     let flow = call.flow;
     if ask.part {
         shared.stats.commands -= 1;

@@ -8,7 +8,7 @@ use pool_core::PageSource;
 use pool_object::LocalHeap;
 use std::alloc::Layout;
 use std::mem::{self, MaybeUninit};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// A copy of `bytes` in a block of its own, without zeroing it first.
 ///
@@ -24,6 +24,40 @@ pub fn copy_in<A: Allocator>(bytes: &[u8], alloc: A) -> Result<Box<[u8], A>, Out
     unsafe { place.as_mut_ptr().copy_from_nonoverlapping(from, bytes.len()) };
     // SAFETY: all its bytes have just been written.
     Ok(unsafe { place.assume_init() })
+}
+
+/// Puts a copy of `bytes` in place of what a box holds, and frees the block it had. The box keeps its handle on the
+/// allocator: one that is counted is neither cloned nor dropped.
+///
+/// # Errors
+/// [`OutOfMemory`] if the allocator refuses; the box is unchanged then.
+#[inline(always)]
+pub fn replace<A: Allocator>(place: &mut Box<[u8], A>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+    let old_layout = Layout::for_value::<[u8]>(place);
+    let layout = Layout::for_value(bytes);
+    let block = match layout.size() {
+        0 => NonNull::dangling(),
+        _ => Box::allocator(place).allocate(layout).map_err(|_| OutOfMemory)?.cast::<u8>(),
+    };
+    // SAFETY: a new block has room for `layout`, which is that of `bytes`, and overlaps nothing that lives; without
+    // bytes nothing is copied.
+    unsafe { block.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    // SAFETY: `place` is a box, borrowed exclusively. From here to where it is written again no foreign code runs and
+    // nothing panics, so nobody meets the box twice.
+    let old = unsafe { ptr::read(place) };
+    let (old, alloc) = Box::into_raw_with_allocator(old);
+    let new = ptr::slice_from_raw_parts_mut(block.as_ptr(), bytes.len());
+    // SAFETY: a block of `alloc` with the layout of its contents, or none for no bytes; all bytes are written, and
+    // nobody else knows it.
+    let new = unsafe { Box::from_raw_in(new, alloc) };
+    // SAFETY: `place` may be written; what it was has been moved out.
+    unsafe { ptr::write(place, new) };
+    if let (Some(old), true) = (NonNull::new(old.cast::<u8>()), old_layout.size() > 0) {
+        // SAFETY: the box has owned this block of its allocator, which it still has, with the layout that its contents
+        // had, and has given it up.
+        unsafe { Box::allocator(place).deallocate(old, old_layout) };
+    }
+    Ok(())
 }
 
 /// Appends bytes to a vector. (Its `extend_from_slice` goes byte by byte.)
@@ -78,6 +112,27 @@ pub fn relocate<S: PageSource>(bytes: &mut Box<[u8], LocalHeap<S>>) -> bool {
 mod tests {
     use super::*;
     use pool_core::Heap;
+
+    #[test]
+    fn what_is_replaced_is_freed_once() {
+        let heap = LocalHeap::new_in(Heap::new().limited(1 << 20));
+        let mut place = copy_in(b"first", heap.clone()).unwrap();
+        let bytes = [7; 300_000];
+        for len in [5, 6, 0, 0, 1, 4096, 4097, 100_000, 5, 0, 300_000, 300_000, 9] {
+            replace(&mut place, &bytes[..len]).unwrap();
+            assert_eq!(place[..], bytes[..len]);
+            assert_eq!(heap.stats().live(), usize::from(len > 0));
+        }
+        assert_eq!(replace(&mut place, &[1; 2 << 20]), Err(OutOfMemory));
+        assert_eq!(place[..], bytes[..9]);
+        drop(place);
+        assert_eq!(heap.stats().live(), 0);
+        let mut place = copy_in(b"first", allocator_api2::alloc::Global).unwrap();
+        for len in [0, 3, 300_000, 0] {
+            replace(&mut place, &bytes[..len]).unwrap();
+            assert_eq!(place[..], bytes[..len]);
+        }
+    }
 
     #[test]
     fn what_is_moved_stays_the_same() {

@@ -1,7 +1,7 @@
 //! The memory of keys and values: an allocator, and the budget that everything in it is charged to.
 #![forbid(unsafe_code)]
 
-use super::blocks::{copy_in, free, relocate};
+use super::blocks::{copy_in, free, relocate, replace};
 use crate::kv::reply::OutOfMemory;
 use allocator_api2::alloc::{Allocator, Global};
 use allocator_api2::boxed::Box;
@@ -238,15 +238,6 @@ impl<D: Data> Room<D> {
     /// [`OutOfMemory`] over budget, or if the allocator refuses; nothing has changed then.
     #[inline]
     pub fn store(&self, bytes: &[u8], overhead: usize) -> Result<Bytes<D>, OutOfMemory> {
-        self.store_here(bytes, overhead)
-    }
-
-    /// [`store`](Self::store) without a call, for the most frequent command.
-    ///
-    /// # Errors
-    /// As there.
-    #[inline(always)]
-    pub fn store_here(&self, bytes: &[u8], overhead: usize) -> Result<Bytes<D>, OutOfMemory> {
         let cost = D::block(bytes.len()).saturating_add(overhead);
         self.charge(cost)?;
         match copy_in(bytes, self.alloc.clone()) {
@@ -256,6 +247,19 @@ impl<D: Data> Room<D> {
                 Err(error)
             }
         }
+    }
+
+    /// Stores a copy of `bytes` in place of what [`store`](Self::store) has stored without overhead.
+    ///
+    /// # Errors
+    /// As there; the old bytes stay.
+    #[inline(always)]
+    pub fn replace_here(&self, place: &mut Bytes<D>, bytes: &[u8]) -> Result<(), OutOfMemory> {
+        let (old, cost) = (D::block(place.len()), D::block(bytes.len()));
+        self.charge(cost)?;
+        let replaced = replace(place, bytes);
+        self.refund(if replaced.is_ok() { old } else { cost });
+        replaced
     }
 
     /// Ends what [`store`](Self::store) began, with the same `overhead`.
@@ -301,8 +305,12 @@ mod tests {
         let room = Room::new(LocalHeap::new_in(Heap::new().limited(1 << 20)), usize::MAX);
         assert_eq!(room.store(&[1; 2 << 20], 0), Err(OutOfMemory));
         assert_eq!(room.budget().used, 0);
-        let kept = room.store(&[1; 1000], 0).unwrap();
+        let mut kept = room.store(&[1; 1000], 0).unwrap();
         assert_eq!(room.budget().used, 1024);
+        assert_eq!(room.replace_here(&mut kept, &[1; 2 << 20]), Err(OutOfMemory));
+        assert_eq!((kept.len(), room.budget().used), (1000, 1024));
+        room.replace_here(&mut kept, &[2; 512]).unwrap();
+        assert_eq!((&kept[..], room.budget().used), (&[2; 512][..], 512));
         room.discard(kept, 0);
     }
 
