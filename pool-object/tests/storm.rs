@@ -123,7 +123,7 @@ fn meddle() {
     DEPTH.set(DEPTH.get() + 1);
     let result = catch_unwind(AssertUnwindSafe(|| {
         step(&pools);
-        bounded.iter().for_each(|pool| bounded_step(pool));
+        bounded.iter().for_each(bounded_step);
     }));
     DEPTH.set(DEPTH.get() - 1);
     if result.is_err() && roll(2) == 0 {
@@ -224,7 +224,11 @@ fn bounded_step(pool: &Arc<Bounded>) {
         _ if roll(30) == 0 => pool.close(),
         _ => {
             let _ = pool.drain_timeout(Duration::ZERO);
-            drop(pool.try_get_with(|| Err(meddle())).map(claim));
+            let refuse = || {
+                meddle();
+                Err::<Object, _>("none")
+            };
+            drop(pool.try_get_with(refuse).map(claim));
         }
     }
 }
