@@ -287,6 +287,6 @@ fn no_right_is_lost_or_doubled_in_a_storm() {
 
 #[test]
 fn no_object_is_lost_or_doubled_in_a_storm() {
-    let (seeds, rounds) = if cfg!(miri) { (2, 6) } else { (20, 40) };
+    let (seeds, rounds) = if cfg!(miri) { (1, 3) } else { (20, 40) };
     (0..seeds).for_each(|seed| storm(seed, rounds));
 }
