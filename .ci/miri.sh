@@ -33,6 +33,7 @@ few=(a_heap_may_move going_up_and_down check_finds spans_can_be)
 miri 45 pool-object --test small -- "${few[@]}"
 miri 40 pool-object --test bounded_pool
 miri 40 pool-object --test pool
+miri 30 pool-object --test storm -- no_right
 miri 45 pool-object --test shared_pool
 miri 30 pool-object --test table
 miri 30 pool-object --test pools_random
@@ -42,7 +43,7 @@ MIRIFLAGS+=$cells miri 50 pool-object --test shared
 shared=(a_thread_gets other_threads heaps_may)
 miri 40 pool-object --test shared -- "${shared[@]}"
 miri 30 pool-ring --lib
-for test in packet_random ring_buf spsc reassembly hostile; do
+for test in packet_random ring_buf spsc reassembly hostile storm; do
     miri 40 pool-ring --test "$test"
 done
 # Boxes of allocator-api2 give their block back by way of a reference, which Stacked Borrows would

@@ -5,10 +5,11 @@ use core::time::Duration;
 
 /// A clock that never goes back. Any closure that returns the time since some fixed moment is one.
 ///
-/// It must not use the cache that reads it, nor anything that stands above that cache: a lock up there
-/// may be held. If it does, or panics, no memory is harmed; the cache takes no notice of the time then.
+/// A cache reads a clock of the user's in [`tick`](crate::Cache::tick) alone, and not while it serves
+/// somebody who is in the midst of something: so the clock may do what it likes, use that cache and what
+/// stands above it among them. If it panics, or calls `tick`, the cache takes no notice of the time then.
 pub trait Clock {
-    /// Time since a fixed moment of this clock's choice. Caches read it once in 64 hits, on slow paths and when told to.
+    /// Time since a fixed moment of this clock's choice.
     fn now(&self) -> Duration;
 }
 

@@ -65,6 +65,9 @@ unsafe impl<T: ?Sized + Send, A: BlockAlloc + Send> Send for PoolBox<T, A> {}
 // SAFETY: `&PoolBox` gives `&T`, and to `clone` the handle.
 unsafe impl<T: ?Sized + Sync, A: BlockAlloc + Sync> Sync for PoolBox<T, A> {}
 
+/// The value stays where it is when the box moves: so a pinned box may, as a pinned `Box` may.
+impl<T: ?Sized, A: BlockAlloc> Unpin for PoolBox<T, A> {}
+
 /// A value that no block could be had for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]

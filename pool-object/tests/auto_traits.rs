@@ -6,6 +6,8 @@ use pool_object::{
     SmallAlloc,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
+use std::marker::PhantomPinned;
+use std::pin::Pin;
 use std::rc::Rc;
 
 assert_impl_all!(SmallAlloc: Send, Default);
@@ -19,6 +21,8 @@ assert_not_impl_any!(LocalHeap: Send, Sync, std::ops::DerefMut);
 
 assert_not_impl_any!(PoolBox<u8, &'static SmallAlloc>: Send, Sync);
 assert_not_impl_any!(PoolBox<u8, LocalHeap>: Send, Sync);
+
+assert_impl_all!(Pin<PoolBox<PhantomPinned, LocalHeap>>: Unpin);
 
 assert_impl_all!(PoolBox<[u8], SharedHeap>: Send, Sync);
 assert_impl_all!(PoolBox<str, &'static SharedAlloc>: Send, Sync);

@@ -111,8 +111,9 @@ impl<'a> Kept<'a> {
         let out = &mut out[..count];
         match (self.head.get(at..).and_then(|head| head.get(..count)), self.chain) {
             (Some(here), _) => out.copy_from_slice(here),
-            (None, Some(chain)) => chain.copy_to(at, out),
-            (None, None) => return 0,
+            // A chain is a circle, and followed as far as `at` says.
+            (None, Some(chain)) if count > 0 => chain.copy_to(at, out),
+            (None, _) => return 0,
         }
         count
     }

@@ -530,6 +530,43 @@ fn partials_in_chunks_stay_below_the_flag_in_their_length() {
     }
 }
 
+/// Looks for what it waits for where nothing was kept.
+struct Far(usize);
+
+impl Decoder for Far {
+    type Frame<'a> = ();
+    type Error = Infallible;
+    fn decode(&mut self, _: &[u8]) -> Result<Decoded<()>, Infallible> {
+        Ok(Decoded::NeedMore(Hint::Unknown))
+    }
+    fn wait(&mut self, kept: Kept<'_>, _: &[u8]) -> Option<Hint> {
+        let mut word = [0; 4];
+        assert_eq!(kept.copy_at(kept.len - 1, &mut word), 1);
+        for at in [kept.len, kept.len + 1, 1 << 40, usize::MAX] {
+            assert_eq!((kept.copy_at(at, &mut word), kept.copy_at(0, &mut [])), (0, 0));
+        }
+        self.0 += 1;
+        Some(Hint::Unknown)
+    }
+    fn identity(&self) -> u64 {
+        1
+    }
+}
+
+/// A chain of chunks is a circle: it was followed for ever.
+#[test]
+fn looking_far_beyond_what_was_kept_ends_at_once() {
+    let mut ring = PacketRing::try_new().unwrap();
+    let (mut conn, mut other, mut far) = (ring.open(1), ring.open(2), Far(0));
+    for _ in 0..4 {
+        for conn in [&mut conn, &mut other] {
+            let mut batch = ring.feed(conn, &mut far, &mut &[7; 300][..]).unwrap();
+            assert_eq!(batch.next(), Ok(None));
+        }
+    }
+    assert!(far.0 > 4);
+}
+
 #[test]
 fn gaps_are_as_old_as_their_first_piece() {
     let s = Duration::from_secs;

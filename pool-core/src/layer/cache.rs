@@ -37,9 +37,9 @@ const WINDOWS: u32 = 4;
 ///
 /// *Decay*: time is cut into windows of a quarter of the decay time. Runs that a whole window did
 /// not need go back to the tier below, which is asked to [`trim`](PageSource::trim) if nothing was
-/// missing meanwhile. Windows end when somebody looks at the clock: every 64th hit does (and
-/// then gives back at most 32 runs, so that no request pays for all), [`tick`](Self::tick) does,
-/// and [`decay_in_background`](Self::decay_in_background) starts a thread that does. With the
+/// missing meanwhile. Windows end when somebody looks at the clock: every 64th hit does, if it is the
+/// system's (and then gives back at most 32 runs, so that no request pays for all),
+/// [`tick`](Self::tick) does, and [`decay_in_background`](Self::decay_in_background) starts a thread that does. With the
 /// latter, or with a `tick` at least every quarter, what nobody needs is gone within the decay time.
 ///
 /// The idea of counting what was *not* needed, rather than ageing each run, is that of TCMalloc's
@@ -66,6 +66,9 @@ pub struct Cache<S: PageSource, C: Clock = Monotonic> {
     max_bytes: usize,
     decay: Duration,
     clock: C,
+    /// Whether `acquire` and `release` read the clock, too: not one that is the user's code, which could
+    /// use what stands above and is in the midst of something.
+    always: bool,
     inner: S,
 }
 
@@ -90,12 +93,31 @@ impl<S: PageSource> Cache<S> {
     /// A cache above `inner` with the default bound and decay.
     #[must_use]
     pub fn new(inner: S) -> Self {
-        Cache::with_clock(inner, Monotonic)
+        let mut cache = Cache::with_clock(inner, Monotonic);
+        cache.always = true;
+        cache
     }
 }
 
 impl<S: PageSource, C: Clock> Cache<S, C> {
-    /// A cache above `inner` with the default bound and decay, which reads time from `clock`.
+    /// A cache above `inner` with the default bound and decay, which reads time from `clock`: in
+    /// [`tick`](Self::tick) alone, so that windows end only there. A clock may be any code, and `acquire`
+    /// and `release` run while whoever stands above is in the midst of something.
+    ///
+    /// ```
+    /// use core::cell::Cell;
+    /// use core::time::Duration;
+    /// use pool_core::{Cache, Heap, PageSource};
+    /// let now = Cell::new(Duration::ZERO);
+    /// let cache = Cache::with_clock(Heap::new(), || now.get()).with_decay(Duration::from_secs(4));
+    /// drop((&cache).pages(64 << 10)?);
+    /// for second in 0..4 {
+    ///     now.set(Duration::from_secs(second));
+    ///     cache.tick();
+    /// }
+    /// assert_eq!(cache.usage().idle_bytes, 0);
+    /// # Ok::<(), pool_core::PageError>(())
+    /// ```
     #[must_use]
     pub fn with_clock(inner: S, clock: C) -> Self {
         let max_bytes = Cache::<S>::DEFAULT_MAX_BYTES;
@@ -107,6 +129,8 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
             max_bytes,
             decay: Cache::<S>::DEFAULT_DECAY,
             clock,
+            // The clocks of models use nothing, and their operations are to look at them.
+            always: cfg!(loom),
             inner,
         }
     }
@@ -290,7 +314,7 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
     #[cold]
     #[inline(never)]
     fn look(&self) {
-        if self.window_ended() {
+        if self.always && self.window_ended() {
             for shard in &self.shards {
                 shard.0.try_with(Shard::age);
             }
@@ -314,8 +338,8 @@ impl<S: PageSource, C: Clock> Cache<S, C> {
 
     /// Whether the current window is over; if so, begins the next.
     fn window_ended(&self) -> bool {
-        // The clock may be the user's code, and it is asked inside the window: if it uses this cache,
-        // that finds the window busy and asks no further.
+        // The clock may be the user's code, and it is asked inside the window: if it calls `tick`, that
+        // finds the window busy and asks no further.
         let ended = self.window.try_with(|window| {
             let Some(now) = self.now() else { return false };
             let ended = now >= window.end;
@@ -449,8 +473,8 @@ fn thread_number() -> usize {
 // SAFETY: every run handed out is a run of `inner`, unchanged (8), and each is out, in one shard, or
 // back below, never two of these, since shards are entered by one thread at a time (1, 3); runs do
 // not depend on where this value lies; a hit is zeroed by hand if asked (4); dropping it with runs
-// out leaves them to `inner` (5); no panics (6); tables come from the system, so nothing re-enters
-// an allocator above (10); lengths are whole classes or the inner source's own (11).
+// out leaves them to `inner` (5); no panics (6); the clock is not asked here unless it is the system's, and
+// tables come from the system, so nothing re-enters an allocator above (10); lengths are whole classes or the inner source's own (11).
 unsafe impl<S: PageSource, C: Clock> PageSource for Cache<S, C> {
     #[inline]
     fn granule(&self) -> usize {

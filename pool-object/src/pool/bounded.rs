@@ -62,6 +62,8 @@ pub type OwnedBoundedPooled<T, R = ByDefault, S = DefaultSource> =
 /// is dropping, because it is too many or was cleared, no longer counts: while its destructor runs
 /// another may be made.
 ///
+/// The pool's lock is not held for a `fork`: see [`SharedPool`](crate::SharedPool#bounds).
+///
 /// # Memory
 /// As [`Pool`](crate::Pool). Waiting takes none.
 pub struct BoundedPool<T: Send, R: Recycle<T> = ByDefault, S: PageSource = DefaultSource> {

@@ -88,6 +88,9 @@ pub type OwnedPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, SharedPool<
 /// that share a row push each other out, and the thread then looks into the map of the pools that it
 /// has used: O(log of their number). [`handle`](Self::handle) never looks.
 ///
+/// The depot's lock is not held for a `fork`: in the child of a process with several threads it may be taken
+/// for ever, so such a child should `exec`, or use other pools.
+///
 /// # Memory
 /// Objects in spans of 64 KiB (or of seven objects or more, if those are longer), a word an object, and
 /// 640 bytes for every thread at once, from the page source. The pool itself, and each thread's map

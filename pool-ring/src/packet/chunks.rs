@@ -21,7 +21,7 @@ pub(crate) struct Chain<'a> {
 }
 
 impl Chain<'_> {
-    /// Copies the bytes from `at` on to `out`. The chain has them.
+    /// Copies the bytes from `at` on to `out`. The chain has them, at least one.
     pub(crate) fn copy_to(&self, mut at: usize, mut out: &mut [u8]) {
         let size = 1 << self.shift;
         let mut chunk = self.first as usize;

@@ -50,7 +50,10 @@ fn what_nobody_needs_is_gone_within_the_decay_time() {
 #[test]
 fn operations_alone_make_it_decay_in_batches() {
     let now = AtomicU64::new(0);
-    let cache = Cache::with_clock(Heap::new(), seconds(&now)).with_decay(Duration::from_secs(4));
+    let mut cache =
+        Cache::with_clock(Heap::new(), seconds(&now)).with_decay(Duration::from_secs(4));
+    // As if it were the system's clock.
+    cache.always = true;
     let granule = cache.granule();
     drop((0..MANY / 2).map(|_| (&cache).pages(1).unwrap()).collect::<Vec<_>>());
     let mut largest = 0;
@@ -62,6 +65,24 @@ fn operations_alone_make_it_decay_in_batches() {
     }
     assert!(cache.usage().idle_bytes <= 2 * granule, "{:?}", cache.usage());
     assert!(largest <= (BATCH + 1) * granule, "{largest} bytes went back in one operation");
+}
+
+/// It could use what stands above and is in the midst of an `acquire` or `release`.
+#[test]
+fn a_clock_of_the_users_is_read_by_tick_alone() {
+    let reads = AtomicU64::new(0);
+    let clock = || Duration::from_secs(reads.fetch_add(1, Relaxed));
+    for max_bytes in [0, 64 << 10, usize::MAX >> 12] {
+        let cache = Cache::with_clock(Heap::new(), clock).with_max_bytes(max_bytes);
+        for _ in 0..200 {
+            let pages = (&cache).pages(1).unwrap();
+            drop((pages, (&cache).pages(100 << 10).unwrap(), (&cache).pages(9 << 20)));
+        }
+        cache.trim();
+        assert_eq!(reads.swap(0, Relaxed), 0);
+        cache.tick();
+        assert_eq!(reads.swap(0, Relaxed), 1);
+    }
 }
 
 #[test]
@@ -97,13 +118,14 @@ fn what_a_clock_throws_may_throw_again() {
 }
 
 #[test]
-fn a_clock_that_uses_its_cache_gets_no_deeper() {
+fn a_clock_may_use_its_cache_and_gets_no_deeper() {
     use std::sync::OnceLock;
     type Reentrant = Cache<Heap, fn() -> Duration>;
     static CACHE: OnceLock<Reentrant> = OnceLock::new();
     fn clock() -> Duration {
         if let Some(cache) = CACHE.get() {
             drop(cache.pages(1).unwrap());
+            assert_eq!(cache.tick(), 0);
         }
         Duration::MAX
     }
