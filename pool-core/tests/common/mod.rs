@@ -50,6 +50,19 @@ fn wait_for(child: libc::pid_t) -> Ended {
     }
 }
 
+/// Runs `act` in a process of its own: this test program again, with this test alone.
+pub fn in_process(test: &str, act: impl FnOnce()) {
+    const CHILD: &str = "POOL_CORE_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return act();
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let child = child.args(["--exact", test, "--test-threads=1"]).env(CHILD, "1");
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
 /// The lines of `/proc/self/smaps` for the mapping that `address` lies in, head first.
 pub fn smaps(address: NonNull<u8>) -> Vec<String> {
     let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
