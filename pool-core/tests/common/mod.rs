@@ -98,6 +98,47 @@ pub fn smaps_bytes(address: NonNull<u8>, field: &str) -> usize {
     kib.parse::<usize>().unwrap() * 1024
 }
 
+/// Bytes of a huge page, as the tests look for them.
+pub const HUGE: usize = 2 << 20;
+
+/// Finds out whether huge pages come where the system gives them. They are made of free memory that
+/// lies in one piece, which a busy machine may lack for a while; so `get`, which says whether it got one,
+/// is tried again, and is wrong only if plain mappings beside it got what it did not.
+///
+/// # Panics
+/// If it never got one, and the plain mappings mostly did.
+pub fn expect_huge_pages(mut get: impl FnMut() -> bool) {
+    const TRIES: usize = 20;
+    let mut missed = 0;
+    for _ in 0..TRIES {
+        if get() {
+            return;
+        }
+        missed += usize::from(a_plain_mapping_gets_one());
+    }
+    assert!(missed <= TRIES / 2, "{missed} of {TRIES} times there was a huge page to be had");
+    eprintln!("there are no huge pages to be had now: not tested");
+}
+
+/// Whether a mapping of nobody's has a huge page once it is touched.
+fn a_plain_mapping_gets_one() -> bool {
+    let (access, kind) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), 2 * HUGE, access, kind, -1, 0) };
+    assert_ne!(start, libc::MAP_FAILED);
+    let aligned = start.wrapping_byte_add(start.addr().wrapping_neg() % HUGE);
+    // SAFETY: within the mapping above.
+    let advised = unsafe { libc::madvise(aligned, HUGE, libc::MADV_HUGEPAGE) } == 0;
+    // SAFETY: as above.
+    unsafe { aligned.cast::<u8>().write_volatile(1) };
+    let place = NonNull::new(aligned.cast()).unwrap();
+    let got = advised && smaps_bytes(place, "AnonHugePages") >= HUGE;
+    // SAFETY: the mapping above, used no more.
+    assert_eq!(unsafe { libc::munmap(start, 2 * HUGE) }, 0);
+    got
+}
+
 /// Resident bytes of `len` bytes at `ptr`, by `mincore`.
 pub fn resident(ptr: NonNull<u8>, len: usize) -> usize {
     // SAFETY: asks for a number.
