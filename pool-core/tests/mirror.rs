@@ -192,7 +192,8 @@ fn trim_unmaps_idle_slabs_and_drop_unmaps_all() {
     in_process("trim_unmaps_idle_slabs_and_drop_unmaps_all", || {
         let len = 1 << 14;
         let mirror = Mirror::new().slab_bytes(4 * len);
-        let mut runs: Vec<_> = (0..12).map(|_| mirror.acquire(Request::new(len)).unwrap()).collect();
+        let mut runs: Vec<_> =
+            (0..12).map(|_| mirror.acquire(Request::new(len)).unwrap()).collect();
         let spans: Vec<_> = runs.iter().map(span).collect();
         runs.iter().for_each(|run| fill(run, 1));
         let kept = runs.remove(5);
