@@ -12,7 +12,7 @@ pub enum Ended {
     Signalled(c_int),
 }
 
-/// Runs `f` in a forked child, which exits with its result, and waits for it, at most a minute.
+/// Runs `f` in a forked child, which exits with its result, and waits for it, at most five minutes.
 ///
 /// The child has only the forking thread, so `f` may use no lock that another thread of the test
 /// binary can have held at that moment: no printing, no panicking.
@@ -41,7 +41,7 @@ fn wait_for(child: libc::pid_t) -> Ended {
                 false => Ended::Exited(libc::WEXITSTATUS(status)),
             };
         }
-        if begin.elapsed() > Duration::from_secs(60) {
+        if begin.elapsed() > Duration::from_secs(300) {
             // SAFETY: our own child, which hangs.
             unsafe { libc::kill(child, libc::SIGKILL) };
             panic!("the child hangs");
