@@ -156,6 +156,10 @@ fn contention_never_passes_a_limit_and_never_refuses_what_fits() {
             let now = known.fetch_add(bytes, Relaxed) + bytes;
             assert!(now <= 10, "{now} bytes are charged");
             assert!(root.used() <= 10 && child.used() <= 7);
+            if round % 8 == 0 {
+                // Others meet this charge, also where there is one processor.
+                thread::yield_now();
+            }
             known.fetch_sub(bytes, Relaxed);
             child.refund(bytes);
         }
