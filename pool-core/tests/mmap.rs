@@ -364,7 +364,12 @@ fn a_refused_lock_names_the_limit() {
         }
         // SAFETY: changes the child's user alone. It fails where the user is nobody special
         // already, which is as good.
-        let _ = unsafe { libc::setuid(65_534) };
+        let left = unsafe { libc::setuid(65_534) } == 0;
+        // SAFETY: asks for a number.
+        if !left && unsafe { libc::geteuid() } == 0 {
+            // Root in a sandbox that keeps it so: perhaps with the privilege to lock.
+            return NOT_TESTED;
+        }
         let source = Mmap::builder().lock(true).build();
         match source.acquire(Request::new(1)) {
             Err(PageError::Os(OsError {
@@ -377,7 +382,7 @@ fn a_refused_lock_names_the_limit() {
         }
     });
     if ended == Ended::Exited(NOT_TESTED) {
-        eprintln!("no memory may be locked here: not tested");
+        eprintln!("no limit on locked memory can be met here: not tested");
         return;
     }
     assert_eq!(ended, Ended::Exited(0));
