@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests: the README's command. With POOL_SOAK_SECONDS=60 the random run of pool-object's
-# `shared_steady` (threads that come and go, 8 bytes to 1 MiB) takes a minute instead of 3 seconds.
+# `shared_steady` (threads that come and go, 8 bytes to 1 MiB) takes a minute, not a few seconds.
 source "$(dirname "$0")/lib.sh"
 cargo test --workspace
 

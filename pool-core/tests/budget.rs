@@ -142,22 +142,28 @@ fn contention_never_passes_a_limit_and_never_refuses_what_fits() {
     // What the threads know to be charged: raised after a charge, lowered before a refund, so it
     // is never above the truth.
     let known = AtomicUsize::new(0);
-    let granted = AtomicUsize::new(0);
     at_once(|thread| {
         let child = &children[thread % 2];
         for round in 0..ROUNDS {
             let bytes = 1 + (thread + round) % 4;
-            if child.try_charge(bytes).is_ok() {
-                granted.fetch_add(1, Relaxed);
-                let now = known.fetch_add(bytes, Relaxed) + bytes;
-                assert!(now <= 10, "{now} bytes are charged");
-                assert!(root.used() <= 10 && child.used() <= 7);
-                known.fetch_sub(bytes, Relaxed);
-                child.refund(bytes);
+            if let Err(refusal) = child.try_charge(bytes) {
+                // (How often that happens is the system's choice: whoever holds a charge may be stopped.)
+                let OverBudget { level, asked, used, limit, .. } = refusal;
+                assert_eq!((asked, limit), (bytes, if level == "root" { 10 } else { 7 }));
+                assert!(used <= limit && used + asked > limit, "it fits: {refusal}");
+                continue;
             }
+            let now = known.fetch_add(bytes, Relaxed) + bytes;
+            assert!(now <= 10, "{now} bytes are charged");
+            assert!(root.used() <= 10 && child.used() <= 7);
+            if round % 8 == 0 {
+                // Others meet this charge, also where there is one processor.
+                thread::yield_now();
+            }
+            known.fetch_sub(bytes, Relaxed);
+            child.refund(bytes);
         }
     });
-    assert!(granted.into_inner() >= ROUNDS, "at least one thread always gets through");
     assert_eq!([root.used(), children[0].used(), children[1].used()], [0, 0, 0]);
     assert!(root.peak() <= 10 && children[0].peak() <= 7);
 }

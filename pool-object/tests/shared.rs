@@ -5,7 +5,7 @@ use pool_object::{BlockAlloc, ProcessStats, SharedAlloc, SharedHeap, SizeClass, 
 use std::alloc::Layout;
 use std::ptr::NonNull;
 use std::sync::mpsc;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, PoisonError, RwLock};
 use std::thread;
 
 /// A block that may go to another thread.
@@ -40,6 +40,24 @@ fn counted() -> Stats<Heap> {
     Stats::new(Heap::new())
 }
 
+/// A process has slots for the caches of so many heaps only, and the tests run side by side: what needs
+/// one runs while no other test has a heap.
+static SLOTS: RwLock<()> = RwLock::new(());
+
+/// For a test that does not ask whether its heaps have caches.
+fn any_slot() -> impl Drop {
+    SLOTS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A heap that has thread caches, for a test that needs that.
+fn heap_with_caches() -> (Arc<SharedAlloc<Stats<Heap>>>, impl Drop) {
+    let alone = SLOTS.write().unwrap_or_else(PoisonError::into_inner);
+    let heap = SharedAlloc::new_in(counted());
+    Block::new(&heap, 8).free(&heap);
+    assert!(heap.has_thread_caches());
+    (Arc::new(heap), alone)
+}
+
 const ROUNDS: usize = if cfg!(miri) { 10 } else { 20_000 };
 /// Blocks that a thread has at once.
 const MANY: usize = if cfg!(miri) { 25 } else { 200 };
@@ -48,7 +66,7 @@ const SIZES: usize = if cfg!(miri) { 5 } else { 40 };
 
 #[test]
 fn a_thread_gets_back_what_it_freed_last() {
-    let heap = SharedAlloc::new_in(counted());
+    let (heap, _alone) = heap_with_caches();
     let first = Block::new(&heap, 40);
     let address = first.0;
     first.free(&heap);
@@ -60,6 +78,7 @@ fn a_thread_gets_back_what_it_freed_last() {
 
 #[test]
 fn every_size_and_alignment_is_served() {
+    let _slot = any_slot();
     let heap = SharedAlloc::new_in(counted());
     let mut blocks = Vec::new();
     let (most, step) = if cfg!(miri) { (14, 6) } else { (22, 1) };
@@ -93,6 +112,7 @@ fn every_size_and_alignment_is_served() {
 
 #[test]
 fn blocks_are_relaid_in_place_within_their_class_or_run() {
+    let _slot = any_slot();
     let heap = SharedAlloc::new_in(counted());
     let layout = |size| Layout::from_size_align(size, 8).unwrap();
     for (old, new, stays) in [
@@ -123,6 +143,7 @@ fn blocks_are_relaid_in_place_within_their_class_or_run() {
 
 #[test]
 fn blocks_are_freed_by_other_threads() {
+    let _slot = any_slot();
     let heap = Arc::new(SharedAlloc::new_in(counted()));
     let (send, receive) = mpsc::channel::<Block>();
     let other = heap.clone();
@@ -138,6 +159,7 @@ fn blocks_are_freed_by_other_threads() {
 
 #[test]
 fn a_thread_that_only_frees_does_not_hoard() {
+    let _slot = any_slot();
     let heap = Arc::new(SharedAlloc::new_in(counted()));
     let (send, receive) = mpsc::sync_channel::<Block>(64);
     let other = heap.clone();
@@ -157,6 +179,7 @@ fn a_thread_that_only_frees_does_not_hoard() {
 
 #[test]
 fn the_end_of_a_thread_loses_nothing() {
+    let _slot = any_slot();
     let heap = Arc::new(SharedAlloc::new_in(counted()));
     let mut after_first = 0;
     for round in 0..if cfg!(miri) { 2 } else { 200 } {
@@ -183,6 +206,7 @@ fn the_end_of_a_thread_loses_nothing() {
 /// is found by those that are left, and by those that come after.
 #[test]
 fn threads_end_in_every_order() {
+    let _slot = any_slot();
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let heap = Arc::new(SharedAlloc::new_in(counted()));
     for (round, order) in orders.iter().cycle().take(if cfg!(miri) { 1 } else { 24 }).enumerate() {
@@ -218,8 +242,9 @@ fn threads_end_in_every_order() {
         }
         let stats = heap.stats();
         assert_eq!(stats.live(), 0, "{order:?}");
-        // Forty classes, in each perhaps a second span when two threads need the first.
-        assert!(stats.held_bytes() <= 84 << 16, "{order:?}, round {round}: {stats}");
+        // Forty classes, and those of the caches' own blocks; in each a span for every thread at the
+        // most, when all of them need the first at once.
+        assert!(stats.held_bytes() <= 140 << 16, "{order:?}, round {round}: {stats}");
     }
     heap.trim();
     assert_eq!(heap.stats().held_bytes(), 0);
@@ -227,6 +252,7 @@ fn threads_end_in_every_order() {
 
 #[test]
 fn a_heap_goes_while_threads_have_caches_of_it() {
+    let _slot = any_slot();
     // Twice as many heaps as there are slots, one after the other and at once, so that slots are
     // used again by threads that had a cache of another heap in them.
     let threads = 3;
@@ -266,6 +292,7 @@ fn a_heap_goes_while_threads_have_caches_of_it() {
 
 #[test]
 fn dropping_a_heap_returns_all_its_runs() {
+    let _slot = any_slot();
     let source = Arc::new(counted());
     {
         let heap = SharedAlloc::new_in(source.clone());
@@ -279,6 +306,7 @@ fn dropping_a_heap_returns_all_its_runs() {
 
 #[test]
 fn heaps_may_move() {
+    let _slot = any_slot();
     let mut heaps = vec![SharedAlloc::new_in(counted()), SharedAlloc::new_in(counted())];
     let blocks: Vec<_> = heaps.iter().map(|heap| Block::new(heap, 72)).collect();
     heaps.swap(0, 1);
@@ -291,6 +319,7 @@ fn heaps_may_move() {
 
 #[test]
 fn more_heaps_than_slots_are_served() {
+    let _alone = SLOTS.write().unwrap_or_else(PoisonError::into_inner);
     // Under Miri there are four slots.
     let count = if cfg!(miri) { 6 } else { 20 };
     let heaps: Vec<_> = (0..count).map(|_| SharedAlloc::new_in(counted())).collect();
@@ -317,6 +346,7 @@ fn more_heaps_than_slots_are_served() {
 
 #[test]
 fn empty_spans_go_back_without_a_call() {
+    let _slot = any_slot();
     let heap = SharedAlloc::new_in(counted());
     let count = if cfg!(miri) { 300 } else { 400_000 };
     let mut blocks: Vec<_> = (0..count).map(|_| Block::new(&heap, 40)).collect();
@@ -338,7 +368,7 @@ fn empty_spans_go_back_without_a_call() {
 
 #[test]
 fn trim_reaches_other_threads_when_they_come_back() {
-    let heap = Arc::new(SharedAlloc::new_in(counted()));
+    let (heap, _alone) = heap_with_caches();
     let (go, done) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let (other, theirs) = (heap.clone(), (go.clone(), done.clone()));
     let thread = thread::spawn(move || {
@@ -367,6 +397,7 @@ fn trim_reaches_other_threads_when_they_come_back() {
 
 #[test]
 fn caches_stay_within_their_bounds() {
+    let _slot = any_slot();
     let bound = 256 << 10;
     let heap = SharedAlloc::new_in(counted()).with_thread_bytes(bound).with_spare_bytes(0);
     let blocks: Vec<_> = SizeClass::all()
@@ -396,6 +427,7 @@ fn caches_stay_within_their_bounds() {
 
 #[test]
 fn every_refusal_leaves_the_heap_whole() {
+    let _slot = any_slot();
     let program = |heap: &SharedAlloc<Arc<Failing<Stats<Heap>>>>| {
         let mut refused = 0;
         let mut blocks = Vec::new();
@@ -435,6 +467,7 @@ fn every_refusal_leaves_the_heap_whole() {
 
 #[test]
 fn what_idles_is_given_back_before_a_refusal() {
+    let _slot = any_slot();
     let heap = SharedAlloc::new_in(Heap::new().limited(1 << 20)).with_spare_bytes(1 << 20);
     let (count, size) = if cfg!(miri) { (120, 4000) } else { (500, 1000) };
     let blocks: Vec<_> = (0..count).map(|_| Block::new(&heap, size)).collect();
@@ -447,6 +480,7 @@ fn what_idles_is_given_back_before_a_refusal() {
 
 #[test]
 fn a_handle_keeps_its_heap() {
+    let _slot = any_slot();
     let source = Arc::new(counted());
     let heap = SharedHeap::new_in(source.clone());
     let mut list = allocator_api2::vec::Vec::new_in(heap.clone());
@@ -460,6 +494,7 @@ fn a_handle_keeps_its_heap() {
 /// Random programs over vectors and hash maps on several threads, beside the standard ones.
 #[test]
 fn collections_behave_as_the_standard_ones() {
+    let _slot = any_slot();
     use allocator_api2::vec::Vec as PoolVec;
     use hashbrown::HashMap as PoolMap;
     use std::collections::HashMap;
@@ -514,6 +549,7 @@ fn collections_behave_as_the_standard_ones() {
 #[test]
 #[cfg_attr(miri, ignore = "too long")]
 fn without_caches_empty_spans_go_back_as_well() {
+    let _slot = any_slot();
     let heap = SharedAlloc::new_in(counted()).with_cache_bytes(0);
     let mut blocks: Vec<_> = (0..100_000).map(|_| Block::new(&heap, 64)).collect();
     // From all spans in turn.

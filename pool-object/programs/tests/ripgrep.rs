@@ -27,7 +27,8 @@ fn is_source(path: &Path) -> bool {
 fn search(pattern: &str, threads: usize) -> BTreeMap<PathBuf, Vec<(u64, String)>> {
     let matcher = RegexMatcher::new_line_matcher(pattern).unwrap();
     let found = Mutex::new(BTreeMap::new());
-    WalkBuilder::new(root()).threads(threads).build_parallel().run(|| {
+    // What is ignored is ignored in an exported tree, too: others may be building there.
+    WalkBuilder::new(root()).require_git(false).threads(threads).build_parallel().run(|| {
         let (matcher, found) = (matcher.clone(), &found);
         let mut searcher =
             SearcherBuilder::new().binary_detection(BinaryDetection::quit(0)).build();

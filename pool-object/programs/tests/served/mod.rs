@@ -28,9 +28,9 @@ extern "C" fn at_the_end() {
 #[test]
 fn it_is_the_heap_that_serves() {
     let before = live();
-    let boxes: Vec<Box<[u64; 9]>> = (0..10_000).map(|number| Box::new([number; 9])).collect();
-    // What other threads' caches have is known as of a while ago.
-    assert!(live() >= before + 9_000, "{before} and then {}", live());
+    let boxes: Vec<Box<[u64; 9]>> = (0..100_000).map(|number| Box::new([number; 9])).collect();
+    // What other threads' caches have is known as of a while ago, and other tests may have freed some.
+    assert!(live() >= before + 80_000, "{before} and then {}", live());
     drop(boxes);
     // SAFETY: the function may be called at any time; if it panics the process is aborted.
     let error: c_int = unsafe { libc::atexit(at_the_end) };
