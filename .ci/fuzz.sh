@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Each fuzz target for a short while: 12 seconds, or FUZZ_SECONDS.
+# Each fuzz target for a short while: 8 seconds, or FUZZ_SECONDS.
 source "$(dirname "$0")/lib.sh"
 if ! has_nightly || ! cargo fuzz --version >/dev/null 2>&1; then
     note "fuzz: skipped, there is no nightly or no cargo-fuzz"

@@ -27,7 +27,7 @@ has_nightly() {
 }
 
 component_present() {
-    rustup component list --toolchain nightly --installed 2>/dev/null | grep -q "^$1"
+    rustup component list --toolchain nightly --installed 2>/dev/null | grep "^$1" >/dev/null
 }
 
 # has_package NAME: whether the workspace has a package of this name.

@@ -58,7 +58,7 @@ async fn sort_words(State(arenas): State<Arenas>, body: Bytes) -> String {
 }
 
 /// Serves, asks itself some times, and says what the arenas cost.
-#[tokio::main]
+#[tokio::main(worker_threads = 4)]
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let arenas: Arenas = Arc::new(SharedPool::with(Scratch));
     let router = Router::new().route("/", post(sort_words)).with_state(arenas.clone());

@@ -22,8 +22,13 @@ fn receiver(buffers: usize, len: usize, source: &Source) -> Option<UringReceiver
         Ok(receiver) => Some(receiver),
         Err(UringError::Os { call, error }) => {
             eprintln!("skipped: {call}: {error}");
-            let refused =
-                [ErrorKind::PermissionDenied, ErrorKind::Unsupported, ErrorKind::InvalidInput];
+            // The last: older kernels count its memory against the limit of locked memory.
+            let refused = [
+                ErrorKind::PermissionDenied,
+                ErrorKind::Unsupported,
+                ErrorKind::InvalidInput,
+                ErrorKind::OutOfMemory,
+            ];
             assert!(refused.contains(&error.kind()), "{error}");
             None
         }
@@ -31,7 +36,8 @@ fn receiver(buffers: usize, len: usize, source: &Source) -> Option<UringReceiver
     }
 }
 
-const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+/// Nothing here takes as long, on the slowest of machines.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
 #[test]
 fn frames_of_many_connections_arrive_whole() {
@@ -59,9 +65,7 @@ fn frames_of_many_connections_arrive_whole() {
             clients.clear();
         }
         while ends < 10
-            && receiver
-                .wait(Some(Duration::from_millis(if round == 59 { 1000 } else { 0 })))
-                .unwrap()
+            && receiver.wait(if round == 59 { PATIENCE } else { Some(Duration::ZERO) }).unwrap()
         {
             let mut again = Vec::new();
             while let Some(event) = receiver.next() {
@@ -109,7 +113,7 @@ fn running_out_of_buffers_loses_nothing() {
     client.write_all(&sent).unwrap();
     drop(client);
     let (mut got, mut out, mut ended) = (Vec::new(), 0, false);
-    while !ended && receiver.wait(SECOND).unwrap() {
+    while !ended && receiver.wait(PATIENCE).unwrap() {
         let mut again = false;
         while let Some(event) = receiver.next() {
             match event {
@@ -138,7 +142,7 @@ fn forgotten_bytes_give_their_buffer_back_with_the_next_event() {
     for n in 0..50u8 {
         receiver.arm(&server, 0).unwrap();
         client.write_all(&[n; 16]).unwrap();
-        assert!(receiver.wait(SECOND).unwrap());
+        assert!(receiver.wait(PATIENCE).unwrap());
         let mut seen = 0;
         while let Some(event) = receiver.next() {
             if let UringEvent::Received { bytes, .. } = event {
@@ -167,7 +171,7 @@ fn connections_are_accepted_and_cancelled() {
     for _ in 0..3 {
         clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
     }
-    while sockets.len() < 3 && receiver.wait(SECOND).unwrap() {
+    while sockets.len() < 3 && receiver.wait(PATIENCE).unwrap() {
         let mut fresh = Vec::new();
         while let Some(event) = receiver.next() {
             let UringEvent::Accepted { token, socket, armed: true } = event else {
@@ -184,7 +188,7 @@ fn connections_are_accepted_and_cancelled() {
     }
     assert_eq!(sockets.len(), 3);
     receiver.cancel(1).unwrap();
-    assert!(receiver.wait(SECOND).unwrap());
+    assert!(receiver.wait(PATIENCE).unwrap());
     assert!(matches!(receiver.next(), Some(UringEvent::Ended { token: 1 })));
     assert!(receiver.next().is_none());
     assert!(!receiver.wait(Some(Duration::from_millis(10))).unwrap());
@@ -218,7 +222,7 @@ fn what_cannot_be_is_refused() {
     assert!(matches!(receiver.arm(&server, 1 << 62), Err(UringError::Token { .. })));
     let file = std::fs::File::open("/dev/null").unwrap();
     receiver.arm(&file, 3).unwrap();
-    assert!(receiver.wait(SECOND).unwrap());
+    assert!(receiver.wait(PATIENCE).unwrap());
     assert!(matches!(receiver.next(), Some(UringEvent::Failed { token: 3, .. })));
 }
 

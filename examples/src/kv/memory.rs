@@ -49,7 +49,7 @@ use pool_object::{LocalHeap, SharedHeap, SlotTable};
 use slab::Slab;
 use std::ops::DerefMut;
 
-/// Limits in bytes that a strategy keeps.
+/// Limits that a strategy keeps; sizes are bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Most bytes of one request.
@@ -60,14 +60,16 @@ pub struct Limits {
     pub partials: usize,
     /// Most bytes of unread replies, connections and arenas.
     pub buffers: usize,
+    /// Whether no memory may be in huge pages.
+    pub no_huge_pages: bool,
 }
 
 impl Limits {
     /// What one of so many threads may have. (A frame is a frame.)
     #[must_use]
     pub const fn share(self, of: usize) -> Self {
-        let Self { max_frame, memory, partials, buffers } = self;
-        Self { max_frame, memory: memory / of, partials: partials / of, buffers: buffers / of }
+        let Self { memory, partials, buffers, .. } = self;
+        Self { memory: memory / of, partials: partials / of, buffers: buffers / of, ..self }
     }
 }
 

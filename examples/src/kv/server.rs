@@ -530,10 +530,13 @@ fn listen(port: u16, threads: usize) -> io::Result<Vec<TcpListener>> {
         SockRef::from(&first).listen(BACKLOG)?;
         return Ok(vec![first]);
     }
-    // Sockets that share a port would share it with another server, too: hence the first, which does not.
-    let port = first.local_addr()?.port();
     drop(first);
-    (0..threads).map(|_| listen_together(address(port))).collect()
+    // Sockets that share a port would share it with another server, too: hence the first, which does not.
+    // Port 0 is never one that somebody has, shared or not, and is kept from the first socket on.
+    let first = listen_together(address(port))?;
+    let port = first.local_addr()?.port();
+    let others = (1..threads).map(|_| listen_together(address(port)));
+    std::iter::once(Ok(first)).chain(others).collect()
 }
 
 fn listen_together(address: SocketAddr) -> io::Result<TcpListener> {

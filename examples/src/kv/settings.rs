@@ -45,6 +45,11 @@ pub struct Settings {
     #[arg(long)]
     pub count_calls: bool,
 
+    /// With --alloc pool, never has its memory in huge pages, whatever the system gives to others: where it gives
+    /// them unasked, the first byte of each 2 MiB takes all of them.
+    #[arg(long)]
+    pub no_huge_pages: bool,
+
     /// Connections served at once; more are told so and closed.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
@@ -108,8 +113,8 @@ impl Settings {
 
     /// Limits in bytes.
     pub(super) const fn limits(&self) -> Limits {
-        let &Self { max_frame, memory, partials, buffers, .. } = self;
-        Limits { max_frame, memory, partials, buffers }
+        let &Self { max_frame, memory, partials, buffers, no_huge_pages, .. } = self;
+        Limits { max_frame, memory, partials, buffers, no_huge_pages }
     }
 
     /// Limits of time.

@@ -1,6 +1,6 @@
 //! Real clients: `redis-cli` and `redis-benchmark`.
 
-use crate::support::{Kv, installed, run};
+use crate::support::{Kv, PATIENCE, installed, run, run_within};
 use std::process::Command;
 
 #[test]
@@ -23,8 +23,12 @@ fn a_redis_cli_session() {
     assert_eq!(say(&["-r", "3", "PING"]), "PONG\nPONG\nPONG");
 }
 
-/// What `redis-benchmark` measures unless told otherwise.
-const TESTS: [&str; 20] = [
+/// What `redis-benchmark` of Redis 7.0 measures unless told otherwise; later ones measure more.
+const ASKED: &str =
+    "ping,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,spop,zadd,zpopmin,lrange,mset";
+
+/// How the reports of those begin; what is in parentheses differs from version to version.
+const TESTS: [&str; 19] = [
     "PING_INLINE",
     "PING_MBULK",
     "SET",
@@ -39,12 +43,11 @@ const TESTS: [&str; 20] = [
     "SPOP",
     "ZADD",
     "ZPOPMIN",
-    "LPUSH (needed to benchmark LRANGE)",
-    "LRANGE_100 (first 100 elements)",
-    "LRANGE_300 (first 300 elements)",
-    "LRANGE_500 (first 500 elements)",
-    "LRANGE_600 (first 600 elements)",
-    "MSET (10 keys)",
+    "LRANGE_100",
+    "LRANGE_300",
+    "LRANGE_500",
+    "LRANGE_600",
+    "MSET",
 ];
 
 #[test]
@@ -53,18 +56,20 @@ fn redis_benchmark_runs() {
     let kv = Kv::start(&[]);
     let port = kv.port.to_string();
     for pipeline in ["1", "16"] {
-        let out =
-            run(Command::new(&benchmark).args(["-p", &port, "-n", "10000", "-P", pipeline, "-q"]));
+        let mut command = Command::new(&benchmark);
+        command.args(["-p", &port, "-n", "2000", "-P", pipeline, "-q", "-t", ASKED]);
+        let out = run_within(5 * PATIENCE, &mut command);
         let text = String::from_utf8_lossy(&out.stdout).replace('\r', "\n");
         assert!(out.status.success(), "{text}");
         for test in TESTS {
-            let done = format!("{test}: ");
+            let [alone, explained] = [": ", " ("].map(|end| format!("{test}{end}"));
             let done = text
                 .lines()
-                .any(|line| line.starts_with(&done) && line.contains("requests per second"));
+                .filter(|line| line.starts_with(&alone) || line.starts_with(&explained))
+                .any(|line| line.contains("requests per second"));
             assert!(done, "{test} is not in {text}");
         }
     }
     assert_eq!(kv.figure("total_error_replies"), 0);
-    assert!(kv.figure("total_commands_processed") >= 400_000);
+    assert!(kv.figure("total_commands_processed") >= 80_000);
 }

@@ -1,7 +1,7 @@
 //! `kv compare`: a small run, its table, and its report in a browser.
 
 use crate::metrics::browse;
-use crate::support::{installed, run};
+use crate::support::{PATIENCE, installed, run_within};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,7 +11,8 @@ fn compare(name: &str, arguments: &[&str]) -> (String, PathBuf) {
     let html = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
     command.args(["compare", "--connections", "40", "--seconds", "0.1", "--spike", "1m"]);
-    let out = run(command.args(arguments).arg("--html").arg(&html));
+    // A second and a half of work, and much waiting for memory that goes back.
+    let out = run_within(5 * PATIENCE, command.args(arguments).arg("--html").arg(&html));
     let error = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "{error}");
     (String::from_utf8(out.stdout).unwrap(), html)
@@ -30,7 +31,8 @@ fn strategies_are_compared() {
         let rows = columns(&table, name);
         assert_eq!(rows.len(), 3, "memory, and speed at two depths: {table}");
         let idle: u64 = rows[0][0].parse().unwrap();
-        assert!(idle < 20_000, "{idle} bytes a connection: {table}");
+        // Of 40 connections: a huge page, where the system gives those, is 52 KB for each.
+        assert!(idle < 200_000, "{idle} bytes a connection: {table}");
         let kept: f64 = rows[0].last().unwrap().trim_end_matches('x').parse().unwrap();
         assert!(kept > 1.0, "less than what was kept: {table}");
         for (row, pipeline) in rows[1..].iter().zip(["1", "16"]) {
@@ -63,8 +65,11 @@ fn a_real_server_is_compared_too() {
     for (column, pipeline) in [(0, "1"), (4, "16")] {
         assert_eq!(shares[column + 1..][..3], ["at", "pipeline", pipeline], "{table}");
         let share: f64 = shares[column].parse().unwrap();
-        // Debug builds, and a busy machine: what it is is not asked here.
-        assert!(share > 0.01 && share < 100.0, "{table}");
+        // Debug builds, and a busy machine: what it is is not asked here, but that it is that of the table.
+        let row = if pipeline == "1" { 1 } else { 2 };
+        let each = |name| columns(&table, name)[row][5].parse::<f64>().unwrap();
+        let expected = each("kv pool ") / each("redis ").max(0.001);
+        assert!((share - expected).abs() <= 0.02 + 0.02 * expected, "{table}");
     }
     let with_peers = if cfg!(feature = "peers") { 4 } else { 0 };
     assert_eq!(columns(&table, "tokio + BytesMut ").len(), with_peers, "{table}");

@@ -1,7 +1,7 @@
 //! Ten thousand connections that say nothing, and client processes that are killed.
 
-use crate::support::{Client, Kv, Owned, PATIENCE, array, installed};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use crate::support::{self, Client, Kv, Owned, PATIENCE, array, installed};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -11,20 +11,14 @@ use std::time::Duration;
 /// Connections, if the system grants as many descriptors.
 const CROWD: u64 = 10_000;
 
-/// Descriptors of everything else in the test program.
-const SPARE: u64 = 1500;
-
-/// How many of the crowd this process may open; the server inherits the limit.
-fn granted() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX);
-    let wanted = (CROWD + SPARE).min(most).max(limit.current.unwrap_or(u64::MAX).min(most));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum }).unwrap();
-    let granted = CROWD.min(wanted.saturating_sub(SPARE));
-    if granted < CROWD {
-        let _ = writeln!(io::stderr(), "REDUCED: {granted} connections for want of descriptors");
+/// Connections of a rush, if the system lets as many wait to be accepted.
+fn wanted() -> usize {
+    let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+    let most = most.ok().and_then(|most| most.trim().parse().ok()).unwrap_or(600);
+    if most < 600 {
+        let _ = writeln!(io::stderr(), "REDUCED: net.core.somaxconn lets {most} connections wait");
     }
-    granted
+    most.min(600)
 }
 
 /// A client that is served as if it were alone.
@@ -36,8 +30,8 @@ fn is_served(client: &mut Client) {
 
 #[test]
 fn ten_thousand_idle_connections() {
-    let crowd = granted();
-    assert!(crowd >= 500, "{crowd} descriptors are too few");
+    let alone = support::crowd(CROWD);
+    let crowd = alone.granted;
     for alloc in ["pool", "std"] {
         let kv = Kv::start(&["--alloc", alloc, "--max-connections", "10100"]);
         let mut busy = kv.client();
@@ -74,15 +68,16 @@ fn ten_thousand_idle_connections() {
 /// A rush while the server does something else: nobody has to try again, a second later.
 #[test]
 fn a_rush_waits_in_the_backlog() {
+    let wanted = wanted();
     for threads in ["1", "2"] {
         let kv = Kv::start(&["--threads", threads]);
         let process = Pid::from_raw(kv.process.0.id() as i32).unwrap();
         kill_process(process, Signal::STOP).unwrap();
         let address = ([127, 0, 0, 1], kv.port).into();
         let rush: Result<Vec<_>, _> =
-            (0..600).map(|_| TcpStream::connect_timeout(&address, PATIENCE / 4)).collect();
+            (0..wanted).map(|_| TcpStream::connect_timeout(&address, PATIENCE / 4)).collect();
         kill_process(process, Signal::CONT).unwrap();
-        assert_eq!(rush.map(|clients| clients.len()).map_err(|error| error.kind()), Ok(600));
+        assert_eq!(rush.map(|clients| clients.len()).map_err(|error| error.kind()), Ok(wanted));
         kv.client().ask(b"PING\r\n", b"+PONG\r\n");
     }
 }

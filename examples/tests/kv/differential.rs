@@ -1,8 +1,10 @@
 //! The same random programs to `kv` and to a real `redis-server`: the same replies, byte by byte.
 
 use crate::support::{Client, Kv, Owned, PATIENCE, array, installed};
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,19 +18,48 @@ const REQUESTS: usize = 200;
 /// A real server on a free port, which ends with its owner.
 pub fn redis() -> Option<(Owned, u16)> {
     let server = installed("redis-server")?;
+    if !is_compared_with(&server) {
+        return None;
+    }
+    let started = (0..20).find_map(|_| start(&server));
+    Some(started.expect("redis-server finds no port"))
+}
+
+/// Whether it is of the version whose replies ours are to be: others word some differently.
+fn is_compared_with(server: &Path) -> bool {
+    let out = Command::new(server).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+    let same = version.contains(" v=7.0.");
+    if !same {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: not Redis 7.0 but {version}");
+    }
+    same
+}
+
+/// `None`: somebody else has taken the port meanwhile.
+fn start(server: &Path) -> Option<(Owned, u16)> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(server);
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
     command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
     command.args(["--databases", "1"]);
     command.current_dir(env!("CARGO_TARGET_TMPDIR")).stdout(Stdio::null());
-    let process = Owned(command.spawn().unwrap());
+    let mut process = Owned(command.spawn().unwrap());
+    let mine = format!("\r\nprocess_id:{}\r\n", process.0.id());
     let start = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    loop {
+        if process.0.try_wait().unwrap().is_some() {
+            return None;
+        }
+        // Who answers there may be another server.
+        if TcpStream::connect(("127.0.0.1", port)).is_ok()
+            && Client::connect(port).info().contains(&mine)
+        {
+            return Some((process, port));
+        }
         assert!(start.elapsed() < PATIENCE, "redis-server does not listen");
         thread::sleep(Duration::from_millis(10));
     }
-    Some((process, port))
 }
 
 /// Numbers that look random (splitmix64).

@@ -84,17 +84,18 @@ fn a_dry_page_source_ends_single_connections() {
     let (port, stopper, server) = start();
     let mut clients: Vec<_> = (0..12).map(|_| Client::connect(port)).collect();
     for client in &mut clients {
-        client.send(b"*2\r\n$4\r\nECHO\r\n$2\r\nh");
+        client.send(b"PING\r\n*2\r\n$4\r\nECHO\r\n$2\r\nh");
     }
-    // One by one: who has a buffer is answered, and so leaves it to the next.
+    // Each is told something before any request is whole: so all buffers are taken then.
+    let told: Vec<_> = clients.iter().map(Client::first).collect();
     let mut refused = 0;
-    for client in &mut clients {
-        let first = client.peek();
+    for (client, first) in clients.iter_mut().zip(told) {
         if first == Some(b'-') {
             client.expect(b"-OOM no memory for this connection's request\r\n");
             client.expect_closed();
             refused += 1;
         } else {
+            client.expect(b"+PONG\r\n");
             client.ask(b"i\r\n", b"$2\r\nhi\r\n");
         }
     }

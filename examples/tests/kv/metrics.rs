@@ -1,9 +1,9 @@
 //! `--metrics`: the text parses, the figures are right, and the page works in a browser.
 
-use crate::support::{Kv, PATIENCE, array, installed, run};
+use crate::support::{Kv, PATIENCE, array, installed, run, run_within};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +16,12 @@ const METRICS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 fn address(kv: &Kv) -> String {
     let (_, rest) = kv.banner.split_once("http://").unwrap();
     rest.split('/').next().unwrap().to_owned()
+}
+
+/// Whether the other side has closed.
+fn is_closed(client: &TcpStream) -> bool {
+    client.set_nonblocking(true).unwrap();
+    !matches!(client.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Sends bytes, and gives the head and the body of the answer.
@@ -72,6 +78,11 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
     samples
 }
 
+/// A sample; not a number before the first look at the loops.
+fn figure(samples: &BTreeMap<String, f64>, name: &str) -> f64 {
+    samples.get(name).copied().unwrap_or(f64::NAN)
+}
+
 /// Waits until a look at the figures is as expected.
 fn wait_for(address: &str, expected: impl Fn(&BTreeMap<String, f64>) -> bool) {
     let start = Instant::now();
@@ -97,7 +108,7 @@ fn the_figures_are_those_of_the_server() {
     let mut half = kv.client();
     half.send(b"*2\r\n$4\r\nECHO\r\n$100\r\nhalf");
     wait_for(&address, |samples| {
-        let of = |name: &str| samples[name];
+        let of = |name: &str| figure(samples, name);
         let partials: f64 = samples
             .iter()
             .filter(|(name, _)| name.starts_with("kv_partials_by_age"))
@@ -116,11 +127,11 @@ fn the_figures_are_those_of_the_server() {
     // It grows older, and is whole at last.
     wait_for(&address, |samples| {
         let ages = samples.iter().filter(|(name, _)| name.starts_with("kv_partials_by_age"));
-        samples["kv_partials_by_age{younger_than_seconds=\"0.01\"}"] == 0.0
+        figure(samples, "kv_partials_by_age{younger_than_seconds=\"0.01\"}") == 0.0
             && ages.map(|(_, count)| count).sum::<f64>() == 1.0
     });
     half.ask(&[&[b'h'; 96][..], b"\r\n"].concat(), b"$100\r\nhalf");
-    wait_for(&address, |samples| samples["kv_keys"] == 1000.0);
+    wait_for(&address, |samples| figure(samples, "kv_keys") == 1000.0);
 }
 
 #[test]
@@ -128,7 +139,7 @@ fn the_json_says_the_same() {
     let kv = Kv::start(&METRICS);
     let address = address(&kv);
     kv.client().ask(b"SET a b\r\n", b"+OK\r\n");
-    wait_for(&address, |samples| samples["kv_keys"] == 1.0);
+    wait_for(&address, |samples| figure(samples, "kv_keys") == 1.0);
     let json: Value = serde_json::from_str(&get(&address, "/figures.json?again")).unwrap();
     assert_eq!((&json["strategy"], &json["figures"]["keys"]), (&"pool".into(), &1.into()));
     let class = &json["classes"][0];
@@ -158,7 +169,9 @@ fn threads_are_added_up() {
         let client = &mut clients[index % 9];
         client.ask(&array(&[b"SET", format!("key:{index}").as_bytes(), b"v"]), b"+OK\r\n");
     }
-    wait_for(&address, |samples| samples["kv_keys"] == 300.0 && samples["kv_clients"] == 9.0);
+    wait_for(&address, |samples| {
+        figure(samples, "kv_keys") == 300.0 && figure(samples, "kv_clients") == 9.0
+    });
 }
 
 #[test]
@@ -184,9 +197,8 @@ fn clients_that_say_nothing_keep_nobody_waiting() {
     let kv = Kv::start(&METRICS);
     let address = address(&kv);
     let _silent: Vec<_> = (0..20).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    let start = Instant::now();
+    // One after another they would keep it waiting for 100 seconds: longer than it has patience.
     get(&address, "/metrics");
-    assert!(start.elapsed() < Duration::from_secs(4));
 }
 
 #[test]
@@ -204,11 +216,18 @@ pub fn browse(chromium: &std::path::Path, url: &str) -> (String, Vec<String>) {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let id = std::process::id();
     let profile = format!("{}/chromium-{id}-{number}", env!("CARGO_TARGET_TMPDIR"));
-    let out = run(Command::new(chromium)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-        .args(["--enable-logging=stderr", "--log-level=0", "--window-size=1000,1400"])
-        .args(["--no-first-run", "--disable-background-networking", "--virtual-time-budget=4000"])
-        .args([&format!("--user-data-dir={profile}"), "--dump-dom", url]));
+    let out = run_within(
+        5 * PATIENCE,
+        Command::new(chromium)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+            .args(["--enable-logging=stderr", "--log-level=0", "--window-size=1000,1400"])
+            .args([
+                "--no-first-run",
+                "--disable-background-networking",
+                "--virtual-time-budget=4000",
+            ])
+            .args([&format!("--user-data-dir={profile}"), "--dump-dom", url]),
+    );
     let _ = std::fs::remove_dir_all(profile);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     let console = said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
@@ -224,7 +243,7 @@ fn the_page_works_in_a_browser() {
     for index in 0..200 {
         client.ask(&array(&[b"SET", format!("k{index}").as_bytes(), &[b'v'; 900]]), b"+OK\r\n");
     }
-    wait_for(&address, |samples| samples["kv_keys"] == 200.0);
+    wait_for(&address, |samples| figure(samples, "kv_keys") == 200.0);
     let (page, console) = browse(&chromium, &format!("http://{address}/"));
     assert_eq!(console, [""; 0], "the browser's console");
     assert!(page.contains("data-state=\"live\""), "{page}");
@@ -245,6 +264,7 @@ fn a_head_has_no_body_and_a_target_may_be_a_whole_address() {
         let (head, body) = exchange(&address, request.as_bytes());
         assert!(head.contains("\r\nContent-Length: ") && body.is_empty(), "{head}\n{body}");
     }
+    wait_for(&address, |samples| samples.contains_key("kv_keys"));
     assert!(get(&address, &format!("http://{address}/metrics")).contains("kv_keys"));
 }
 
@@ -253,9 +273,16 @@ fn a_head_has_no_body_and_a_target_may_be_a_whole_address() {
 fn silent_clients_keep_nobody_out() {
     let kv = Kv::start(&METRICS);
     let address = address(&kv);
-    let began = Instant::now();
-    let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    assert!(get(&address, "/metrics").contains("kv_keys"));
-    assert!(began.elapsed() < Duration::from_secs(4), "only after the silent were given up");
-    drop(silent);
+    let start = Instant::now();
+    loop {
+        let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        get(&address, "/metrics");
+        // The oldest have made room, and the others are waited for still; unless this took so long that
+        // they were given up as well.
+        let given_up = silent.iter().filter(|client| is_closed(client)).count();
+        if (60..80).contains(&given_up) {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{given_up} of 100 silent ones were given up");
+    }
 }

@@ -1,9 +1,11 @@
 //! Servers that end with the test, and clients that give up after a while.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,8 @@ pub struct Kv {
 
 impl Kv {
     pub fn start(args: &[&str]) -> Self {
+        // Many tests at once have some hundreds each.
+        raise_descriptors(4 * SPARE);
         let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
         command.args(["--port", "0"]).args(args).stdout(Stdio::piped());
         let mut process = Owned(command.spawn().unwrap());
@@ -126,13 +130,15 @@ impl Client {
         (0..count).map(word).collect()
     }
 
-    /// The next byte, if one comes soon; it stays unread.
-    pub fn peek(&self) -> Option<u8> {
+    /// The next byte, however long it takes to come; it stays unread. `None`: the server has closed.
+    #[track_caller]
+    pub fn first(&self) -> Option<u8> {
         let mut first = [0];
-        self.0.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let len = self.0.peek(&mut first);
-        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
-        len.is_ok_and(|len| len == 1).then_some(first[0])
+        match self.0.peek(&mut first) {
+            Ok(len) => (len == 1).then_some(first[0]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// The server has closed, and said nothing more.
@@ -157,13 +163,17 @@ impl Client {
 
     pub fn info(&mut self) -> String {
         self.send(b"INFO\r\n");
-        let mut reader = BufReader::new(&self.0);
-        let mut header = String::new();
-        reader.read_line(&mut header).unwrap();
-        let len: usize = header[1..].trim().parse().unwrap();
-        let mut text = vec![0; len + 2];
-        reader.read_exact(&mut text).unwrap();
-        String::from_utf8(text).unwrap()
+        String::from_utf8(self.bulk()).unwrap()
+    }
+
+    /// A string, as long as it says, and the line end behind it.
+    #[track_caller]
+    pub fn bulk(&mut self) -> Vec<u8> {
+        let header = self.line();
+        let len = header.strip_prefix('$').and_then(|len| len.parse::<usize>().ok());
+        let mut text = vec![0; len.unwrap_or_else(|| panic!("no string but {header}")) + 2];
+        self.0.read_exact(&mut text).unwrap();
+        text
     }
 }
 
@@ -186,6 +196,45 @@ pub fn bulk(word: &[u8]) -> Vec<u8> {
     out.extend(word);
     out.extend(b"\r\n");
     out
+}
+
+/// Descriptors of everything else in the test program.
+const SPARE: u64 = 2000;
+
+/// Connections that one test may have beside all others, while it keeps this.
+pub struct Crowd {
+    pub granted: u64,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// So many, if the system grants as many descriptors; else as many as it grants, and it says so. One
+/// test at a time has a crowd.
+pub fn crowd(wanted: u64) -> Crowd {
+    static ONE: Mutex<()> = Mutex::new(());
+    let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let granted = wanted.min(raise_descriptors(wanted + SPARE).saturating_sub(SPARE));
+    if granted < wanted {
+        // Not `eprintln!`, which the test harness keeps to itself when a test passes.
+        let _ =
+            writeln!(io::stderr(), "REDUCED: {granted} of {wanted} connections: see ulimit -Hn");
+    }
+    assert!(granted >= 500, "{granted} connections are too few");
+    Crowd { granted, _alone: alone }
+}
+
+/// Raises the limit of descriptors to so many if need be and the system lets it, for servers started from
+/// now on as well; the limit.
+fn raise_descriptors(wanted: u64) -> u64 {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    let wanted = wanted.min(limit.maximum.unwrap_or(u64::MAX));
+    if current >= wanted {
+        return current;
+    }
+    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).map_or(current, |()| wanted)
 }
 
 /// An installed program. Where it is missing the caller's test is skipped, loudly, or fails where

@@ -18,6 +18,9 @@ const VALUE: usize = 64;
 /// Different batches; each client goes round them, from a place of its own.
 const BATCHES: usize = 256;
 
+/// Batches of a round at least, however long they take: of fewer nothing can be said.
+const LEAST: u64 = 20 * CLIENTS as u64;
+
 /// Time before anything is counted.
 const WARM_UP: Duration = Duration::from_millis(100);
 
@@ -179,7 +182,7 @@ fn speed(
     }
 }
 
-/// Sends and receives for so long; batches that were answered.
+/// Sends and receives for so long, and until [`LEAST`] are answered; batches that were.
 fn drive(
     poll: &mut Poll,
     clients: &mut [Client],
@@ -193,7 +196,7 @@ fn drive(
     for client in clients.iter_mut() {
         done += turn(client, batches, latency)?;
     }
-    while began.elapsed() < time {
+    while began.elapsed() < time || done < LEAST {
         poll.poll(&mut events, Some(PATIENCE))?;
         if events.is_empty() {
             return Err(io::Error::new(ErrorKind::TimedOut, "the server has stopped answering"));

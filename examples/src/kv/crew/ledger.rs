@@ -234,7 +234,7 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::kv::crew) fn terms(buffers: usize, backlog: usize) -> Rc<Terms> {
-        let limits = Limits { max_frame: 0, memory: 0, partials: 0, buffers };
+        let limits = Limits { max_frame: 0, memory: 0, partials: 0, buffers, no_huge_pages: false };
         let ledger = Arc::new(Ledger::new(limits, backlog));
         Rc::new(Terms { budget: Budget::named("unread replies", buffers), ledger })
     }

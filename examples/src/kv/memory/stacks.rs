@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::Limits;
-use pool_core::{Background, Budget, Cache, Limit, Mmap, PageSource, Stats};
+use pool_core::{Background, Budget, Cache, HugePages, Limit, Mmap, PageSource, Stats};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -50,7 +50,8 @@ impl Stacks {
     /// The stack, and the thread that lets its cache decay while nobody sends anything.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let cache = Arc::new(Mmap::builder().name("kv").build().cached());
+        let huge = if limits.no_huge_pages { HugePages::Never } else { HugePages::System };
+        let cache = Arc::new(Mmap::builder().name("kv").huge_pages(huge).build().cached());
         let _decay = cache.decay_in_background().ok();
         let ring = Rc::new(cache.clone().counted());
         let pages = Rc::new(cache.counted());

@@ -11,6 +11,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// A gathering takes at most one part in so many of a loop's time.
 const SHARE: u32 = 1000;
 
+/// But it is never longer until the next: a loop that lost its processor meanwhile only seems to have taken
+/// long.
+const SELDOM: Duration = Duration::from_secs(10);
+
 /// One loop's last snapshot.
 type Slot = Arc<Mutex<Snapshot>>;
 
@@ -80,8 +84,13 @@ impl Publisher {
         snapshot.begin();
         gather(&mut snapshot);
         snapshot.end();
-        self.next = since + EVERY.max(began.elapsed() * SHARE);
+        self.next = since + pause(began.elapsed());
     }
+}
+
+/// How long until the next gathering, after one that took so long.
+fn pause(took: Duration) -> Duration {
+    took.saturating_mul(SHARE).clamp(EVERY, SELDOM)
 }
 
 #[cfg(test)]
@@ -106,7 +115,10 @@ mod tests {
     fn a_long_look_is_taken_less_often() {
         let mut publisher = Board::default().publisher();
         publisher.publish(Duration::ZERO, |_| thread::sleep(Duration::from_millis(5)));
-        assert!(!publisher.is_due(Duration::from_secs(4)));
+        assert!(!publisher.is_due(Duration::from_secs(4)) && publisher.is_due(SELDOM));
+        assert_eq!(pause(Duration::from_micros(10)), EVERY);
+        assert_eq!(pause(Duration::from_millis(3)), Duration::from_secs(3));
+        assert_eq!(pause(Duration::from_secs(60)), SELDOM);
     }
 
     #[test]
