@@ -18,11 +18,16 @@ pub fn source(nth: Option<u64>) -> Source {
     }
 }
 
-/// How often a property is tried.
+/// How often a property is tried: with the same programs each time, unless `PROPTEST_RNG_SEED` says otherwise.
+/// New ones are what the fuzz targets look for.
 pub fn config(cases: u32) -> proptest::prelude::ProptestConfig {
     proptest::prelude::ProptestConfig {
         cases: if cfg!(miri) { 1 } else { cases },
         failure_persistence: None,
+        rng_seed: match std::env::var("PROPTEST_RNG_SEED").map(|seed| seed.parse()) {
+            Ok(Ok(seed)) => seed,
+            _ => proptest::test_runner::RngSeed::Fixed(7),
+        },
         ..Default::default()
     }
 }
