@@ -1,25 +1,27 @@
 """User instructions a request of `kv`, by callgrind: not a check, a measure.
 
-    cargo build --release -p examples && python3 .ci/kv_instructions.py [set,get,mix,del,error] [pool,std]
+    cargo build --release -p examples && python3 .ci/kv_instructions.py [--markdown FILE] [set,get,mix,del,error]
 
 The same requests are sent n times and 2n times; the difference, divided, is a request's own. Each batch is
 answered before the next is sent, so a pipeline of 1 includes a turn of the event loop.
 """
 
+import argparse
 import pathlib
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 KV = pathlib.Path(__file__).resolve().parent.parent / "target/release/kv"
 KEYS = [b"key:%012d" % index for index in range(1000)]
 VALUE = b"v" * 64
-# Kind of requests, requests a batch, batches.
-RUNS = [("set", 16, 1000), ("get", 16, 1000), ("mix", 16, 1000), ("set", 1, 5000), ("get", 1, 5000),
-        ("del", 16, 200), ("error", 16, 200)]
+# Kind of requests, requests a batch, batches, and how much less the pools should take.
+RUNS = [("set", 16, 1000, "−15 %"), ("get", 16, 1000, "−15 %"), ("mix", 16, 1000, "−15 %"), ("set", 1, 5000, "not more"),
+        ("get", 1, 5000, "not more"), ("del", 16, 200, "-"), ("error", 16, 200, "-")]
+KINDS = {"set": "`SET`, 64 bytes over 64 bytes", "get": "`GET`, 64 bytes", "mix": "both in turn",
+         "del": "`DEL` of 20 keys that are not there", "error": "an unknown command"}
 
 
 def array(*words):
@@ -71,18 +73,25 @@ def instructions(strategy, kind, pipeline, batches):
 
 
 def main():
-    kinds = sys.argv[1].split(",") if len(sys.argv) > 1 else {run[0] for run in RUNS}
-    strategies = sys.argv[2].split(",") if len(sys.argv) > 2 else ["std", "pool"]
-    for kind, pipeline, batches in RUNS:
-        if kind not in kinds:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE")
+    parser.add_argument("kinds", nargs="?", default=",".join(KINDS))
+    arguments = parser.parse_args()
+    lines = ["| requests | pipeline | `--alloc std` | `--alloc pool` | | gate |", "|---|--:|--:|--:|--:|--:|"]
+    for kind, pipeline, batches, gate in RUNS:
+        if kind not in arguments.kinds.split(","):
             continue
         figures = []
-        for strategy in strategies:
+        for strategy in ("std", "pool"):
             once = instructions(strategy, kind, pipeline, batches)
             twice = instructions(strategy, kind, pipeline, 2 * batches)
             figures.append((twice - once) / (batches * pipeline))
-        shown = "  ".join(f"{name} {value:8.1f}" for name, value in zip(strategies, figures))
-        print(f"{kind:5} x{pipeline:2}  {shown}  {100 * (figures[-1] / figures[0] - 1):+.1f} %", flush=True)
+        std, pool = figures
+        change = f"{100 * (pool / std - 1):+.1f} %".replace("-", "−")
+        print(f"{kind:5} x{pipeline:2}  std {std:8.1f}  pool {pool:8.1f}  {change}", flush=True)
+        lines.append(f"| {KINDS[kind]} | {pipeline} | {std:.1f} | {pool:.1f} | {change} | {gate} |")
+    if arguments.markdown:
+        arguments.markdown.write_text("\n".join(lines) + "\n")
 
 
 main()
