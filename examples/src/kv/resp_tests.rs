@@ -227,6 +227,7 @@ fn cuts(seeds: &[prop::sample::Index], len: usize) -> Vec<usize> {
 }
 
 proptest! {
+    #![proptest_config(crate::kv::same_each_time(256))]
     #[test]
     fn what_was_encoded_is_found_whatever_the_split(
         commands in commands(),

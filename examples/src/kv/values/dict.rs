@@ -196,6 +196,7 @@ mod tests {
     use std::vec::Vec;
 
     proptest! {
+        #![proptest_config(crate::kv::same_each_time(256))]
         #[test]
         fn as_a_vector(steps in prop::collection::vec((0..5u8, 0..60u8), 0..600)) {
             let room = Room::new(Global, usize::MAX);

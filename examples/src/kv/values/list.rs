@@ -217,6 +217,7 @@ mod tests {
     use std::vec::Vec;
 
     proptest! {
+        #![proptest_config(crate::kv::same_each_time(256))]
         #[test]
         fn as_a_deque(steps in prop::collection::vec((0..9u8, 0..6u8, 0..12usize), 0..400)) {
             let room = Room::new(Global, usize::MAX);

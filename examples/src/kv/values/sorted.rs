@@ -282,7 +282,7 @@ mod tests {
     use std::vec::Vec;
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(crate::kv::same_each_time(32))]
         #[test]
         fn as_a_tree(steps in prop::collection::vec((0..4u8, 0..500u16, 0..40u8), 0..1500)) {
             let room = Room::new(Global, usize::MAX);
