@@ -1,10 +1,11 @@
 //! The same calls on an arena and on bumpalo, with the same visible results.
 
+mod property;
+
 use bumpalo::Bump;
 use pool_arena::Arena;
 use pool_core::Heap;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 /// One call, on whatever has bumpalo's methods; what it made, as text.
 macro_rules! call {
@@ -40,22 +41,8 @@ macro_rules! call {
     }};
 }
 
-/// The same programs each time, so that a test does not fail by chance (the fuzz targets look for new
-/// ones); others with `PROPTEST_RNG_SEED=7`.
-fn seed() -> RngSeed {
-    match ProptestConfig::default().rng_seed {
-        RngSeed::Random => RngSeed::Fixed(0),
-        chosen => chosen,
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 100 },
-        failure_persistence: None,
-        rng_seed: seed(),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(property::config(100, 2))]
     #[test]
     fn bumpalo_says_the_same(
         ops in prop::collection::vec((0..16, 0usize..300, any::<u32>()), 0..60),

@@ -1,10 +1,10 @@
 //! Random programs; see `model`.
 
 mod model;
+mod property;
 
 use model::Op;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 /// Bytes of blocks that are small, and of those that are large (from 4 KiB on).
 const MIDDLE: u32 = if cfg!(miri) { 400 } else { 6000 };
@@ -37,26 +37,8 @@ fn program() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 0..if cfg!(miri) { 12 } else { 40 })
 }
 
-/// The same programs each time, so that a test does not fail by chance (the fuzz targets look for new
-/// ones); others with `PROPTEST_RNG_SEED=7`.
-fn seed() -> RngSeed {
-    match ProptestConfig::default().rng_seed {
-        RngSeed::Random => RngSeed::Fixed(0),
-        chosen => chosen,
-    }
-}
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { cases },
-        failure_persistence: None,
-        rng_seed: seed(),
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(property::config(100, 3))]
     #[test]
     fn programs_agree_with_the_model(program in program(), zero in any::<bool>()) {
         model::run(&model::source(None), &program, zero);
@@ -64,7 +46,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(6))]
+    #![proptest_config(property::config(6, 3))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program()) {
         let counting = model::source(None);

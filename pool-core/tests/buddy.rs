@@ -1,9 +1,10 @@
 //! `Buddy` as a stranger sees it: runs that are live never overlap, and all comes back.
 
+mod property;
+
 use core::mem::MaybeUninit;
 use pool_core::{Buddy, Fixed, Heap, PageError, PageSource, Request, Run};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use std::cell::Cell;
 
 /// The longest block in bytes, and the longest program.
@@ -96,22 +97,8 @@ fn run_program<S: PageSource>(buddy: &Buddy<S>, program: &[Op]) {
     assert_eq!(buddy.free(), buddy.capacity());
 }
 
-/// The same programs each time, so that a test does not fail by chance (the fuzz targets look for new
-/// ones); others with `PROPTEST_RNG_SEED=7`.
-fn seed() -> RngSeed {
-    match ProptestConfig::default().rng_seed {
-        RngSeed::Random => RngSeed::Fixed(0),
-        chosen => chosen,
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { 256 },
-        failure_persistence: None,
-        rng_seed: seed(),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(property::config(256, 2))]
 
     #[test]
     fn over_heap(len in 1..BLOCK, program in prop::collection::vec(op(), 1..STEPS)) {

@@ -1,10 +1,11 @@
 //! Random programs against the naive model, on stacks; a failure shrinks to a short program.
 
+mod property;
+
 use pool_core::testing::{Contract, Op, Tally};
 use pool_core::{Budget, Failing, Heap, Limit, PageSource, Stats};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 fn decode(mut bytes: &[u8]) -> Vec<Op> {
     std::iter::from_fn(|| Op::decode(&mut bytes)).collect()
@@ -23,22 +24,8 @@ fn agrees<S: PageSource>(source: &Stats<S>, tally: Tally) {
     assert_eq!((traffic.live_bytes, traffic.live_runs()), (0, 0));
 }
 
-/// The same programs each time, so that a test does not fail by chance (the fuzz targets look for new
-/// ones); others with `PROPTEST_RNG_SEED=7`.
-fn seed() -> RngSeed {
-    match ProptestConfig::default().rng_seed {
-        RngSeed::Random => RngSeed::Fixed(0),
-        chosen => chosen,
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 5 } else { 200 },
-        failure_persistence: None,
-        rng_seed: seed(),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(property::config(200, 5))]
 
     #[test]
     fn plain(ops in programs()) {

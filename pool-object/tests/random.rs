@@ -3,10 +3,12 @@
 mod model;
 #[path = "model/strategy.rs"]
 mod strategy;
+mod support;
 
 use model::{Machine, Op, source};
 use proptest::prelude::*;
-use strategy::{MANY, align, config, program, refusals, size};
+use strategy::{MANY, align, program, refusals, size};
+use support::config;
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
@@ -27,7 +29,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(config(60))]
+    #![proptest_config(config(60, 2))]
     #[test]
     fn programs_agree_with_the_model(program in program(op()), one_by_one in any::<bool>()) {
         Machine::new(&source(None)).run(&program, one_by_one);
@@ -35,7 +37,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(6))]
+    #![proptest_config(config(6, 2))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program(op())) {
         let counting = source(None);

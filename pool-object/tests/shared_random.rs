@@ -4,10 +4,12 @@
 mod model;
 #[path = "model/strategy.rs"]
 mod strategy;
+mod support;
 
 use model::{Limits, Op, source};
 use proptest::prelude::*;
-use strategy::{MANY, align, config, program, refusals, size};
+use strategy::{MANY, align, program, refusals, size};
+use support::config;
 
 fn op() -> impl Strategy<Value = Op> {
     let thread = || any::<u8>();
@@ -30,7 +32,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(config(60))]
+    #![proptest_config(config(60, 2))]
     #[test]
     fn programs_agree_with_the_model(
         program in program(op()),
@@ -42,7 +44,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(4))]
+    #![proptest_config(config(4, 2))]
     #[test]
     fn programs_survive_a_refusal_at_every_step(program in program(op()), limits in any::<u8>()) {
         let counting = source(None);

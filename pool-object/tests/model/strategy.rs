@@ -1,7 +1,6 @@
 //! What the random programs of both heaps are drawn from.
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 /// Blocks at once, and bytes of middle and of large ones.
 pub const MANY: u16 = if cfg!(miri) { 12 } else { 2500 };
@@ -19,24 +18,6 @@ pub fn align() -> impl Strategy<Value = u8> {
 
 pub fn program<O: std::fmt::Debug>(op: impl Strategy<Value = O>) -> impl Strategy<Value = Vec<O>> {
     prop::collection::vec(op, 0..if cfg!(miri) { 8 } else { 40 })
-}
-
-/// The same programs each time, so that a test does not fail by chance (the fuzz targets look for new
-/// ones); others with `PROPTEST_RNG_SEED=7`.
-fn seed() -> RngSeed {
-    match ProptestConfig::default().rng_seed {
-        RngSeed::Random => RngSeed::Fixed(0),
-        chosen => chosen,
-    }
-}
-
-pub fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: if cfg!(miri) { 2 } else { cases },
-        failure_persistence: None,
-        rng_seed: seed(),
-        ..ProptestConfig::default()
-    }
 }
 
 /// The calls of a program that are refused in turn, of as many as it makes.
