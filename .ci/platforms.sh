@@ -24,12 +24,16 @@ check core,alloc wasm32-unknown-unknown --no-default-features --features alloc,t
 check core thumbv7em-none-eabi --no-default-features
 check core,alloc thumbv7em-none-eabi --no-default-features --features alloc
 
-# The pools have no calls of their own to the system: one of each kind.
-for package in pool-arena; do
-    for target in aarch64-apple-darwin x86_64-pc-windows-msvc i686-unknown-linux-gnu; do
+# The pools have no calls of their own to the system, but sizes and atomics of their own.
+for package in pool-arena pool-object pool-ring; do
+    features=std
+    [[ $package != pool-ring ]] || features=std,mirror
+    for target in aarch64-apple-darwin x86_64-pc-windows-msvc aarch64-unknown-linux-gnu i686-unknown-linux-gnu; do
         echo "$package for $target"
-        cargo +nightly check --quiet -Zbuild-std=std --target $target -p $package
+        cargo +nightly check --quiet -Zbuild-std=std --target $target -p $package --features $features
     done
     echo "$package for thumbv7em-none-eabi"
     cargo +nightly check --quiet -Zbuild-std=core --target thumbv7em-none-eabi -p $package --no-default-features
 done
+# Descriptors, where there are any.
+cargo +nightly check --quiet -Zbuild-std=std --target aarch64-apple-darwin -p pool-ring --features fd
