@@ -2,6 +2,7 @@
 
 use crate::arena::Arena;
 use crate::error::{AllocError, refuse};
+use crate::shared::SyncArena;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
@@ -23,6 +24,14 @@ use pool_core::PageSource;
 ///
 /// It is one pointer long and holds no arena, so it is `Send` and `Sync` if the value is. (A
 /// box that gives its memory back is `allocator_api2::boxed::Box<T, &Arena>`.)
+///
+/// ```
+/// let arena = pool_arena::SyncArena::new();
+/// let text = arena.alloc_box(String::from("dropped there"));
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || assert_eq!(text.len(), 13));
+/// });
+/// ```
 pub struct ArenaBox<'a, T: ?Sized> {
     /// Initialised, in an arena that is borrowed during `'a`, and nobody else's.
     ptr: NonNull<T>,
@@ -34,59 +43,71 @@ unsafe impl<T: ?Sized + Send> Send for ArenaBox<'_, T> {}
 // SAFETY: `&ArenaBox` gives `&T` and nothing else.
 unsafe impl<T: ?Sized + Sync> Sync for ArenaBox<'_, T> {}
 
-impl<S: PageSource> Arena<S> {
-    /// Moves `value` into the arena, under an owner that drops it.
-    ///
-    /// # Panics
-    /// If no memory can be had.
-    #[inline]
-    pub fn alloc_box<'a, T: 'a>(&'a self, value: T) -> ArenaBox<'a, T> {
-        ArenaBox::of(self.alloc(value))
-    }
+macro_rules! boxes {
+    ($arena:ident) => {
+        impl<S: PageSource> $arena<S> {
+            /// Moves `value` into the arena, under an owner that drops it.
+            ///
+            /// # Panics
+            /// If no memory can be had.
+            #[inline]
+            pub fn alloc_box<'a, T: 'a>(&'a self, value: T) -> ArenaBox<'a, T> {
+                ArenaBox::of(self.alloc(value))
+            }
 
-    /// As [`alloc_box`](Self::alloc_box).
-    ///
-    /// # Errors
-    /// If no memory can be had; the value is dropped.
-    #[inline]
-    pub fn try_alloc_box<'a, T: 'a>(&'a self, value: T) -> Result<ArenaBox<'a, T>, AllocError> {
-        Ok(ArenaBox::of(self.try_alloc(value)?))
-    }
+            /// As [`alloc_box`](Self::alloc_box).
+            ///
+            /// # Errors
+            /// If no memory can be had; the value is dropped.
+            #[inline]
+            pub fn try_alloc_box<'a, T: 'a>(
+                &'a self,
+                value: T,
+            ) -> Result<ArenaBox<'a, T>, AllocError> {
+                Ok(ArenaBox::of(self.try_alloc(value)?))
+            }
 
-    /// Moves what `iter` yields into the arena, under an owner that drops it, as
-    /// [`alloc_slice_fill_iter`](Self::alloc_slice_fill_iter).
-    ///
-    /// # Panics
-    /// If no memory can be had, or the iterator does.
-    ///
-    /// ```
-    /// # use pool_arena::Arena;
-    /// let arena = Arena::new();
-    /// let words = arena.alloc_box_slice(["a", "b"].iter().map(|word| word.to_string()));
-    /// assert_eq!(words.concat(), "ab");
-    /// ```
-    pub fn alloc_box_slice<'a, T, I>(&'a self, iter: I) -> ArenaBox<'a, [T]>
-    where
-        T: 'a,
-        I: IntoIterator<Item = T>,
-        I::IntoIter: ExactSizeIterator,
-    {
-        self.try_alloc_box_slice(iter).unwrap_or_else(|error| refuse(error))
-    }
+            /// Moves what `iter` yields into the arena, under an owner that drops it, as
+            /// [`alloc_slice_fill_iter`](Self::alloc_slice_fill_iter).
+            ///
+            /// # Panics
+            /// If no memory can be had, or the iterator does.
+            ///
+            /// ```
+            #[doc = new!($arena)]
+            /// let words = arena.alloc_box_slice(["a", "b"].iter().map(|word| word.to_string()));
+            /// assert_eq!(words.concat(), "ab");
+            /// ```
+            pub fn alloc_box_slice<'a, T, I>(&'a self, iter: I) -> ArenaBox<'a, [T]>
+            where
+                T: 'a,
+                I: IntoIterator<Item = T>,
+                I::IntoIter: ExactSizeIterator,
+            {
+                self.try_alloc_box_slice(iter).unwrap_or_else(|error| refuse(error))
+            }
 
-    /// As [`alloc_box_slice`](Self::alloc_box_slice).
-    ///
-    /// # Errors
-    /// If no memory can be had.
-    pub fn try_alloc_box_slice<'a, T, I>(&'a self, iter: I) -> Result<ArenaBox<'a, [T]>, AllocError>
-    where
-        T: 'a,
-        I: IntoIterator<Item = T>,
-        I::IntoIter: ExactSizeIterator,
-    {
-        Ok(ArenaBox::of(self.try_alloc_slice_fill_iter(iter)?))
-    }
+            /// As [`alloc_box_slice`](Self::alloc_box_slice).
+            ///
+            /// # Errors
+            /// If no memory can be had.
+            pub fn try_alloc_box_slice<'a, T, I>(
+                &'a self,
+                iter: I,
+            ) -> Result<ArenaBox<'a, [T]>, AllocError>
+            where
+                T: 'a,
+                I: IntoIterator<Item = T>,
+                I::IntoIter: ExactSizeIterator,
+            {
+                Ok(ArenaBox::of(self.try_alloc_slice_fill_iter(iter)?))
+            }
+        }
+    };
 }
+
+boxes!(Arena);
+boxes!(SyncArena);
 
 impl<'a, T: ?Sized> ArenaBox<'a, T> {
     /// Takes over a value that nobody else will use or drop: `value` is exclusive during `'a`, and

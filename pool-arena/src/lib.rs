@@ -152,6 +152,27 @@ arena.reset();
 //! is Doris' (`MemPool`), the names and the downward bump are bumpalo's.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+/// How an example of what both arenas have begins: `let arena = Arena::new();`, or with `mut`.
+macro_rules! new {
+    (mut $arena:ident) => {
+        new!(@ "let mut arena = ", $arena)
+    };
+    ($arena:ident) => {
+        new!(@ "let arena = ", $arena)
+    };
+    (@ $binding:literal, $arena:ident) => {
+        concat!(
+            "# use pool_arena::",
+            stringify!($arena),
+            ";
+",
+            $binding,
+            stringify!($arena),
+            "::new();"
+        )
+    };
+}
+
 #[cfg(any(feature = "allocator-api2", feature = "allocator-api2-04"))]
 mod alloc_api;
 mod arena;

@@ -1,11 +1,8 @@
 //! `SyncArena`: the region pool that threads share.
 
 mod chunk;
-mod cleanups;
-mod slices;
 mod storage;
 mod text;
-mod values;
 
 use crate::arena::DefaultSource;
 use crate::cleanup::{Mark, SharedCleanups};
@@ -67,6 +64,14 @@ use pool_core::PageSource;
 ///
 /// ```
 /// # use pool_arena::SyncArena;
+/// let arena = SyncArena::new();
+/// let (left, right) = (arena.alloc(1), arena.alloc(2));
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| *left += 10);
+///     scope.spawn(|| *right += *arena.alloc(20));
+/// });
+/// assert_eq!((*left, *right), (11, 22));
+///
 /// static NAMES: SyncArena = SyncArena::new();
 /// let name: &'static str = NAMES.alloc_str("interned");
 /// # assert_eq!(name, "interned");
@@ -123,7 +128,7 @@ pub struct SyncArena<S: PageSource = DefaultSource> {
     spare: Link,
     /// Large objects, each a chunk of its own, full.
     large: Link,
-    cleanups: SharedCleanups,
+    pub(crate) cleanups: SharedCleanups,
     /// Bytes of runs, and what threads are just asking the source for; at most `limit` when it
     /// grows.
     held: AtomicUsize,

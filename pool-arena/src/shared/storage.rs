@@ -38,7 +38,7 @@ impl<S: PageSource> SyncArena<S> {
     /// Memory for one object: valid for reads and writes of `layout.size()` bytes, aligned,
     /// disjoint from every other object, until the arena is reset or dropped.
     #[inline(always)]
-    pub(super) fn place(&self, layout: Layout) -> NonNull<u8> {
+    pub(crate) fn place(&self, layout: Layout) -> NonNull<u8> {
         match self.take(layout) {
             Some(place) => place,
             None => self.place_slow_or_refuse(layout),
@@ -47,7 +47,7 @@ impl<S: PageSource> SyncArena<S> {
 
     /// As [`place`](Self::place), for a `T`.
     #[inline(always)]
-    pub(super) fn place_for<T>(&self) -> NonNull<T> {
+    pub(crate) fn place_for<T>(&self) -> NonNull<T> {
         if size_of::<T>() == 0 {
             return nowhere(align_of::<T>()).cast();
         }
@@ -56,7 +56,7 @@ impl<S: PageSource> SyncArena<S> {
 
     /// As [`place`](Self::place), for a `T`.
     #[inline(always)]
-    pub(super) fn try_place_for<T>(&self) -> Result<NonNull<T>, AllocError> {
+    pub(crate) fn try_place_for<T>(&self) -> Result<NonNull<T>, AllocError> {
         if size_of::<T>() == 0 {
             return Ok(nowhere(align_of::<T>()).cast());
         }
@@ -74,7 +74,7 @@ impl<S: PageSource> SyncArena<S> {
 
     /// As [`try_place`](Self::try_place), all bytes zero. A large object's run is asked for zeroed,
     /// so that fresh pages are not written.
-    pub(super) fn try_place_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+    pub(crate) fn try_place_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         if layout.size() >= self.config.large_from {
             return self.place_large(layout, true);
         }

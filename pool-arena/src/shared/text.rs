@@ -1,4 +1,4 @@
-//! Strings of a `SyncArena`, copied or formatted.
+//! Formatted strings of a `SyncArena`.
 
 use super::SyncArena;
 use crate::error::{AllocError, refuse};
@@ -61,36 +61,6 @@ impl<S: PageSource> Write for Formatting<'_, '_, S> {
 /// # Text
 #[allow(clippy::mut_from_ref, reason = "every call lends other memory")]
 impl<S: PageSource> SyncArena<S> {
-    /// Copies a string into the arena.
-    ///
-    /// # Panics
-    /// If no memory can be had.
-    ///
-    /// ```
-    /// # use pool_arena::SyncArena;
-    /// let arena = SyncArena::new();
-    /// let name = arena.alloc_str("alice");
-    /// name.make_ascii_uppercase();
-    /// assert_eq!(name, "ALICE");
-    /// ```
-    #[inline(always)]
-    pub fn alloc_str(&self, src: &str) -> &mut str {
-        let bytes = self.alloc_slice_copy(src.as_bytes());
-        // SAFETY: a copy of a string's bytes.
-        unsafe { core::str::from_utf8_unchecked_mut(bytes) }
-    }
-
-    /// As [`alloc_str`](Self::alloc_str).
-    ///
-    /// # Errors
-    /// If no memory can be had.
-    #[inline(always)]
-    pub fn try_alloc_str(&self, src: &str) -> Result<&mut str, AllocError> {
-        let bytes = self.try_alloc_slice_copy(src.as_bytes())?;
-        // SAFETY: a copy of a string's bytes.
-        Ok(unsafe { core::str::from_utf8_unchecked_mut(bytes) })
-    }
-
     /// Formats into the arena; [`arena_format!`](crate::arena_format) is shorter to write.
     ///
     /// Up to 256 bytes take what they need. A longer text moves to a buffer twice as long each time
