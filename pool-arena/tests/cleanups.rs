@@ -1,36 +1,11 @@
 //! Cleanups and boxes: order, panics, and that nothing runs twice.
 
+mod noted;
+
+use self::noted::{Log, Noted, noted, panicking, take};
 use pool_arena::{Arena, ArenaBox, unsize_box};
 use pool_core::Heap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
-
-type Log = Arc<Mutex<Vec<u32>>>;
-
-struct Noted {
-    id: u32,
-    log: Log,
-    panics: bool,
-}
-
-impl Drop for Noted {
-    fn drop(&mut self) {
-        self.log.lock().unwrap().push(self.id);
-        assert!(!self.panics, "noted {}", self.id);
-    }
-}
-
-fn noted(id: u32, log: &Log) -> Noted {
-    Noted { id, log: Arc::clone(log), panics: false }
-}
-
-fn panicking(id: u32, log: &Log) -> Noted {
-    Noted { id, log: Arc::clone(log), panics: true }
-}
-
-fn take(log: &Log) -> Vec<u32> {
-    std::mem::take(&mut log.lock().unwrap())
-}
 
 #[test]
 fn the_last_goes_first_and_each_goes_once() {

@@ -1,6 +1,9 @@
 //! `SyncArena`: disjoint memory for threads that meet, refusals, cleanups, what a reset keeps, and
 //! futures that hold its `&` across `.await`.
 
+mod noted;
+
+use self::noted::{Log, noted, panicking, take};
 use pool_arena::{AllocError, ArenaBuilder, SyncArena, arena_format};
 use pool_core::{Failing, Fixed, Global, Heap, PageError, PageSource, Request, Run, Stats};
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -356,33 +359,6 @@ fn a_refusal_at_each_step_leaves_all_as_it_was() {
         assert!(first.is_err() || source.injected() == 1, "the shorter chunk will do");
         everything(&arena, &log).unwrap();
     }
-}
-
-type Log = Arc<Mutex<Vec<u32>>>;
-
-struct Noted {
-    id: u32,
-    log: Log,
-    panics: bool,
-}
-
-impl Drop for Noted {
-    fn drop(&mut self) {
-        self.log.lock().unwrap().push(self.id);
-        assert!(!self.panics, "noted {}", self.id);
-    }
-}
-
-fn noted(id: u32, log: &Log) -> Noted {
-    Noted { id, log: Arc::clone(log), panics: false }
-}
-
-fn panicking(id: u32, log: &Log) -> Noted {
-    Noted { id, log: Arc::clone(log), panics: true }
-}
-
-fn take(log: &Log) -> Vec<u32> {
-    std::mem::take(&mut log.lock().unwrap())
 }
 
 #[test]

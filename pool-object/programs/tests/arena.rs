@@ -1,4 +1,8 @@
 //! `pool-arena`'s own tests, with blocks of `GlobalHeap` beneath.
+#![allow(
+    clippy::duplicate_mod,
+    reason = "each test is a crate elsewhere, with what it shares in it"
+)]
 
 mod served;
 

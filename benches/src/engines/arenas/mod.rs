@@ -23,18 +23,27 @@ pub use freed::{Glibc, Mimalloc};
 pub use nginx::Nginx;
 pub use typed_arena::TypedArena;
 
-/// Adds `$case::<Nginx>()` to a list of cases, if it is built in.
-macro_rules! and_nginx {
-    ($cases:expr, $case:ident($($argument:expr),*)) => {{
+/// A list of `$case::<E>()`, with each engine `E` that takes objects of any kind, and those `$more`.
+macro_rules! of_arenas {
+    ($case:ident $(, $more:ty)*) => {{
         #[allow(unused_mut, reason = "not with all features")]
-        let mut cases = $cases;
+        let mut cases = vec![
+            $case::<$crate::engines::arenas::Arena>(),
+            $case::<$crate::engines::arenas::Bumpalo>(),
+            $case::<$crate::engines::arenas::BumpaloAligned>(),
+            $case::<$crate::engines::arenas::BumpScope>(),
+            $case::<$crate::engines::arenas::Blink>(),
+            $case::<$crate::engines::arenas::Mimalloc>(),
+            $case::<$crate::engines::arenas::Glibc>(),
+        ];
         #[cfg(feature = "nginx")]
-        cases.push($case::<$crate::engines::arenas::Nginx>($($argument),*));
+        cases.push($case::<$crate::engines::arenas::Nginx>());
+        cases.extend([$($case::<$more>()),*]);
         cases
     }};
 }
 
-pub(crate) use and_nginx;
+pub(crate) use of_arenas;
 
 use std::ptr::NonNull;
 use std::slice;

@@ -10,10 +10,7 @@
 use crate::case::Case;
 use crate::engine::Setup;
 use crate::engines::Null;
-use crate::engines::arenas::{
-    Arena, ArenaFixed, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc,
-    and_nginx,
-};
+use crate::engines::arenas::{ArenaFixed, Cursor, of_arenas};
 use crate::opaque::escape;
 use crate::region::{Places, Region, Regions, Texts, growing, kept};
 use crate::workloads::{POOL_ARENA, Random};
@@ -52,35 +49,8 @@ pub trait Serves: Places + Texts {}
 impl<R: Places + Texts> Serves for R {}
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = and_nginx!(
-        vec![
-            new::<Null>(),
-            new::<Arena>(),
-            new::<ArenaFixed>(),
-            new::<Bumpalo>(),
-            new::<BumpaloAligned>(),
-            new::<BumpScope>(),
-            new::<Blink>(),
-            new::<Mimalloc>(),
-            new::<Glibc>(),
-        ],
-        new()
-    );
-    cases.extend(and_nginx!(
-        vec![
-            again::<Null>(),
-            again::<Arena>(),
-            again::<ArenaFixed>(),
-            again::<Bumpalo>(),
-            again::<BumpaloAligned>(),
-            again::<BumpScope>(),
-            again::<Blink>(),
-            again::<Mimalloc>(),
-            again::<Glibc>(),
-            again::<Cursor>(),
-        ],
-        again()
-    ));
+    let mut cases = of_arenas!(new, Null, ArenaFixed);
+    cases.extend(of_arenas!(again, Null, ArenaFixed, Cursor));
     cases
 }
 

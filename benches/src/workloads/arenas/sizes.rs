@@ -6,9 +6,7 @@
 use super::{OBJECTS, SAMPLE};
 use crate::case::Case;
 use crate::engines::Null;
-use crate::engines::arenas::{
-    Arena, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc, and_nginx,
-};
+use crate::engines::arenas::{Cursor, of_arenas};
 use crate::opaque::escape;
 use crate::region::{Places, Regions, kept, sized};
 use crate::workloads::{POOL_ARENA, Random, rounds};
@@ -19,18 +17,7 @@ const LONGEST: usize = 512;
 const ALIGN: usize = 8;
 
 pub(super) fn cases() -> Vec<Case> {
-    let cases = vec![
-        case::<Null>(),
-        case::<Arena>(),
-        case::<Bumpalo>(),
-        case::<BumpaloAligned>(),
-        case::<BumpScope>(),
-        case::<Blink>(),
-        case::<Mimalloc>(),
-        case::<Glibc>(),
-        case::<Cursor>(),
-    ];
-    and_nginx!(cases, case())
+    of_arenas!(case, Null, Cursor)
 }
 
 fn case<E>() -> Case

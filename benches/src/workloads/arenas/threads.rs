@@ -3,9 +3,7 @@
 
 use super::requests::{Serves, all_in_one, draw, setup};
 use crate::case::Case;
-use crate::engines::arenas::{
-    Arena, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc, and_nginx,
-};
+use crate::engines::arenas::{Cursor, of_arenas};
 use crate::region::Regions;
 use crate::workloads::POOL_ARENA;
 use std::sync::Barrier;
@@ -15,17 +13,7 @@ use std::time::Instant;
 const THREADS: usize = 2;
 
 pub(super) fn cases() -> Vec<Case> {
-    let cases = vec![
-        case::<Arena>(),
-        case::<Bumpalo>(),
-        case::<BumpaloAligned>(),
-        case::<BumpScope>(),
-        case::<Blink>(),
-        case::<Mimalloc>(),
-        case::<Glibc>(),
-        case::<Cursor>(),
-    ];
-    and_nginx!(cases, case())
+    of_arenas!(case, Cursor)
 }
 
 fn case<E>() -> Case

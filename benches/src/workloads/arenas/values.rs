@@ -5,10 +5,7 @@
 use super::{OBJECTS, SAMPLE};
 use crate::case::Case;
 use crate::engines::Null;
-use crate::engines::arenas::{
-    Arena, Blink, BumpScope, Bumpalo, BumpaloAligned, Cursor, Glibc, Mimalloc, TypedArena,
-    and_nginx,
-};
+use crate::engines::arenas::{Cursor, TypedArena, of_arenas};
 use crate::opaque::{escape, hide};
 use crate::region::{Region, Regions, Values, kept, sized};
 use crate::workloads::{POOL_ARENA, rounds};
@@ -16,19 +13,7 @@ use std::ptr;
 use std::time::Instant;
 
 pub(super) fn cases() -> Vec<Case> {
-    let cases = vec![
-        case::<Null>(),
-        case::<Arena>(),
-        case::<Bumpalo>(),
-        case::<BumpaloAligned>(),
-        case::<BumpScope>(),
-        case::<Blink>(),
-        case::<TypedArena>(),
-        case::<Mimalloc>(),
-        case::<Glibc>(),
-        case::<Cursor>(),
-    ];
-    and_nginx!(cases, case())
+    of_arenas!(case, Null, TypedArena, Cursor)
 }
 
 fn case<E>() -> Case
