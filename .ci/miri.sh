@@ -24,7 +24,8 @@ miri 75 pool-core --lib -- "${pure[@]}"
 stacks=(heap::alone heap::cache::alone heap::local_cache::alone heap::limit::alone mmap::alone fixed::alone)
 miri 100 pool-core --test contract -- --exact "${stacks[@]}"
 miri 60 pool-core --test buddy --test model --test failing --test stats --test budget
-miri 75 pool-arena --lib --test cleanups --test growing --test scopes --test sealed
+miri 90 pool-arena --test sealed --test scopes --test cleanups
+miri 60 pool-arena --test growing --lib
 miri 60 pool-arena --test sync_arena
 miri 30 pool-arena --test random
 MIRIFLAGS+=$cells miri 45 pool-object --test small
