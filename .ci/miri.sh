@@ -50,10 +50,7 @@ done
 # Boxes of allocator-api2 give their block back by way of a reference, which Stacked Borrows would
 # confine to the value: see docs/UNSAFE.md.
 MIRIFLAGS+=$cells miri 45 pool-object --test defrag
-# What takes the interpreter longest by itself, so that the others are seen.
-longest=a_vector_shrunk_to_nothing_has_given_its_block_back
-MIRIFLAGS+=$cells miri 45 pool-object --test boxes -- --skip "$longest"
-MIRIFLAGS+=$cells miri 30 pool-object --test boxes -- "$longest"
+MIRIFLAGS+=$cells miri 45 pool-object --test boxes
 MIRIFLAGS+=" -Zmiri-tree-borrows" miri 60 pool-core --lib -- "${pure[@]}" --skip layer::cache
 for target in i686-unknown-linux-gnu s390x-unknown-linux-gnu; do
     echo "on $target"

@@ -174,7 +174,7 @@ macro_rules! nothing_comes_and_goes {
             // SAFETY: allocated from this handle with this layout; the new one is not smaller.
             let block = unsafe { Allocator::grow_zeroed(&h, none.cast(), nothing, some) }.unwrap();
             // SAFETY: live, of so many bytes, initialised, and ours alone.
-            assert!(unsafe { block.as_ref() }.iter().all(|&byte| byte == 0));
+            assert!(unsafe { block.as_ref() } == vec![0; size]);
             // SAFETY: live, and of this layout; the new one is not longer.
             let none = unsafe { Allocator::shrink(&h, block.cast(), some, nothing) }.unwrap();
             // SAFETY: live, and of this layout.
