@@ -29,6 +29,7 @@ pub mod segments;
 pub mod slots;
 pub mod stream;
 pub mod table;
+pub mod together;
 pub mod workloads;
 
 pub use case::{Case, Prepared, find};

@@ -7,10 +7,8 @@ use crate::engines::heaps::{GlibcHeap, MimallocCrate, SharedAlloc};
 use crate::engines::{Global, MutexVec};
 use crate::heap::{Heap, SharedHeaps, room};
 use crate::opaque::escape;
+use crate::together::at_once;
 use std::alloc::Layout;
-use std::sync::Barrier;
-use std::thread;
-use std::time::{Duration, Instant};
 
 const LAYOUT: Layout = Layout::new::<[u64; 8]>();
 /// Blocks, or runs, that a thread has at once.
@@ -63,30 +61,13 @@ fn together(threads: u64, work: impl Fn(usize) + Sync) -> Sample {
     work(1);
     let mut grown = 0;
     let ns = median(|| {
-        let elapsed = at_once(threads as usize, || work(rounds));
+        let elapsed = at_once(threads as usize, |_, start| start.together(|| work(rounds)).1);
         grown = resident().saturating_sub(before);
         (rounds as u64 * HELD as u64 * threads, elapsed)
     });
     let bytes = grown as f64 / threads as f64;
     let operations = (rounds * HELD) as u64 * threads;
     Sample { size: threads, ns, bytes, operations, instructions: None }
-}
-
-fn at_once(threads: usize, work: impl Fn() + Sync) -> Duration {
-    let ready = Barrier::new(threads);
-    let ends = thread::scope(|scope| {
-        let run = || {
-            ready.wait();
-            let start = Instant::now();
-            work();
-            (start, Instant::now())
-        };
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("none fails");
-        threads.into_iter().map(join).collect::<Vec<_>>()
-    });
-    let start = ends.iter().map(|end| end.0).min().expect("a thread");
-    ends.iter().map(|end| end.1).max().expect("a thread") - start
 }
 
 fn blocks<E: SharedHeaps>(threads: u64) -> Sample {

@@ -10,12 +10,10 @@ use crate::engines::{
     ArrayQueueOf, Cache, Global, Mmap, MutexVec, SegQueueOf, ThreadLocalVec, Unmap,
 };
 use crate::opaque::escape;
+use crate::together::at_once;
 use crate::workloads::POOL_CORE;
 use crate::workloads::pair::{AT_HAND, warm};
 use pool_core::Run;
-use std::sync::Barrier;
-use std::thread;
-use std::time::Instant;
 
 const THREADS: usize = 2;
 
@@ -42,26 +40,15 @@ where
     let prepare = || -> crate::Prepared {
         let store = E::build(Setup { chunk: LEN, capacity: LEN * AT_HAND * THREADS });
         Box::new(move |n| {
-            let ready = Barrier::new(THREADS);
-            let ends = thread::scope(|scope| {
-                let threads = [1, 2].map(|mark| {
-                    let (store, ready) = (&store, &ready);
-                    scope.spawn(move || {
-                        let mut view = store.view();
-                        warm(&mut view, LEN);
-                        ready.wait();
-                        let start = Instant::now();
-                        let strangers = marked_pairs::<_, LEN>(&mut view, n, mark);
-                        let end = Instant::now();
-                        assert_eq!(strangers, 0, "a chunk had two owners");
-                        (start, end)
-                    })
-                });
-                threads.map(|thread| thread.join().expect("no thread fails"))
-            });
-            let start = ends.iter().map(|end| end.0).min();
-            let end = ends.iter().map(|end| end.1).max();
-            end.expect("two threads") - start.expect("two threads")
+            at_once(THREADS, |number, start| {
+                let mut view = store.view();
+                warm(&mut view, LEN);
+                let mark = 1 + number as u64;
+                let (strangers, span) =
+                    start.together(|| marked_pairs::<_, LEN>(&mut view, n, mark));
+                assert_eq!(strangers, 0, "a chunk had two owners");
+                span
+            })
         })
     };
     Case::new::<E>(POOL_CORE, name, prepare).uncounted()

@@ -9,6 +9,7 @@ use crate::case::Case;
 use crate::engines::heaps::of_shared_heaps;
 use crate::heap::{Heap, SharedHeaps, room};
 use crate::opaque::escape;
+use crate::together::Pinned;
 use crate::workloads::POOL_OBJECT;
 use crossbeam_queue::ArrayQueue;
 use std::alloc::Layout;
@@ -75,6 +76,7 @@ impl<H: Heap + Send + Sync + 'static> Pair<H> {
         let (answer, answers) = sync_channel(1);
         let shared = Arc::clone(&between);
         let thread = thread::spawn(move || {
+            let _pinned = Pinned::to(1);
             for n in ordered {
                 answer.send((0, Instant::now())).expect("somebody waits");
                 let sum = shared.free(n);
@@ -86,6 +88,7 @@ impl<H: Heap + Send + Sync + 'static> Pair<H> {
 
     /// The start, the sum of the numbers, the end.
     fn run(&self, n: u64) -> (Instant, u64, Instant) {
+        let _pinned = Pinned::to(0);
         let orders = self.orders.as_ref().expect("it is there until drop");
         orders.send(n).expect("the thread waits");
         self.answers.recv().expect("the thread answers");

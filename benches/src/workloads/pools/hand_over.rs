@@ -11,6 +11,7 @@ use crate::engines::pools::{
     SegQueueOfBoxes, SharedPool,
 };
 use crate::objects::{Pools, stock};
+use crate::together::Pinned;
 use crate::workloads::POOL_OBJECT;
 use crossbeam_queue::ArrayQueue;
 use std::sync::Barrier;
@@ -58,8 +59,10 @@ where
         assert!(empty.push(Vec::with_capacity(BATCH)).is_ok());
     }
     let ready = Barrier::new(2);
+    let _pinned = Pinned::to(0);
     thread::scope(|scope| {
         let putter = scope.spawn(|| {
+            let _pinned = Pinned::to(1);
             ready.wait();
             let mut left = n;
             while left > 0 {

@@ -6,10 +6,8 @@
 use super::{USED, of_shared_pools, pairs};
 use crate::case::Case;
 use crate::objects::{Pools, stock};
+use crate::together::at_once;
 use crate::workloads::POOL_OBJECT;
-use std::sync::Barrier;
-use std::thread;
-use std::time::Instant;
 
 const THREADS: usize = 2;
 const OBJECTS: usize = 128;
@@ -22,25 +20,13 @@ fn case<E: Pools<Store: Sync>>() -> Case {
     let prepare = || -> crate::Prepared {
         let store = E::build(stock(OBJECTS));
         Box::new(move |n| {
-            let ready = Barrier::new(THREADS);
-            let ends = thread::scope(|scope| {
-                let threads = [(); THREADS].map(|()| {
-                    scope.spawn(|| {
-                        let view = E::view(&store);
-                        pairs::<E>(&view, OBJECTS as u64);
-                        ready.wait();
-                        let start = Instant::now();
-                        let bytes = pairs::<E>(&view, n);
-                        let end = Instant::now();
-                        assert_eq!(bytes, n * USED, "a buffer was not empty");
-                        (start, end)
-                    })
-                });
-                threads.map(|thread| thread.join().expect("no thread fails"))
-            });
-            let start = ends.iter().map(|end| end.0).min();
-            let end = ends.iter().map(|end| end.1).max();
-            end.expect("two threads") - start.expect("two threads")
+            at_once(THREADS, |_, start| {
+                let view = E::view(&store);
+                pairs::<E>(&view, OBJECTS as u64);
+                let (bytes, span) = start.together(|| pairs::<E>(&view, n));
+                assert_eq!(bytes, n * USED, "a buffer was not empty");
+                span
+            })
         })
     };
     Case::new::<E>(POOL_OBJECT, "pool-hot-2t", prepare).uncounted()

@@ -6,6 +6,7 @@
 use crate::case::Case;
 use crate::engines::rings::{RingbufQueue, RtrbQueue, Slots, Spsc, SpscMirrored};
 use crate::queue::{Queue, Receiver, Sender};
+use crate::together::Pinned;
 use crate::workloads::POOL_RING;
 use std::hint::spin_loop;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -56,6 +57,7 @@ impl Pair<()> {
         let (sender, mut receiver) = Q::halves(BYTES);
         let (orders, ordered) = sync_channel::<Order>(1);
         let thread = thread::spawn(move || {
+            let _pinned = Pinned::to(1);
             for (n, answer) in ordered {
                 answer.send((0, Instant::now())).expect("somebody waits");
                 let sum = receive(&mut receiver, n);
@@ -69,6 +71,7 @@ impl Pair<()> {
 
 impl<S: Sender> Pair<S> {
     fn run(&mut self, n: u64) -> Duration {
+        let _pinned = Pinned::to(0);
         let (answer, answers) = sync_channel(1);
         let orders = self.orders.as_ref().expect("it is there until drop");
         orders.send((n, answer)).expect("the thread waits");
