@@ -6,6 +6,11 @@ if ! has_package benches; then
     note "bench: skipped, there is no package benches"
     exit 0
 fi
+# As a record names it.
+processor() {
+    awk -F '\t*: ' '!($1 in of) { of[$1] = $2 }
+        END { printf "%s (family %s, model %s)", of["model name"], of["cpu family"], of["model"] }' /proc/cpuinfo
+}
 record=$(LC_ALL=C ls benches/record/*.json | LC_ALL=C sort | tail -n 1)
 against=(--against "$record")
 if ! command -v valgrind >/dev/null; then
@@ -14,7 +19,7 @@ if ! command -v valgrind >/dev/null; then
 elif ! grep -qF "$(rustc -V)" "$record"; then
     note "bench: instructions were not compared, $record is of another compiler"
     against=()
-elif ! grep -qF "$(sed -n '/^model name/{s/.*: //p;q}' /proc/cpuinfo)\"" "$record"; then
+elif ! grep -qF " × $(processor)\"" "$record"; then
     # The C library copies by other instructions on another processor.
     note "bench: instructions were not compared, $record is of another processor"
     against=()

@@ -46,11 +46,21 @@ fn first_line(program: &str, args: &[&str]) -> Option<String> {
     output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
 }
 
+/// How many there are, and of which kind: names alone are not enough, some cover several generations.
 fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let field = |name| {
+        let value = |line: &'_ str| Some(line.split_once(':')?.1.trim().to_owned());
+        text.lines()
+            .find(|line| line.split(':').next().map(str::trim) == Some(name))
+            .and_then(value)
+    };
     let count = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{count} × {}", model.map_or(std::env::consts::ARCH, |(_, name)| name))
+    let name = field("model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    match (field("cpu family"), field("model")) {
+        (Some(family), Some(model)) => format!("{count} × {name} (family {family}, model {model})"),
+        _ => format!("{count} × {name}"),
+    }
 }
 
 impl Record {
