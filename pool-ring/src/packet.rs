@@ -7,6 +7,7 @@ mod config;
 mod conn;
 mod decoders;
 mod entries;
+mod evict;
 mod fill;
 mod large;
 mod ring;

@@ -6,7 +6,8 @@ use super::ring::PacketRing;
 use core::time::Duration;
 use pool_core::{PageError, PageSource};
 
-/// What to do when a partial must be kept and the budget is used up. Each choice takes O(1).
+/// What to do when a partial must be kept and the budget is used up. Nobody goes for a partial that is refused in the end: whether
+/// enough others may go is found out first. Each choice takes O(1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// Those whose partial began first go first, but nobody whose partial began less than `min_age` ago:
@@ -16,8 +17,8 @@ pub enum Policy {
         /// How long a partial is safe; 0 for not at all.
         min_age: Duration,
     },
-    /// Those with the most bytes go first (to the chunk up to 48 chunks, then to the power of two). If
-    /// nobody has more than the one that asks, it is refused.
+    /// Those with the most bytes go first (to the chunk up to 48 chunks, then to the power of two), but nobody with fewer than the one
+    /// that asks will have (to the same measure): if that is not enough, it is refused.
     EvictLargest,
     /// The one that asks is refused.
     Reject,

@@ -1,7 +1,7 @@
 //! `Large`: partials that are too long for chunks, each in contiguous memory of its own.
 #![forbid(unsafe_code)]
 
-use super::entries::{ENTRY, Form, MAX_PARTIAL};
+use super::entries::{ENTRY, Form, MAX_PARTIAL, NO_ENTRY};
 use super::store::{NoRoom, Store};
 use crate::block::Block;
 use crate::frame::Hint;
@@ -65,6 +65,26 @@ impl<S: PageSource + Clone> Store<S> {
         Some(large)
     }
 
+    /// Makes an entry for a connection and keeps `bytes` in a block of it. All of it is decided before anybody is evicted.
+    #[cold]
+    pub(super) fn add_large(
+        &mut self,
+        (token, generation): (u32, u32),
+        since: u32,
+        bytes: &[u8],
+        growth: Growth,
+    ) -> Result<u32, NoRoom> {
+        let large = self.new_block_of(NO_ENTRY, 0, bytes, growth)?;
+        let cost = ENTRY + large.block.len();
+        let block = self.insert_large(large)?;
+        let entry = self.entries.take(token, generation, since);
+        self.entries.set_form(entry, Form::Block(block), 0);
+        self.stats.bytes += bytes.len();
+        self.charge(cost);
+        self.entries.push(self.list_for(cost), entry);
+        Ok(entry)
+    }
+
     /// Keeps `bytes` in a block, for an entry that is empty. If it is refused the entry stays so.
     #[cold]
     pub(super) fn keep_large(
@@ -74,30 +94,44 @@ impl<S: PageSource + Clone> Store<S> {
         growth: Growth,
     ) -> Result<(), NoRoom> {
         let old = self.cost_of(entry);
-        let mut large = self.new_block(entry, old, bytes.len(), growth)?;
-        large.block.write(0, bytes);
-        self.stats.copied += bytes.len() as u64;
-        self.put_large(entry, old, large, bytes.len())
+        let large = self.new_block_of(entry, old, bytes, growth)?;
+        self.put_large(entry, old, large)
     }
 
-    /// Makes a block the form of an entry that costs `old` and is empty.
-    fn put_large(
+    /// A block that holds `bytes`.
+    fn new_block_of(
         &mut self,
         entry: u32,
         old: usize,
-        large: Large<S>,
-        len: usize,
-    ) -> Result<(), NoRoom> {
+        bytes: &[u8],
+        growth: Growth,
+    ) -> Result<Large<S>, NoRoom> {
+        let mut large = self.new_block(entry, old, bytes.len(), growth)?;
+        large.block.write(0, bytes);
+        large.filled = bytes.len();
+        self.stats.copied += bytes.len() as u64;
+        Ok(large)
+    }
+
+    /// Gives a block a number.
+    fn insert_large(&mut self, large: Large<S>) -> Result<u32, NoRoom> {
         let bytes = large.block.len();
         // There are as many slots as blocks could be within the budget.
         let block = self.large.insert(large).map_err(|_| NoRoom { asked: bytes })?;
         self.block_bytes += bytes;
+        Ok(block)
+    }
+
+    /// Makes a block the form of an entry that costs `old` and is empty.
+    fn put_large(&mut self, entry: u32, old: usize, large: Large<S>) -> Result<(), NoRoom> {
+        let len = large.filled;
+        let block = self.insert_large(large)?;
         self.set(entry, old, Form::Block(block), len);
         Ok(())
     }
 
     /// A block for `len` bytes and what they may grow to, for which there is room once the entry, which costs `old`,
-    /// is charged for it instead.
+    /// is charged for it instead. `NO_ENTRY` and 0 if there is none yet.
     fn new_block(
         &mut self,
         entry: u32,
@@ -132,9 +166,10 @@ impl<S: PageSource + Clone> Store<S> {
         let mut large = self.new_block(entry, old, total, Growth::after(hint, total))?;
         self.chunks.copy_to(last, large.block.zeroed_mut(0..len));
         large.block.write(len, bytes);
+        large.filled = total;
         self.stats.copied += total as u64;
         // If it were refused here, which cannot be, the chain would stay.
-        self.put_large(entry, old, large, total)?;
+        self.put_large(entry, old, large)?;
         self.chunks.release(last);
         self.stats.bytes -= len;
         Ok(())

@@ -140,14 +140,14 @@ impl<S: PageSource + Clone> PacketRing<S> {
             self.store.restamp(entry, since);
         }
         if open.block == NONE {
-            if !open.has_entry {
-                entry = self.store.add(open.token, open.generation)?;
+            let bytes = &self.scratch[start..end];
+            if open.has_entry {
+                self.store.keep_large(entry, bytes, growth)?;
+            } else {
+                let (who, since) = ((open.token, open.generation), open.since);
+                let since = since.unwrap_or(self.store.now);
+                entry = self.store.add_large(who, since, bytes, growth)?;
             }
-            let kept = self.store.keep_large(entry, &self.scratch[start..end], growth);
-            if kept.is_err() && !open.has_entry {
-                self.store.drop_entry(entry, false);
-            }
-            kept?;
         } else if start != open.first {
             self.store.block_rest(entry, open.block, start..end, growth)?;
         } else if is_seen {

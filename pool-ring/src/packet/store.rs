@@ -36,11 +36,11 @@ pub(crate) struct Store<S: PageSource + Clone> {
     /// What the longest partial in chunks costs.
     most_small: usize,
     /// Whether lists go by cost.
-    by_size: bool,
-    policy: Policy,
+    pub(super) by_size: bool,
+    pub(super) policy: Policy,
     /// Milliseconds on the caller's clock, modulo 2^32.
     pub(crate) now: u32,
-    min_age: u32,
+    pub(super) min_age: u32,
     /// Bytes of blocks.
     pub(super) block_bytes: usize,
     pub(crate) stats: PacketStats,
@@ -140,7 +140,7 @@ impl<S: PageSource + Clone> Store<S> {
 
     /// The list for an entry that costs `cost`.
     #[inline(always)]
-    fn list_for(&self, cost: usize) -> usize {
+    pub(super) fn list_for(&self, cost: usize) -> usize {
         if !self.by_size {
             return 0;
         }
@@ -169,7 +169,7 @@ impl<S: PageSource + Clone> Store<S> {
     }
 
     #[inline(always)]
-    fn charge(&mut self, cost: usize) {
+    pub(super) fn charge(&mut self, cost: usize) {
         self.stats.used += cost;
         self.stats.peak = self.stats.peak.max(self.stats.used);
     }
@@ -182,45 +182,6 @@ impl<S: PageSource + Clone> Store<S> {
             return Ok(());
         }
         self.evict_for(more, total, own)
-    }
-
-    #[cold]
-    fn evict_for(&mut self, more: usize, total: usize, own: u32) -> Result<(), NoRoom> {
-        // What can never be is refused before anybody has to go for it.
-        if total > self.stats.budget {
-            return Err(NoRoom { asked: total });
-        }
-        while more > self.stats.budget - self.stats.used {
-            let victim = self.victim(total, own).ok_or(NoRoom { asked: total })?;
-            self.stats.evictions += 1;
-            self.drop_entry(victim, true);
-        }
-        Ok(())
-    }
-
-    /// Who goes next, if anybody does. If it would be the one that asks, nobody.
-    fn victim(&self, total: usize, own: u32) -> Option<u32> {
-        let victim = match self.policy {
-            Policy::Reject => return None,
-            Policy::EvictOldest { .. } => {
-                let oldest = self.entries.first(0);
-                let age = |entry| self.now.wrapping_sub(self.entries.stamp(entry));
-                Some(oldest).filter(|&entry| entry != NO_ENTRY && age(entry) >= self.min_age)?
-            }
-            Policy::EvictLargest => {
-                let mut list = self.entries.highest(LISTS - 1)?;
-                let mut entry = self.entries.first(list);
-                if entry == own {
-                    entry = self.entries.next(entry);
-                }
-                if entry == NO_ENTRY {
-                    list = self.entries.highest(list.checked_sub(1)?)?;
-                    entry = self.entries.first(list);
-                }
-                Some(entry).filter(|_| list >= self.list_for(total))?
-            }
-        };
-        (victim != own).then_some(victim)
     }
 
     /// Frees what an entry has, and the entry, or makes it a note.
