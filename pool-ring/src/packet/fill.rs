@@ -128,7 +128,11 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let number = self.number(identity);
         let (len, seen) = (self.store.len(entry), self.store.seen(entry, number));
         match self.store.entries.form(entry) {
-            Form::Empty => {}
+            // A forgotten batch left nothing but it.
+            Form::Empty => {
+                self.store.drop_entry(entry, false);
+                conn.set_idle();
+            }
             Form::Chain(last) => {
                 self.store.join(entry, last, &mut self.scratch[..self.gap]);
                 self.begin(conn, entry, true, self.gap - len..self.gap, (seen, identity));

@@ -36,6 +36,8 @@ impl<S: PageSource + Clone> PacketRing<S> {
         } else if open.failed || open.start == open.end {
             self.open.active = false;
             self.store.empty(open.entry, open.block);
+            // What comes next begins later than all others.
+            self.store.restamp(open.entry, self.store.now);
         } else {
             self.note_since();
             // A refusal is noted, and the connection's handle is stale then.

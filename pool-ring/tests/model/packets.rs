@@ -1,8 +1,13 @@
 //! Many connections over one `PacketRing`, each against a `Vec` of what it has sent and nobody has
-//! taken: frames are those that the decoder finds there, the cost is the formula's, and nobody goes
-//! while there is room.
+//! taken: frames are those that the decoder finds there, the cost is the formula's, partials are as old as they
+//! are, and those go who must, in the policy's order: nobody while there is room, and nobody for one that is refused.
+
+#[path = "accounts.rs"]
+mod accounts;
 
 use super::Source;
+use accounts::{Accounts, CHUNK, ENTRY, End, UNIT};
+use pool_core::PageSource;
 use pool_ring::frame::{Decoded, Decoder, Delimiter, FixedLen, FrameError, Hint, Kept};
 use pool_ring::frame::{LengthPrefix, Lines};
 use pool_ring::{Conn, PacketRing, PacketRingBuilder, Policy, ReadError};
@@ -96,10 +101,24 @@ pub struct Model<'s, D> {
     clients: Vec<Client>,
     decoder: D,
     protocol: Protocol,
-    now: u64,
+    accounts: Accounts,
+    evictions: u64,
+    /// The reports that wait in the ring.
+    reports: Vec<usize>,
+    /// Those that were taken to know who went, and not looked at.
+    taken: Vec<usize>,
+    is_drained: bool,
     /// Bytes on their way to a client, so that frames of streams have any length.
     pending: Vec<Vec<u8>>,
-    large: usize,
+    source: &'s Source,
+}
+
+/// Partials of more bytes get a block.
+const LARGE: usize = 128;
+
+/// What a partial of so many bytes in chunks costs.
+const fn cost(len: usize) -> usize {
+    ENTRY + if len == 0 { 1 } else { len.div_ceil(CHUNK) } * UNIT
 }
 
 /// Runs a program. The ring has room for about `chunks` chunks of 64 bytes, and blocks from 128.
@@ -123,15 +142,28 @@ fn go<D>(source: &Source, protocol: Protocol, policy: Policy, chunks: usize, ops
 where
     D: for<'a> Decoder<Frame<'a> = &'a [u8], Error = FrameError> + Copy,
 {
-    let large = 128;
-    let builder = PacketRingBuilder::new().chunk(64).large_from(large).scratch(256);
-    let builder = builder.budget(26 + chunks * 68).policy(policy);
+    let budget = ENTRY + chunks * UNIT;
+    let builder = PacketRingBuilder::new().chunk(CHUNK).large_from(LARGE).scratch(256);
+    let builder = builder.budget(budget).policy(policy);
     let Ok(mut ring) = builder.try_build_in(source) else { return };
     let clients = (0..6u32)
         .map(|n| Client { conn: ring.open(n), sent: Vec::new(), lost: false, seed: n.into() })
         .collect();
     let pending = vec![Vec::new(); 6];
-    let mut model = Model { ring, clients, decoder, protocol, now: 0, pending, large };
+    let accounts = Accounts::new(policy, budget);
+    let mut model = Model {
+        ring,
+        clients,
+        decoder,
+        protocol,
+        accounts,
+        evictions: 0,
+        reports: Vec::new(),
+        taken: Vec::new(),
+        is_drained: false,
+        pending,
+        source,
+    };
     for op in ops {
         model.step(op);
         model.check();
@@ -155,8 +187,8 @@ where
             Op::Again { conn } => self.batch(conn as usize % 6, &mut &[][..], 99, Then::Drop),
             Op::Close { conn } => self.close(conn as usize % 6),
             Op::Wait { millis } => {
-                self.now += u64::from(millis);
-                self.ring.set_now(Duration::from_millis(self.now));
+                self.accounts.now += u64::from(millis);
+                self.ring.set_now(Duration::from_millis(self.accounts.now));
             }
             Op::Drain => self.drain(),
         }
@@ -208,6 +240,7 @@ where
         let before = self.ring.stats();
         let client = &mut self.clients[n];
         let had = *bytes;
+        let is_block = client.sent.len() > LARGE;
         let mut decoder = self.decoder;
         let mut error = None;
         let fed = self.ring.feed(&mut client.conn, &mut decoder, bytes);
@@ -221,19 +254,23 @@ where
                 error => panic!("{error:?}"),
             }
             client.lost = true;
-            client.sent.clear();
+            if let Some(ReadError::NoRoom { .. }) = error {
+                client.sent.extend(&had[..fed]);
+                self.book(n, is_block, false, true, Then::Drop);
+            }
             return;
         };
         let fed = had.len() - bytes.len();
         assert_eq!(batch.received(), fed);
         client.sent.extend(&had[..fed]);
-        let mut failed = false;
+        let (mut failed, mut began) = (false, false);
         for _ in 0..take {
             let expected = self.decoder.decode(&client.sent);
             match (batch.next(), expected) {
                 (Ok(Some(frame)), Ok(Decoded::Frame { frame: same, consumed })) => {
                     assert_eq!(frame, same);
                     client.sent.drain(..consumed);
+                    began = true;
                 }
                 (Ok(None), Ok(Decoded::NeedMore(_))) => break,
                 (Err(error), Err(same)) => {
@@ -251,6 +288,7 @@ where
             assert_eq!(&batch.rest()[..skipped], &client.sent[..skipped]);
             batch.skip(skipped);
             client.sent.drain(..skipped);
+            began |= skipped > 0;
         }
         let mut refused = false;
         match then {
@@ -269,26 +307,107 @@ where
             // The next call settles what was forgotten; what rests goes on resting.
             drop(self.ring.evicted());
         }
-        let after = self.ring.stats();
-        if after.rejected > before.rejected {
-            client.lost = true;
-            client.sent.clear();
-        }
+        client.lost = self.ring.stats().rejected > before.rejected;
         assert!(!refused || client.lost);
+        let lost = client.lost;
+        self.book(n, is_block, began, lost, then);
+    }
+
+    /// Books a batch of a client, and who went for it.
+    fn book(&mut self, n: usize, is_block: bool, began: bool, refused: bool, then: Then) {
+        let stats = self.ring.stats();
+        let count = (stats.evictions - self.evictions) as usize;
+        self.evictions = stats.evictions;
+        let gone = self.gone(n, count);
+        let len = self.clients[n].sent.len();
+        let others = self.accounts.others(n);
+        let end = if refused {
+            End::Refused { most: self.most(n), began }
+        } else if len == 0 && !matches!(then, Then::Forget) {
+            End::Nothing
+        } else {
+            let left: usize = gone.iter().map(|&gone| self.accounts.cost(gone)).sum();
+            // What a block costs is its source's choice.
+            let cost = if len > LARGE { stats.used - (others - left) } else { cost(len) };
+            assert!(cost >= ENTRY + len);
+            // An entry that was left without bytes is as one that begins.
+            End::Holds { cost, began: began || len == 0 }
+        };
+        self.accounts.book(n, is_block, &gone, end);
+        for lost in gone.into_iter().chain(refused.then_some(n)) {
+            assert_eq!(self.ring.partial_len(&self.clients[lost].conn), 0);
+            self.clients[lost].lost = true;
+            self.clients[lost].sent.clear();
+            self.reports.push(lost);
+        }
+        if core::mem::take(&mut self.is_drained) {
+            self.taken.append(&mut self.reports);
+        }
+    }
+
+    /// The most that the partial of a refused client would have cost, if that is known.
+    fn most(&mut self, n: usize) -> Option<usize> {
+        let sent = &self.clients[n].sent;
+        if sent.len() <= LARGE {
+            return Some(cost(sent.len()));
+        }
+        let announced = match self.decoder.decode(sent) {
+            Ok(Decoded::NeedMore(Hint::Total(total))) => total,
+            _ => 0,
+        };
+        let block = announced.max(2 * sent.len()).next_multiple_of(self.source.granule());
+        (self.source.injected() == 0).then_some(ENTRY + block)
+    }
+
+    /// Those who went, in order if they go by age.
+    fn gone(&mut self, n: usize, count: usize) -> Vec<usize> {
+        let others = self.accounts.by_age().map(|(client, _)| client).filter(|&client| client != n);
+        if !matches!(self.accounts.policy, Policy::EvictLargest) {
+            return others.take(count).collect();
+        }
+        let is_gone = |&client: &usize| {
+            let Client { conn, sent, .. } = &self.clients[client];
+            !sent.is_empty() && self.ring.partial_len(conn) == 0
+        };
+        let gone: Vec<usize> = others.filter(is_gone).collect();
+        // Entries without bytes cannot be told apart by them.
+        if gone.len() == count { gone } else { self.gone_by_reports(count) }
+    }
+
+    /// The same by the reports about them, which are taken.
+    fn gone_by_reports(&mut self, count: usize) -> Vec<usize> {
+        let reports: Vec<usize> = self.ring.evicted().map(|token| token as usize).collect();
+        let (known, new) = reports.split_at(self.reports.len());
+        self.check_reports(known.to_vec());
+        self.is_drained = true;
+        new[..count].to_vec()
+    }
+
+    /// These reports are those that wait; if they do not go by age, in any order.
+    fn check_reports(&self, mut reports: Vec<usize>) {
+        let mut expected = self.reports.clone();
+        if let Policy::EvictLargest = self.accounts.policy {
+            reports.sort_unstable();
+            expected.sort_unstable();
+        }
+        assert_eq!(reports, expected);
     }
 
     /// Finds out who was evicted, and closes it.
     fn drain(&mut self) {
-        let lost: Vec<u32> = self.ring.evicted().collect();
+        let mut lost: Vec<usize> = self.ring.evicted().map(|token| token as usize).collect();
+        self.check_reports(lost.clone());
+        self.reports.clear();
+        lost.append(&mut self.taken);
         for n in lost {
-            let client = &mut self.clients[n as usize];
+            let client = &mut self.clients[n];
             let mut decoder = self.decoder;
             let mut bytes = &b"x"[..];
             let fed = self.ring.feed(&mut client.conn, &mut decoder, &mut bytes);
             let stale = fed.map(drop) == Err(ReadError::Evicted);
             assert!(stale, "a report about somebody who is not lost");
             client.lost = true;
-            self.close(n as usize);
+            self.close(n);
         }
     }
 
@@ -298,36 +417,41 @@ where
         assert!(client.conn.is_idle());
         client.sent.clear();
         client.lost = false;
+        self.accounts.remove(n);
+        // A report about it is withdrawn.
+        self.reports.retain(|&report| report != n);
+        self.taken.retain(|&report| report != n);
         // The rest of the old stream would be no frames.
         self.pending[n].clear();
     }
 
-    /// Lengths and cost are what the model says.
-    fn check(&mut self) {
+    /// Lengths, ages and costs are what the model says.
+    fn check(&self) {
         let stats = self.ring.stats();
         assert!(stats.used <= stats.budget && stats.used <= stats.peak);
-        let (mut cost, mut bytes, mut large) = (0, 0, false);
-        for client in &mut self.clients {
+        assert_eq!((stats.used, stats.partials), (self.accounts.used(), self.accounts.count()));
+        assert_eq!((stats.evictions, stats.reports), (self.evictions, self.reports.len()));
+        for (n, client) in self.clients.iter().enumerate() {
             let len = self.ring.partial_len(&client.conn);
-            if len == 0 && !client.sent.is_empty() {
-                // Evicted for another, who will be reported.
-                assert!(stats.evictions > 0);
-                client.lost = true;
-                client.sent.clear();
-            }
             assert_eq!(len, client.sent.len());
-            large |= len > self.large;
-            bytes += len;
-            cost += if len > 0 { self.ring.cost(len) } else { 0 };
+            assert!(len == 0 || len > LARGE || self.accounts.cost(n) == cost(len));
         }
-        assert_eq!(stats.bytes, bytes);
-        // Entries of forgotten batches with nothing left cost as much as one with a byte.
-        let idle = stats.partials - self.clients.iter().filter(|c| !c.sent.is_empty()).count();
-        if !large {
-            assert_eq!(stats.used, cost + idle * self.ring.cost(1));
+        assert_eq!(stats.bytes, self.clients.iter().map(|client| client.sent.len()).sum::<usize>());
+        let now = self.accounts.now;
+        for deadline in [now.saturating_sub(200), now, now + 1] {
+            // Entries of forgotten batches with nothing left are no partials.
+            let partials =
+                self.accounts.by_age().filter(|&(n, _)| !self.clients[n].sent.is_empty());
+            let mut old: Vec<u32> =
+                partials.filter(|&(_, since)| since < deadline).map(|(n, _)| n as u32).collect();
+            let mut listed: Vec<u32> =
+                self.ring.older_than(Duration::from_millis(deadline)).collect();
+            if let Policy::EvictLargest = self.accounts.policy {
+                old.sort_unstable();
+                listed.sort_unstable();
+            }
+            assert_eq!(listed, old);
         }
-        let listed = self.ring.older_than(Duration::from_millis(self.now + 1)).count();
-        assert_eq!(listed, stats.partials - idle);
     }
 }
 
