@@ -160,53 +160,6 @@ fn descriptors_are_read_as_sources_are() {
     assert_eq!((got, ring.stats().used), (6, 0));
 }
 
-/// Announced or not, small or large: what trickles in is copied a constant number of times.
-#[test]
-fn trickling_is_linear() {
-    let heap = Heap::new();
-    for len in [500usize, 10_000, 100_000, 1_000_000] {
-        let step = len / 250;
-        let builder = PacketRingBuilder::new().budget(8 << 20);
-        let mut frame = (len as u32 - 5).to_be_bytes().to_vec();
-        frame.resize(len - 1, b'x');
-        frame.push(b'\n');
-
-        let mut ring = builder.try_build_in(&heap).unwrap();
-        let mut conn = ring.open(0);
-        let mut codec = LengthPrefix::u32(len).adjust(1);
-        let mut found = 0;
-        for mut piece in frame.chunks(step) {
-            while !piece.is_empty() {
-                let mut batch = ring.feed(&mut conn, &mut codec, &mut piece).unwrap();
-                while let Some(frame) = batch.next().unwrap() {
-                    assert_eq!(frame.len(), len - 4);
-                    found += 1;
-                }
-            }
-        }
-        assert_eq!(found, 1);
-        // Small: in and out. Large: into chunks up to 16 KiB, and those once more into the block.
-        let most = if len <= 16 << 10 { 2 * len } else { 2 * (16 << 10) + step };
-        assert!(ring.stats().copied <= most as u64, "{len}: {}", ring.stats().copied);
-
-        let mut ring = builder.try_build_in(&heap).unwrap();
-        let mut conn = ring.open(0);
-        let mut codec = Delimiter::new(b"x\n", len);
-        let mut found = 0;
-        for mut piece in frame.chunks(step) {
-            while !piece.is_empty() {
-                let mut batch = ring.feed(&mut conn, &mut codec, &mut piece).unwrap();
-                while let Some(frame) = batch.next().unwrap() {
-                    assert_eq!(frame.len(), len - 2);
-                    found += 1;
-                }
-            }
-        }
-        assert_eq!(found, 1);
-        assert!(ring.stats().copied <= 3 * len as u64, "{len}: {}", ring.stats().copied);
-    }
-}
-
 #[test]
 fn an_announcement_reserves_nothing() {
     let heap = Heap::new();
@@ -647,34 +600,6 @@ fn whole_frames_in_blocks_wait_unseen() {
             assert_eq!(batch.next(), Ok(Some(&b"ok"[..])));
             drop(batch);
             assert_eq!(ring.evicted().count(), 0);
-        }
-    }
-}
-
-/// Headers that stand behind the first chunk are read where they are: what trickles in is copied once.
-#[test]
-fn frames_with_far_headers_cost_what_they_are() {
-    let heap = Heap::new();
-    for (offset, varint) in [(50, false), (60, false), (64, false), (126, true), (1000, true)] {
-        let codec = if varint { LengthPrefix::varint(1 << 16) } else { LengthPrefix::u16(1 << 16) };
-        let mut codec = codec.offset(offset).skip(0);
-        let mut frame = vec![b'h'; offset];
-        frame.extend(if varint { [0xd0, 0x0f] } else { 2000_u16.to_be_bytes() });
-        frame.resize(offset + 2002, b'b');
-        let mut ring = PacketRingBuilder::new().chunk(64).try_build_in(&heap).unwrap();
-        let (mut conn, mut other) = (ring.open(0), ring.open(1));
-        for (n, byte) in frame.iter().enumerate() {
-            drop(ring.feed(&mut other, &mut codec, &mut &b"x"[..]).unwrap());
-            ring.close(&mut other);
-            let before = ring.stats().copied;
-            let mut batch = ring.feed(&mut conn, &mut codec, &mut &[*byte][..]).unwrap();
-            let whole = batch.next().unwrap().map(<[u8]>::len);
-            drop(batch);
-            assert_eq!(whole, (n + 1 == frame.len()).then_some(frame.len()));
-            let copied = ring.stats().copied - before;
-            // Looked at together while the header comes, and at the end.
-            let few = n < 64 || (offset..=offset + 2).contains(&n) || n + 1 == frame.len();
-            assert!(few || copied <= 2, "{copied} bytes copied for byte {n}");
         }
     }
 }
