@@ -31,7 +31,8 @@ pub enum ReadError<E> {
         /// How many.
         reports: usize,
     },
-    /// The stream has ended.
+    /// The stream has ended. Whole frames that were not taken were lent before, once: what is left is part of a frame, unless nobody has looked at
+    /// it then, either.
     #[error("the stream has ended, with {partial} bytes of a frame that is not whole")]
     Ended {
         /// Bytes of the frame that will never be whole; they are freed.

@@ -127,6 +127,71 @@ fn reads_that_would_block_copy_nothing_and_ends_say_what_is_missing() {
     assert!(conn.is_idle() && ring.stats().used == 0);
 }
 
+/// What a `Batch` promises: frames that were not taken are kept, at the end of a stream, too, wherever they are.
+#[test]
+fn frames_not_taken_outlive_the_end_of_their_stream() {
+    /// A decoder that does not say who it is.
+    struct Nameless(Lines);
+    impl Decoder for Nameless {
+        type Frame<'a> = &'a [u8];
+        type Error = pool_ring::frame::FrameError;
+        fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Decoded<&'a [u8]>, Self::Error> {
+            self.0.decode(bytes)
+        }
+    }
+    let heap = Heap::new();
+    let builder = PacketRingBuilder::new().chunk(64).large_from(128);
+    let (line, mut nobody) = ([b'x'; 300], io::empty());
+    for (first, elsewhere) in [(&b"a"[..], false), (b"a", true), (&line, false), (&line, true)] {
+        let stream = [first, b"\nb\nhal"].concat();
+        let mut ring = builder.try_build_in(&heap).unwrap();
+        let (mut conn, mut other, mut codec) = (ring.open(0), ring.open(1), lines());
+        let mut between = |ring: &mut Ring<'_>| {
+            if elsewhere {
+                assert!(put(ring, &mut other, b"y"));
+            }
+        };
+        drop(ring.feed(&mut conn, &mut codec, &mut &stream[..]).unwrap());
+        between(&mut ring);
+        // One by one; a batch of which one was taken is not the last.
+        for frame in [first, b"b"] {
+            let mut batch = ring.read_from(&mut conn, &mut codec, &mut nobody).unwrap();
+            assert_eq!((batch.received(), batch.next().unwrap()), (0, Some(frame)));
+            drop(batch);
+            between(&mut ring);
+        }
+        let mut batch = ring.read_from(&mut conn, &mut codec, &mut nobody).unwrap();
+        assert_eq!(batch.next(), Ok(None));
+        drop(batch);
+        between(&mut ring);
+        let error = ring.read_from(&mut conn, &mut codec, &mut nobody).unwrap_err();
+        assert!(matches!(error, ReadError::Ended { partial: 3 }), "{error}");
+        assert!(conn.is_idle());
+
+        // What was looked at ends at once, whoever did.
+        let mut nameless = Nameless(lines());
+        let mut batch = ring.feed(&mut conn, &mut nameless, &mut &line[..]).unwrap();
+        assert_eq!(batch.next(), Ok(None));
+        drop(batch);
+        between(&mut ring);
+        let error = ring.read_from(&mut conn, &mut nameless, &mut nobody).unwrap_err();
+        assert!(matches!(error, ReadError::Ended { partial: 300 }), "{error}");
+
+        // Whoever never looks comes to the end, too, and not only the last one.
+        let mut conns = [ring.open(2), ring.open(3)];
+        for conn in &mut conns {
+            drop(ring.feed(conn, &mut codec, &mut &stream[..]).unwrap());
+        }
+        for _ in 0..2 {
+            for conn in &mut conns {
+                drop(ring.read_from(conn, &mut codec, &mut nobody));
+            }
+        }
+        assert!(conns.iter().all(Conn::is_idle));
+        assert_eq!(ring.stats().partials, usize::from(elsewhere));
+    }
+}
+
 #[test]
 #[cfg(all(unix, not(miri)))]
 fn descriptors_are_read_as_sources_are() {
@@ -154,7 +219,8 @@ fn descriptors_are_read_as_sources_are() {
         assert!(error.is_would_block());
     }
     client.write_all(b"\x01").unwrap();
-    drop((ring.recv(&mut conn, &mut codec, &server).unwrap(), client));
+    assert_eq!(ring.recv(&mut conn, &mut codec, &server).unwrap().next(), Ok(None));
+    drop(client);
     let error = ring.recv(&mut conn, &mut codec, &server).unwrap_err();
     assert!(matches!(error, ReadError::Ended { partial: 1 }));
     assert_eq!((got, ring.stats().used), (6, 0));

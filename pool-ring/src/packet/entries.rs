@@ -32,6 +32,11 @@ pub(crate) const MAX_CHAIN: usize = 1 << (16 + u32::BITS - FORM_BITS);
 /// A partial has less bytes than this.
 pub(crate) const MAX_PARTIAL: usize = 1 << 31;
 
+/// Instead of a decoder's number: no decoder has looked at these bytes.
+pub(crate) const UNSEEN: u8 = u8::MAX;
+/// The same, though they were lent once more at the end of their stream.
+pub(crate) const OFFERED: u8 = u8::MAX - 1;
+
 /// Where a partial's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -108,13 +113,14 @@ impl<S: PageSource> Entries<S> {
         (form >> FORM_BITS << 16) as usize + usize::from(len)
     }
 
-    /// The number of the decoder that has seen its bytes to be no whole frame; 0 for none.
+    /// The number of the decoder that has seen its bytes to be no whole frame, 0 for one without a number; [`UNSEEN`] or [`OFFERED`] if
+    /// none has.
     #[inline(always)]
     pub(crate) fn seen_by(&self, entry: u32) -> u8 {
         (self.table[entry as usize].links >> (2 * BITS)) as u8
     }
 
-    /// Says which decoder has seen its bytes to be no whole frame; 0 for none.
+    /// Says which decoder has seen its bytes to be no whole frame, as [`seen_by`](Self::seen_by) tells it.
     #[inline(always)]
     pub(crate) fn set_seen_by(&mut self, entry: u32, decoder: u8) {
         let links = &mut self.table[entry as usize];

@@ -3,7 +3,7 @@
 
 use super::batch::Batch;
 use super::conn::{Conn, Open};
-use super::entries::{Form, LAST_GENERATION};
+use super::entries::{Form, LAST_GENERATION, UNSEEN};
 use super::ring::PacketRing;
 use super::stats::PacketStats;
 use super::store::NoRoom;
@@ -41,7 +41,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let most = room.len();
         let len = read(room).map_err(ReadError::Io)?.min(most);
         if len == 0 {
-            return Err(self.ended(conn));
+            return self.at_end(conn, decoder);
         }
         let (mut start, mut seen) = (self.gap, 0);
         if let (Some(entry), Form::Chain(last)) = (entry, form) {
@@ -86,7 +86,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let most = room.len();
         let len = read(room).map_err(ReadError::Io)?.min(most);
         if len == 0 {
-            return Err(self.ended(conn));
+            return self.at_end(conn, decoder);
         }
         self.store.stats.joins += 1;
         let open = &mut self.open;
@@ -170,7 +170,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let most = room.len();
         let len = read(room).map_err(ReadError::Io)?.min(most);
         if len == 0 {
-            return Err(self.ended(conn));
+            return self.at_end(conn, decoder);
         }
         self.store.block_filled(block, len);
         self.begin(conn, entry, true, 0..had + len, (seen, identity));
@@ -211,11 +211,25 @@ impl<S: PageSource + Clone> PacketRing<S> {
         };
     }
 
+    /// The stream has ended. What nobody has looked at is lent before that is told, once: it may be whole frames.
     #[cold]
-    fn ended<E>(&mut self, conn: &mut Conn) -> ReadError<E> {
+    #[inline(never)]
+    fn at_end<'r, D: Decoder, E>(
+        &'r mut self,
+        conn: &'r mut Conn,
+        decoder: &'r mut D,
+    ) -> Result<Batch<'r, D, S>, ReadError<E>> {
+        // Bytes that rest have an entry from here on.
+        self.settle_forgotten();
+        if let Ok(Some(entry)) = self.lookup(conn) {
+            if self.store.entries.seen_by(entry) == UNSEEN {
+                self.offered = conn.generation;
+                return self.again(conn, decoder);
+            }
+        }
         let partial = self.partial_len(conn);
         self.close(conn);
-        ReadError::Ended { partial }
+        Err(ReadError::Ended { partial })
     }
 
     #[cold]

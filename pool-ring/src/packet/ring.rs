@@ -98,6 +98,8 @@ pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     pub(super) store: Store<S>,
     /// The generation given last.
     pub(super) serial: u32,
+    /// The generation whose bytes were lent last at the end of their stream; 0 for none.
+    pub(super) offered: u32,
     pub(super) decoders: Decoders,
 }
 
@@ -134,7 +136,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9) >> 1;
         let rest_to = gap + config.scratch / 8;
         let (open, decoders) = (Open::NO, Decoders::new());
-        Ok(Self { scratch, gap, limit: asked, rest_to, open, store, serial, decoders })
+        Ok(Self { scratch, gap, limit: asked, rest_to, open, store, serial, offered: 0, decoders })
     }
 
     /// The number of the decoder of this identity; 0 if it has none.
@@ -282,7 +284,9 @@ impl<S: PageSource + Clone> PacketRing<S> {
     ///
     /// A stale `conn` is told [`ReadError::Evicted`] before anything is read; if reading would block,
     /// nothing was copied. A batch may have no frame. Call it until it would block. Where a large partial has no room left and was
-    /// not looked at, as the batch was dropped, that comes first, once: nothing is read then.
+    /// not looked at, as the batch was dropped, that comes first, once: nothing is read then. The same at the end of a stream: what is left that no
+    /// decoder has looked at, such as frames that were not taken, comes once more, as a batch that has received nothing; the next read tells
+    /// the end.
     ///
     /// # Errors
     /// See [`ReadError`].

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::conn::{Conn, Open};
+use super::entries::{OFFERED, UNSEEN};
 use super::large::Growth;
 use super::ring::PacketRing;
 use super::store::NoRoom;
@@ -100,12 +101,20 @@ impl<S: PageSource + Clone> PacketRing<S> {
         match kept {
             Ok((entry, first)) => {
                 let all = self.open.seen == end - start;
-                let decoder = if all { self.number(self.open.seen_by) } else { 0 };
+                let decoder = if all { self.number(self.open.seen_by) } else { self.unseen() };
                 self.store.entries.set_seen_by(entry, decoder);
                 Ok(first)
             }
             Err(_) => Err(self.settle_refused()),
         }
+    }
+
+    /// What is noted of bytes that no decoder has looked at.
+    #[cold]
+    fn unseen(&self) -> u8 {
+        let Open { generation, start, first, .. } = self.open;
+        let is_offered = self.offered == generation && start == first;
+        if is_offered { OFFERED } else { UNSEEN }
     }
 
     /// The same for what fits in chunks. Returns the entry and the first chunk.
