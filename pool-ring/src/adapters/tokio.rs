@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::ReadError;
-use crate::frame::{Decoded, Decoder, Encoder, FrameError};
+use crate::frame::{Decoded, Decoder, Encoder};
 use crate::packet::{Conn, PacketRing};
 use crate::ring::RingBuf;
 use bytes::{Buf, Bytes, BytesMut};
@@ -70,7 +70,7 @@ impl io::Read for Ready<'_> {
 /// ```
 ///
 /// # Cancel safety
-/// Dropped while it waits, it has read nothing.
+/// Dropped while it waits, it has read nothing: what has come and what comes is for the next call.
 ///
 /// # Errors
 /// [`RecvError`].
@@ -141,6 +141,26 @@ impl<S: PageSource + Clone + Unpin> AsyncWrite for RingBuf<S> {
         Poll::Ready(Ok(self.push(bytes)))
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut put = 0;
+        for part in parts {
+            let len = self.push(part);
+            put += len;
+            if len < part.len() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(put))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -150,7 +170,8 @@ impl<S: PageSource + Clone + Unpin> AsyncWrite for RingBuf<S> {
     }
 }
 
-/// A codec of `tokio_util` out of a decoder whose frames are bytes, and its encoder.
+/// A codec of `tokio_util` out of a decoder whose frames are bytes (`&[u8]`), and its encoder. Whatever error the decoder has
+/// that becomes a `Box<dyn Error + Send + Sync>` is within an [`io::Error`] of the kind `InvalidData`.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -170,23 +191,44 @@ pub struct Codec<D> {
     decoder: D,
     /// How many bytes of the buffer are known to be no whole frame.
     seen: usize,
+    /// Whose knowledge that is.
+    seen_by: u64,
+    copy_below: usize,
 }
 
 impl<D> Codec<D> {
-    /// The codec of this decoder.
+    /// The codec of this decoder. Frames of less than 512 bytes are copied.
     pub const fn new(decoder: D) -> Self {
-        Self { decoder, seen: 0 }
+        Self { decoder, seen: 0, seen_by: 0, copy_below: 512 }
+    }
+
+    /// The same, but frames of less than `bytes` are copied out of the buffer that they were received in; longer ones are slices
+    /// of it, and keep all of it alive. 0: none is copied.
+    ///
+    /// ```
+    /// use pool_ring::{Codec, frame::Lines};
+    /// use tokio_util::codec::Decoder;
+    /// let mut buffer = bytes::BytesMut::from("short\n");
+    /// let place = buffer.as_ptr();
+    /// let line = Codec::new(Lines::new(100)).copy_below(0).decode(&mut buffer)?.unwrap();
+    /// assert_eq!(line.as_ptr(), place);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn copy_below(self, bytes: usize) -> Self {
+        Self { copy_below: bytes, ..self }
     }
 }
 
-fn broken(error: FrameError) -> io::Error {
+fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Frames are slices of the buffer: they keep it alive.
+/// Long frames are slices of the buffer, and keep it alive; see [`Codec::copy_below`].
 impl<D> tokio_util::codec::Decoder for Codec<D>
 where
-    D: for<'a> Decoder<Frame<'a> = &'a [u8], Error = FrameError>,
+    D: for<'a> Decoder<Frame<'a> = &'a [u8]>,
+    D::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     type Item = Bytes;
     type Error = io::Error;
@@ -196,32 +238,25 @@ where
             return Ok(None);
         }
         let seen = core::mem::take(&mut self.seen).min(bytes.len());
-        let (from, len, consumed) = match self.decoder.decode_after(bytes, seen) {
-            Ok(Decoded::Frame { frame, consumed }) => {
-                // Elsewhere than in the buffer only if it is empty, or static.
-                let from = frame.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
-                if from > bytes.len() || frame.len() > bytes.len() - from {
-                    let frame = Bytes::copy_from_slice(frame);
-                    bytes.advance(consumed.clamp(1, bytes.len()));
-                    return Ok(Some(frame));
-                }
-                (from, frame.len(), consumed.clamp(1, bytes.len()))
-            }
+        let identity = self.decoder.identity();
+        let seen = if identity != 0 && identity == self.seen_by { seen } else { 0 };
+        let (frame, consumed) = match self.decoder.decode_after(bytes, seen) {
+            Ok(Decoded::Frame { frame, consumed }) => (frame, consumed.clamp(1, bytes.len())),
             Ok(Decoded::NeedMore(_)) => {
-                self.seen = bytes.len();
+                (self.seen, self.seen_by) = (bytes.len(), identity);
                 return Ok(None);
             }
             Err(error) => return Err(broken(error)),
         };
-        let end = consumed.max(from + len);
-        let whole = if end == consumed {
-            bytes.split_to(consumed).freeze()
-        } else {
-            let frame = Bytes::copy_from_slice(&bytes[from..from + len]);
+        let len = frame.len();
+        // Elsewhere than in what it took only if it is empty, or static, or its decoder lies.
+        let from = frame.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
+        if len < self.copy_below || from > consumed || len > consumed - from {
+            let frame = Bytes::copy_from_slice(frame);
             bytes.advance(consumed);
             return Ok(Some(frame));
-        };
-        Ok(Some(whole.slice(from..from + len)))
+        }
+        Ok(Some(bytes.split_to(consumed).freeze().slice(from..from + len)))
     }
 }
 
