@@ -31,7 +31,11 @@ mod echo {
     /// What is to be done when an event is over, since that borrows the receiver.
     enum Then {
         Nothing,
-        Open(TcpStream),
+        /// `armed`: more will be accepted.
+        Open {
+            socket: TcpStream,
+            armed: bool,
+        },
         Arm(u64),
         Close(u64),
     }
@@ -42,7 +46,9 @@ mod echo {
             loop {
                 let then = match self.receiver.next() {
                     None => break,
-                    Some(UringEvent::Accepted { socket, .. }) => Then::Open(socket.into()),
+                    Some(UringEvent::Accepted { socket, armed, .. }) => {
+                        Then::Open { socket: socket.into(), armed }
+                    }
                     Some(UringEvent::Received { token, bytes, armed }) => match self
                         .clients
                         .get_mut(&token)
@@ -70,7 +76,11 @@ mod echo {
         fn act(&mut self, then: Then) -> Result<(), UringError> {
             match then {
                 Then::Nothing => {}
-                Then::Open(socket) => {
+                Then::Open { socket, armed } => {
+                    // The kernel may end accepting with a connection, as it does when its events are read too late.
+                    if !armed {
+                        self.receiver.arm_accept(&self.listener, LISTENER)?;
+                    }
                     let token = self.next;
                     self.next += 1;
                     self.receiver.arm(&socket, token.into())?;

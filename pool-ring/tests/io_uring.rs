@@ -192,6 +192,19 @@ fn connections_are_accepted_and_cancelled() {
     assert!(matches!(receiver.next(), Some(UringEvent::Ended { token: 1 })));
     assert!(receiver.next().is_none());
     assert!(!receiver.wait(Some(Duration::from_millis(10))).unwrap());
+    // Whoever connects then waits in the listener's queue.
+    receiver.cancel_accept(1 << 40).unwrap();
+    let ended = loop {
+        assert!(receiver.wait(PATIENCE).unwrap());
+        if let Some(event) = receiver.next() {
+            break matches!(event, UringEvent::Ended { token } if token == 1 << 40);
+        }
+    };
+    assert!(ended);
+    clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    assert!(!receiver.wait(Some(Duration::from_millis(10))).unwrap());
+    assert!(listener.accept().is_ok());
+    receiver.arm_accept(&listener, 1 << 40).unwrap();
     // Dropped with three operations in flight, and with a client that goes on sending.
     clients[0].write_all(&[1; 3000]).unwrap();
     drop(receiver);

@@ -123,9 +123,9 @@ pub enum UringEvent<'u, S: PageSource + Clone = DefaultSource> {
         /// Whether the receive goes on; otherwise arm it again.
         armed: bool,
     },
-    /// The stream has ended, or the receive was cancelled.
+    /// The stream has ended, or the receive, or accepting, was cancelled.
     Ended {
-        /// What [`UringReceiver::arm`] was told.
+        /// What it was armed with.
         token: u64,
     },
     /// Bytes have come, and there is no buffer for them: arm it again.
@@ -217,7 +217,8 @@ impl<S: PageSource + Clone> UringReceiver<S> {
         self.submit(opcode::RecvMulti::new(fd, GROUP).build(), RECV, token)
     }
 
-    /// Accepts connections of `listener` from now on.
+    /// Accepts connections of `listener` from now on, until an event says that it is over. Tokens of listeners are told apart from those
+    /// of sockets only by the events, `Accepted` and `Received`: for the others they should differ.
     ///
     /// # Errors
     /// As [`arm`](Self::arm).
@@ -226,12 +227,20 @@ impl<S: PageSource + Clone> UringReceiver<S> {
         self.submit(opcode::AcceptMulti::new(fd).build(), ACCEPT, token)
     }
 
-    /// Ends receiving with this token; [`UringEvent::Ended`] says when it is over.
+    /// Ends receiving with this token, and no accepting; [`UringEvent::Ended`] says when it is over.
     ///
     /// # Errors
     /// As [`arm`](Self::arm).
     pub fn cancel(&mut self, token: u64) -> Result<(), UringError> {
         self.submit(opcode::AsyncCancel::new(RECV << 62 | token).build(), CANCEL, token)
+    }
+
+    /// Ends accepting with this token; [`UringEvent::Ended`] says when it is over. Connections that were accepted before come before it.
+    ///
+    /// # Errors
+    /// As [`arm`](Self::arm).
+    pub fn cancel_accept(&mut self, token: u64) -> Result<(), UringError> {
+        self.submit(opcode::AsyncCancel::new(ACCEPT << 62 | token).build(), CANCEL, token)
     }
 
     fn submit(&mut self, entry: squeue::Entry, kind: u64, token: u64) -> Result<(), UringError> {
