@@ -326,16 +326,19 @@ impl<S: PageSource + Clone> Reassembler<S> {
         // Where borders count, a mere duplicate may move some.
         let changes = accepted > 0 || conflicting > 0 || !self.config.policy.merges();
         if fresh.start < fresh.end && changes {
-            fresh.end = if at_front {
-                self.front_room(fresh.end)?
-            } else {
-                self.room_behind(fresh, near.clone(), now)?;
-                fresh.end
-            };
-            // What is cut off lies beyond all that has come.
-            let missed = (whole.end - fresh.end) as usize;
-            (accepted, beyond) = (accepted - missed, beyond + missed);
+            let is_long = !self.has_room((fresh.end - self.front) as usize);
+            if !at_front {
+                self.room_behind(fresh, near.clone(), now, is_long)?;
+            } else if is_long {
+                // What is cut off lies beyond all that has come.
+                fresh.end = self.front_room(fresh.end)?;
+                let missed = (whole.end - fresh.end) as usize;
+                (accepted, beyond) = (accepted - missed, beyond + missed);
+            }
             self.put(fresh, near, at_front, cut, now);
+            if is_long {
+                self.settle();
+            }
         }
         self.check();
         Ok(Inserted { accepted, duplicate: bytes.len() - accepted - beyond, conflicting, beyond })
@@ -410,7 +413,6 @@ impl<S: PageSource + Clone> Reassembler<S> {
             self.len = (end - self.front) as usize;
             // Another gap is the first one now.
             self.gap_since = now;
-            self.settle();
         } else {
             self.spans.add(fresh, near, rules, write);
             if !had_gap {

@@ -11,6 +11,7 @@ use pool_core::PageSource;
 
 impl<S: PageSource + Clone> Reassembler<S> {
     /// Whether a piece behind a gap may be noted.
+    #[inline]
     fn may_note(
         &self,
         span: Span,
@@ -33,20 +34,31 @@ impl<S: PageSource + Clone> Reassembler<S> {
         Ok(())
     }
 
-    /// Makes room for a piece behind a gap and for its notes, if it may be noted.
+    /// Whether `extent` bytes from `front` on have their place in the block.
+    #[inline]
+    pub(super) fn has_room(&self, extent: usize) -> bool {
+        extent <= self.block.len() - self.head
+    }
+
+    /// Makes room for a piece behind a gap, which `is_long` for the block or is not, and for its notes, if it may be noted.
+    #[inline]
     pub(super) fn room_behind(
         &mut self,
         span: Span,
         near: Range<usize>,
         now: Duration,
+        is_long: bool,
     ) -> Result<(), ReassembleError> {
         self.may_note(span, near.clone(), now)?;
         let extent = (span.end - self.front) as usize;
         let room = self.spans.room_with(near.len());
         if room > self.spans.capacity() {
-            return self.grow_notes(room, extent);
+            self.grow_notes(room, extent)
+        } else if is_long {
+            self.make_room(extent, self.spans.bytes())
+        } else {
+            Ok(())
         }
-        self.make_room(extent, self.spans.bytes())
     }
 
     /// Makes room for so many notes, or for twice as many as there is room for if that may be, and for `extent` bytes.
@@ -72,12 +84,9 @@ impl<S: PageSource + Clone> Reassembler<S> {
 
     /// Makes room at the front up to byte `end` of the stream, or as far as can be: returns up to where. That is no less than
     /// what the last piece reaches.
-    #[inline]
+    #[cold]
     pub(super) fn front_room(&mut self, end: u64) -> Result<u64, ReassembleError> {
         let extent = (end - self.front) as usize;
-        if extent <= self.block.len() - self.head {
-            return Ok(end);
-        }
         match self.make_room(extent, self.spans.bytes()) {
             Ok(()) => Ok(end),
             Err(error) => Ok(self.front + self.cut_front(extent, error)? as u64),
@@ -86,7 +95,6 @@ impl<S: PageSource + Clone> Reassembler<S> {
 
     /// Makes room at the front for `extent` bytes, which are more than the block has, or for as many as can be had: returns
     /// how many. The front covers all pieces then, so their notes need not be held.
-    #[cold]
     fn cut_front(
         &mut self,
         extent: usize,
@@ -137,8 +145,9 @@ impl<S: PageSource + Clone> Reassembler<S> {
 
     /// Makes the block have room for `extent` bytes from `front` on, with notes of so many bytes. It does not fail where the block
     /// is long enough.
+    #[cold]
     fn make_room(&mut self, extent: usize, notes: usize) -> Result<(), ReassembleError> {
-        if extent <= self.block.len() - self.head {
+        if self.has_room(extent) {
             return Ok(());
         }
         // Moving costs what is used, which at least as many bytes consumed since the last move pay for.
@@ -166,7 +175,6 @@ impl<S: PageSource + Clone> Reassembler<S> {
     }
 
     /// Moves to a block of twice the extent, or, if that is too much for the source or the limit, of just that.
-    #[cold]
     fn grow(&mut self, extent: usize, notes: usize) -> Result<(), ReassembleError> {
         match self.move_block(extent.saturating_mul(2), notes) {
             Err(_) => self.move_block(extent, notes),
