@@ -85,7 +85,7 @@
 //! # Sources
 //!
 //! One ring for all connections is cloudwu's `mread`; chunks of one size instead of a log make every step O(1). The
-//! decoders' parameters are Netty's, the overlap policies Novak's and Sturges'. A skip at the end of a lap is `bbqueue`'s
+//! decoders' parameters are Netty's, the overlap policies Novak's and Sturges', for fragments and for streams. A skip at the end of a lap is `bbqueue`'s
 //! (and Simon Cooke's bip buffer).
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -7,6 +7,7 @@ mod datagram;
 mod policy;
 mod quick;
 mod reassembler;
+mod room;
 mod spans;
 
 pub use config::ReassemblerBuilder;

@@ -2,8 +2,8 @@
 
 mod model;
 
-use model::segments::{Op, run};
-use pool_core::{Buddy, Heap, PageSource};
+use model::segments::{Op, Setup, run, run_fragments};
+use pool_core::{Buddy, Failing, Heap, PageSource};
 use pool_ring::{
     DatagramError, DatagramLimits, DatagramReassembler, Fragment, OverlapPolicy, ReassembleError,
     Reassembler, ReassemblerBuilder,
@@ -19,6 +19,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(from, len, honest)| Op::Insert { from, len, honest }),
         2 => (0i16..8, 0u8..60, any::<bool>())
             .prop_map(|(from, len, honest)| Op::Insert { from, len, honest }),
+        2 => (0i16..60, 60u8.., prop::bool::weighted(0.9))
+            .prop_map(|(from, len, honest)| Op::Insert { from, len, honest }),
         2 => any::<u8>().prop_map(Op::Consume),
         1 => Just(Op::Shrink),
     ]
@@ -32,6 +34,11 @@ fn policy() -> impl Strategy<Value = OverlapPolicy> {
     prop::sample::select(OverlapPolicy::ALL.to_vec())
 }
 
+/// No memory at all, one page, two (notes and bytes), three, and some that are no pages.
+fn max_bytes() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(1000usize), (1usize..6).prop_map(|pages| pages * 4096), 1000usize..30_000]
+}
+
 proptest! {
     #![proptest_config(model::config(600))]
     #[test]
@@ -40,7 +47,26 @@ proptest! {
         start in prop::sample::select(vec![0, 1000, u64::MAX - 400]),
         ops in ops()
     ) {
-        run(model::source(None), policy, start, &ops);
+        run(model::source(None), Setup { policy, start, max_bytes: None }, &ops);
+    }
+    #[test]
+    fn datagrams_are_the_byte_map(policy in policy(), ops in ops()) {
+        run_fragments(&model::source(None), policy, &ops);
+    }
+}
+
+proptest! {
+    #![proptest_config(model::config(50))]
+    #[test]
+    #[cfg_attr(miri, ignore = "thousands of bytes, each by itself")]
+    fn limited_streams_are_the_byte_map(
+        policy in policy(),
+        most in max_bytes(),
+        refused in prop::option::of(0u64..6),
+        ops in ops()
+    ) {
+        let setup = Setup { policy, start: 0, max_bytes: Some(most) };
+        run(model::source(refused), setup, &ops);
     }
 }
 
@@ -49,101 +75,136 @@ proptest! {
     #[test]
     fn refusals_of_the_source_change_nothing(policy in policy(), ops in ops()) {
         for call in 0..if cfg!(miri) { 2 } else { 6 } {
-            run(model::source(Some(call)), policy, 0, &ops);
+            run(model::source(Some(call)), Setup { policy, start: 0, max_bytes: None }, &ops);
+            run_fragments(&model::source(Some(call)), policy, &ops);
         }
+    }
+}
+
+/// What segments make, put together as a stream and as a datagram, under each policy. A byte before them is missing until the end,
+/// so that the stream delivers nothing.
+fn check_vector<B: AsRef<[u8]>>(segments: &[(usize, &[u8])], streams: [B; 7], fragments: [B; 7]) {
+    let heap = Heap::new();
+    let both = streams.into_iter().zip(fragments);
+    for (policy, (as_stream, as_datagram)) in OverlapPolicy::ALL.into_iter().zip(both) {
+        let (as_stream, as_datagram) = (as_stream.as_ref(), as_datagram.as_ref());
+        let mut stream = ReassemblerBuilder::new().policy(policy).build_in(&heap);
+        let mut table = DatagramReassembler::try_new(DatagramLimits::default(), policy).unwrap();
+        for &(offset, bytes) in segments {
+            stream.insert(offset as u64 + 1, bytes, T0).unwrap();
+            assert!(table.insert(7, fragment(offset, false, bytes), T0).unwrap().is_none());
+        }
+        stream.insert(0, b"_", T0).unwrap();
+        assert_eq!(&stream.as_slice()[1..], as_stream, "{policy:?}, a stream of {segments:?}");
+        let whole = table.insert(7, fragment(as_datagram.len(), true, b""), T0).unwrap();
+        let whole = whole.expect("all of it has come");
+        assert_eq!(&*whole, as_datagram, "{policy:?}, a datagram of {segments:?}");
     }
 }
 
 /// The classic vector: six segments, of which the fourth overlaps the first two and the fifth is the
-/// third again. A byte before them is missing until the end, so that nothing is delivered.
+/// third again.
 #[test]
 fn the_classic_vector() {
-    let heap = Heap::new();
-    let segments: [(u64, &[u8]); 6] =
+    let segments: [(usize, &[u8]); 6] =
         [(0, b"111"), (4, b"22"), (6, b"333"), (1, b"4444"), (6, b"555"), (9, b"666")];
-    for (policy, expected) in [
-        (OverlapPolicy::First, "111422333666"),
-        (OverlapPolicy::Last, "144442555666"),
-        (OverlapPolicy::Bsd, "111442333666"),
-        (OverlapPolicy::BsdRight, "144422555666"),
-        (OverlapPolicy::Linux, "111442555666"),
-        (OverlapPolicy::Windows, "111422333666"),
-        (OverlapPolicy::Solaris, "111422333666"),
-    ] {
-        let mut stream = ReassemblerBuilder::new().policy(policy).build_in(&heap);
-        for (offset, bytes) in segments {
-            stream.insert(offset + 1, bytes, T0).unwrap();
-        }
-        stream.insert(0, b"_", T0).unwrap();
-        assert_eq!(stream.as_slice()[1..], *expected.as_bytes(), "{policy:?}");
-        // The same as a datagram.
-        let mut table = DatagramReassembler::try_new(DatagramLimits::default(), policy).unwrap();
-        for (n, (offset, bytes)) in segments.into_iter().enumerate() {
-            let fragment = Fragment { offset: offset as usize, last: n == 5, bytes };
-            let whole = table.insert(1, fragment, T0).unwrap();
-            assert_eq!(whole.as_deref(), (n == 5).then_some(expected.as_bytes()), "{policy:?}");
-        }
-    }
+    check_vector(
+        &segments,
+        [
+            b"111422333666", // First
+            b"144442555666", // Last
+            b"111442333666", // Bsd
+            b"144422555666", // BsdRight
+            b"111442333666", // Linux
+            b"111442333666", // Windows
+            b"144422555666", // Solaris
+        ],
+        [
+            b"111422333666",
+            b"144442555666",
+            b"111442333666",
+            b"144422555666",
+            b"111442555666",
+            b"111422333666",
+            b"111422333666",
+        ],
+    );
 }
 
-/// The series of the papers, as detectors are tested with: nine fragments that do not overlap, and eight that
+/// The series of the papers, as detectors are tested with: nine segments that do not overlap, and eight that
 /// overlap them in every way; letters stand for eight bytes. `BsdRight` is worked out by its rule.
 #[test]
 fn the_series_of_sturges_and_novak() {
-    let heap = Heap::new();
+    let bytes = |text: &str| text.bytes().flat_map(|byte| [byte; 8]).collect::<Vec<u8>>();
     #[rustfmt::skip]
-    let fragments = [
+    let segments = [
         (0, "AAA"), (4, "BB"), (6, "CCC"), (10, "D"), (13, "EE"), (15, "FFF"), (18, "GG"), (20, "HH"), (22, "I"),
         (1, "JJJJ"), (6, "KKK"), (9, "LLL"), (12, "MMM"), (16, "N"), (19, "O"), (20, "P"), (22, "QQ"),
+    ]
+    .map(|(at, text)| (at * 8, bytes(text)));
+    let segments: Vec<_> = segments.iter().map(|(at, bytes)| (*at, &bytes[..])).collect();
+    let streams = [
+        "AAAJBBCCCLDLMEEFFFGGHHIQ", // First
+        "AJJJJBKKKLLLMMMFNFGOPHQQ", // Last
+        "AAAJJBCCCLLLMMMFFFGGHHIQ", // Bsd
+        "AJJJBBKKKLDLMEEFNFGOPHQQ", // BsdRight
+        "AAAJJBCCCLLLMMMFFFGGHHQQ", // Linux
+        "AAAJJBCCCLLLMMMFFFGGHHIQ", // Windows
+        "AJJJBBKKKLLLMMMFFFGGHHQQ", // Solaris
     ];
-    for (policy, expected) in [
-        (OverlapPolicy::First, "AAAJBBCCCLDLMEEFFFGGHHIQ"),
-        (OverlapPolicy::Last, "AJJJJBKKKLLLMMMFNFGOPHQQ"),
-        (OverlapPolicy::Bsd, "AAAJJBCCCLLLMMMFFFGGHHIQ"),
-        (OverlapPolicy::BsdRight, "AJJJBBKKKLDLMEEFNFGOPHQQ"),
-        (OverlapPolicy::Linux, "AAAJJBKKKLLLMMMFFFGGPHQQ"),
-        (OverlapPolicy::Windows, "AAAJBBCCCLLLMEEFFFGGHHIQ"),
-        (OverlapPolicy::Solaris, "AAAJBBCCCLLLMMMFFFGGHHIQ"),
-    ] {
-        let bytes = |text: &str| text.bytes().flat_map(|byte| [byte; 8]).collect::<Vec<u8>>();
-        let mut table = DatagramReassembler::try_new(DatagramLimits::default(), policy).unwrap();
-        let mut stream = ReassemblerBuilder::new().policy(policy).build_in(&heap);
-        for (n, (at, text)) in fragments.into_iter().enumerate() {
-            let (last, bytes_of) = (n == 16, bytes(text));
-            // With a byte before it that is missing, so that nothing is delivered.
-            stream.insert(at * 8 + 1, &bytes_of, T0).unwrap();
-            let fragment = Fragment { offset: at as usize * 8, last, bytes: &bytes_of };
-            let whole = table.insert(7, fragment, T0).unwrap();
-            let expected = last.then(|| bytes(expected));
-            assert_eq!(whole.as_deref(), expected.as_deref(), "{policy:?} {text}");
-        }
-        stream.insert(0, b"_", T0).unwrap();
-        assert_eq!(stream.as_slice()[1..], bytes(expected), "{policy:?}");
-    }
+    let fragments = [
+        "AAAJBBCCCLDLMEEFFFGGHHIQ",
+        "AJJJJBKKKLLLMMMFNFGOPHQQ",
+        "AAAJJBCCCLLLMMMFFFGGHHIQ",
+        "AJJJBBKKKLDLMEEFNFGOPHQQ",
+        "AAAJJBKKKLLLMMMFFFGGPHQQ",
+        "AAAJBBCCCLLLMEEFFFGGHHIQ",
+        "AAAJBBCCCLLLMMMFFFGGHHIQ",
+    ];
+    let (streams, fragments) = (streams.map(bytes), fragments.map(bytes));
+    check_vector(&segments, streams, fragments);
 }
 
-/// What tells the policies apart that the classic vector does not: a new segment around an old one, with
-/// both ends, the left or the right one beyond.
+/// A new segment and an old one in each of the ways that two can overlap.
 #[test]
-fn surrounding_segments() {
-    let heap = Heap::new();
-    type Vector<'v> = (&'v [(u64, &'v [u8])], [&'v str; 7]);
-    let vectors: [Vector<'_>; 4] = [
+fn each_way_to_overlap() {
+    type Vector<'v> = ([(usize, &'v [u8]); 2], [&'v [u8]; 7], [&'v [u8]; 7]);
+    #[rustfmt::skip]
+    let vectors: [Vector<'_>; 9] = [
         // First, Last, Bsd, BsdRight, Linux, Windows, Solaris
-        (&[(3, b"oo"), (2, b"nnnn")], ["noon", "nnnn", "nnnn", "noon", "nnnn", "nnnn", "nnnn"]),
-        (&[(3, b"oo"), (2, b"nnn")], ["noo", "nnn", "nnn", "noo", "nnn", "noo", "nnn"]),
-        (&[(2, b"oo"), (2, b"nnn")], ["oon", "nnn", "oon", "nnn", "nnn", "oon", "oon"]),
-        (&[(2, b"oooo"), (3, b"nn")], ["oooo", "onno", "oooo", "onno", "oooo", "oooo", "oooo"]),
+        // It starts before, and ends before, with, and after the old one.
+        ([(1, b"ooo"), (0, b"nn")],
+            [b"nooo", b"nnoo", b"nnoo", b"nooo", b"nnoo", b"nnoo", b"nooo"],
+            [b"nooo", b"nnoo", b"nnoo", b"nooo", b"nnoo", b"nooo", b"nooo"]),
+        ([(1, b"oo"), (0, b"nnn")],
+            [b"noo", b"nnn", b"nnn", b"noo", b"nnn", b"nnn", b"nnn"],
+            [b"noo", b"nnn", b"nnn", b"noo", b"nnn", b"noo", b"nnn"]),
+        ([(1, b"oo"), (0, b"nnnn")],
+            [b"noon", b"nnnn", b"nnnn", b"noon", b"nnnn", b"nnnn", b"nnnn"],
+            [b"noon", b"nnnn", b"nnnn", b"noon", b"nnnn", b"nnnn", b"nnnn"]),
+        // It starts with it.
+        ([(0, b"oooo"), (0, b"nn")],
+            [b"oooo", b"nnoo", b"oooo", b"nnoo", b"oooo", b"oooo", b"oooo"],
+            [b"oooo", b"nnoo", b"oooo", b"nnoo", b"nnoo", b"oooo", b"oooo"]),
+        ([(0, b"oo"), (0, b"nn")],
+            [b"oo", b"nn", b"oo", b"nn", b"oo", b"oo", b"nn"],
+            [b"oo", b"nn", b"oo", b"nn", b"nn", b"oo", b"oo"]),
+        ([(0, b"oo"), (0, b"nnn")],
+            [b"oon", b"nnn", b"oon", b"nnn", b"nnn", b"oon", b"nnn"],
+            [b"oon", b"nnn", b"oon", b"nnn", b"nnn", b"oon", b"oon"]),
+        // It starts after it.
+        ([(0, b"oooo"), (1, b"nn")],
+            [b"oooo", b"onno", b"oooo", b"onno", b"oooo", b"oooo", b"oooo"],
+            [b"oooo", b"onno", b"oooo", b"onno", b"oooo", b"oooo", b"oooo"]),
+        ([(0, b"ooo"), (1, b"nn")],
+            [b"ooo", b"onn", b"ooo", b"onn", b"ooo", b"ooo", b"ooo"],
+            [b"ooo", b"onn", b"ooo", b"onn", b"ooo", b"ooo", b"ooo"]),
+        ([(0, b"oo"), (1, b"nn")],
+            [b"oon", b"onn", b"oon", b"onn", b"oon", b"oon", b"onn"],
+            [b"oon", b"onn", b"oon", b"onn", b"oon", b"oon", b"oon"]),
     ];
-    for (segments, expected) in vectors {
-        for (policy, expected) in OverlapPolicy::ALL.into_iter().zip(expected) {
-            let mut stream = ReassemblerBuilder::new().policy(policy).build_in(&heap);
-            for &(offset, bytes) in segments {
-                stream.insert(offset, bytes, T0).unwrap();
-            }
-            stream.insert(0, b"__", T0).unwrap();
-            assert_eq!(&stream.as_slice()[2..], expected.as_bytes(), "{policy:?}");
-        }
+    for (segments, streams, fragments) in vectors {
+        check_vector(&segments, streams, fragments);
     }
 }
 
@@ -185,6 +246,103 @@ fn the_front_is_always_accepted() {
         assert_eq!((cut.accepted, cut.duplicate, cut.beyond), (994 - 18, 18, 1006));
         assert_eq!(stream.as_slice().len(), 1000);
         assert_eq!(stream.insert(1000, b"x", late).unwrap().beyond, 1);
+    }
+}
+
+/// Nor does the limit on memory refuse it: it is cut to what may be held, and notes that it makes needless go.
+#[test]
+fn the_front_goes_in_as_far_as_memory_allows() {
+    let heap = Heap::new().counted();
+    let page = heap.granule();
+    for policy in OverlapPolicy::ALL {
+        let limited = |pages| ReassemblerBuilder::new().max_bytes(pages * page).policy(policy);
+        // Notes and bytes would be two pages: neither is taken, and the front has its one.
+        let mut stream = limited(1).build_in(&heap);
+        let refused = stream.insert(10, b"x", T0).unwrap_err();
+        assert_eq!(refused, ReassembleError::OverLimit { asked: 2 * page, limit: page });
+        assert_eq!((stream.memory(), heap.traffic().live_bytes), (0, 0));
+        assert_eq!(stream.insert(0, b"xxx", T0).unwrap().accepted, 3);
+        let cut = stream.insert(1, &vec![b'x'; 2 * page], T0).unwrap();
+        assert_eq!((cut.accepted, cut.duplicate, cut.beyond), (page - 3, 2, page + 1));
+        // It is full as a window is.
+        assert_eq!(stream.insert(page as u64, b"x", T0).unwrap().beyond, 1);
+        assert_eq!((stream.as_slice().len(), stream.memory()), (page, page));
+        stream.consume(page - 1);
+        assert_eq!(stream.insert(page as u64, b"yz", T0).unwrap().accepted, 2);
+        assert_eq!(stream.as_slice(), b"xyz");
+
+        // What is noted goes for what comes, which covers it.
+        let mut stream = limited(2).build_in(&heap);
+        stream.insert(100, b"x", T0).unwrap();
+        assert_eq!(stream.memory(), 2 * page);
+        let all = stream.insert(0, &vec![b'x'; page + 900], T0).unwrap();
+        assert_eq!((all.accepted, all.duplicate, all.beyond), (page + 899, 1, 0));
+        assert_eq!((stream.as_slice().len(), stream.memory()), (page + 900, 2 * page));
+        let cut = stream.insert(page as u64, &vec![b'x'; page + 7], T0).unwrap();
+        assert_eq!((cut.accepted, cut.duplicate, cut.beyond), (page - 900, 900, 7));
+        // Pieces behind gaps need notes, for which there is no room now.
+        stream.consume(page);
+        let refused = stream.insert(2 * page as u64 + 1, b"x", T0).unwrap_err();
+        assert!(matches!(refused, ReassembleError::OverLimit { .. }), "{refused}");
+        assert_eq!((stream.as_slice().len(), stream.memory()), (page, 2 * page));
+        assert_eq!(stream.insert(2 * page as u64, b"x", T0).unwrap().accepted, 1);
+    }
+    let mut none = ReassemblerBuilder::new().max_bytes(page - 1).build_in(&heap);
+    let refused = none.insert(0, b"x", T0).unwrap_err();
+    assert_eq!(refused, ReassembleError::OverLimit { asked: page, limit: page - 1 });
+}
+
+/// A source that has no more leaves the front what there is; where that is nothing it is refused, and nothing has changed.
+#[test]
+fn the_front_goes_in_as_far_as_the_source_allows() {
+    let page = Heap::new().granule();
+    for policy in OverlapPolicy::ALL {
+        let refusing = Failing::after(Heap::new().counted(), 2);
+        let mut stream = ReassemblerBuilder::new().policy(policy).build_in(&refusing);
+        stream.insert(20, b"pieces", T0).unwrap();
+        for offset in [page as u64, 40_000] {
+            let refused = stream.insert(offset, b"x", T0).unwrap_err();
+            assert!(matches!(refused, ReassembleError::Source(_)), "{refused}");
+            assert_eq!((stream.memory(), stream.pieces().count()), (2 * page, 1));
+        }
+        let mut bytes = vec![b'x'; 2 * page];
+        bytes[20..26].copy_from_slice(b"pieces");
+        let cut = stream.insert(0, &bytes, T0).unwrap();
+        assert_eq!((cut.accepted, cut.duplicate, cut.beyond), (page - 6, 6, page));
+        assert_eq!(stream.as_slice(), &bytes[..page]);
+        let refused = stream.insert(page as u64, b"x", T0).unwrap_err();
+        assert!(matches!(refused, ReassembleError::Source(_)), "{refused}");
+        assert_eq!((stream.as_slice(), stream.memory()), (&bytes[..page], 2 * page));
+        // What is consumed makes room without more pages, if need be.
+        stream.consume(10);
+        let cut = stream.insert(page as u64, &bytes, T0).unwrap();
+        assert_eq!((cut.accepted, stream.as_slice().len()), (10, page));
+    }
+    let nothing = Failing::after(Heap::new(), 0);
+    let mut stream = ReassemblerBuilder::new().build_in(&nothing);
+    for offset in [0, 1] {
+        let refused = stream.insert(offset, b"x", T0).unwrap_err();
+        assert!(matches!(refused, ReassembleError::Source(_)), "{refused}");
+        assert_eq!((stream.memory(), stream.next()), (0, 0));
+    }
+}
+
+/// Notes and bytes are had together or not at all, whichever of the two is refused.
+#[test]
+fn a_piece_takes_both_or_nothing() {
+    for calls in 0..6 {
+        let source = Failing::after(Heap::new().counted(), calls);
+        let mut stream = ReassemblerBuilder::new().max_gaps(1000).build_in(&source);
+        let mut refused = false;
+        for n in 0..if cfg!(miri) { 20 } else { 600 } {
+            let before = (stream.memory(), stream.pieces().count());
+            if stream.insert(1 + n * 40, &[b'x'; 20], T0).is_err() {
+                refused = true;
+                assert_eq!((stream.memory(), stream.pieces().count()), before);
+            }
+            assert_eq!(source.inner().traffic().live_bytes, stream.memory());
+        }
+        assert!(refused || cfg!(miri));
     }
 }
 

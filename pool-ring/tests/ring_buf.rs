@@ -7,12 +7,14 @@ use pool_ring::frame::{LengthPrefix, Lines};
 use pool_ring::{MirrorOr, ReserveError, RingBuf};
 use proptest::prelude::*;
 use std::collections::VecDeque;
-use std::io::{BufRead, ErrorKind, Read, Write};
+use std::io::{BufRead, ErrorKind, IoSlice, Read, Write};
 use std::sync::LazyLock;
 
 #[derive(Clone, Debug)]
 enum Op {
     Push(u16),
+    /// As three slices, of which the last may be empty.
+    WriteVectored(u16),
     /// Through `spare_capacity_mut` and `advance`.
     Advance(u16),
     ReadFrom(u16),
@@ -27,6 +29,7 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (0u16..6000).prop_map(Op::Push),
+        2 => (0u16..6000).prop_map(Op::WriteVectored),
         4 => (0u16..6000).prop_map(Op::Advance),
         4 => (0u16..6000).prop_map(Op::ReadFrom),
         8 => (0u16..6000).prop_map(Op::Consume),
@@ -72,6 +75,15 @@ fn run<S: PageSource + Clone>(source: S, ops: &[Op]) {
                 let pushed = ring.push(&bytes);
                 assert_eq!(pushed, bytes.len().min(room));
                 naive.extend(&bytes[..pushed]);
+            }
+            Op::WriteVectored(n) => {
+                let bytes = fresh(n.into());
+                let (first, rest) = bytes.split_at(bytes.len() / 3);
+                let (second, third) = rest.split_at(rest.len() * usize::from(n % 3) / 2);
+                let slices = [first, second, third].map(IoSlice::new);
+                let written = ring.write_vectored(&slices).unwrap();
+                assert_eq!(written, bytes.len().min(room));
+                naive.extend(&bytes[..written]);
             }
             Op::Advance(n) => {
                 let spare = ring.spare_capacity_mut();

@@ -92,7 +92,8 @@ impl ReassemblerBuilder {
         Ok(())
     }
 
-    /// At most `bytes` of pages, for bytes of the stream and what is noted about them.
+    /// At most `bytes` of pages, for bytes of the stream and what is noted about them. A segment at the front is cut to what
+    /// that allows, others are refused.
     pub const fn max_bytes(self, bytes: usize) -> Self {
         Self { max_bytes: bytes, ..self }
     }
@@ -102,7 +103,7 @@ impl ReassemblerBuilder {
         Self { max_age: age, ..self }
     }
 
-    /// What counts where segments overlap.
+    /// What counts where segments overlap, by the policy's rule for streams.
     pub const fn policy(self, policy: OverlapPolicy) -> Self {
         Self { policy, ..self }
     }

@@ -123,7 +123,7 @@ struct Entry<K, S: PageSource + Clone> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Nothing of a datagram is delivered before it is whole, so the [`OverlapPolicy`] decides about each of its bytes. A
+/// Nothing of a datagram is delivered before it is whole, so the [`OverlapPolicy`], by its rule for fragments, decides about each of its bytes. A
 /// datagram takes pages for its bytes and for its notes, 8 KiB at least: flooded by first fragments, the table holds
 /// as many as its limits say, and the oldest go.
 ///

@@ -1,7 +1,7 @@
 //! `Reassembler`: a byte stream out of segments.
 
 use super::config::ReassemblerBuilder;
-use super::policy::OverlapPolicy;
+use super::policy::{OverlapPolicy, Rules};
 use super::spans::Spans;
 use crate::DefaultSource;
 use crate::block::Block;
@@ -21,8 +21,8 @@ pub struct Inserted {
     pub duplicate: usize,
     /// Of the duplicate ones that are not consumed, how many differ from what came before.
     pub conflicting: usize,
-    /// Bytes at the end that the window has no room for. Only a segment at the front is cut so;
-    /// others are refused.
+    /// Bytes at the end for which there is no room in the window, or in the memory that can be had. Only a segment at
+    /// the front is cut so; others are refused.
     pub beyond: usize,
 }
 
@@ -130,7 +130,9 @@ pub enum ReassembleError {
 ///
 /// The bytes lie on pages of the source at their place in the window; nothing is held before the first
 /// segment comes, and [`shrink`](Self::shrink) gives everything back when all is consumed. The segment at the front, which closes the first
-/// gap, is **always** accepted as far as the window reaches: no limit on pieces or age refuses it (smoltcp once dropped just that one).
+/// gap, is **always** accepted as far as there is room: no limit on pieces or age refuses it (smoltcp once dropped just that one), and
+/// where memory is short it is cut, up to the last piece at least, as what lies before a piece has its place. Only if it needs memory
+/// to begin with, and none can be had, is it refused; like all refusals that changes nothing.
 ///
 /// # Complexity
 /// In order: O(bytes). Out of order: also O(log pieces + pieces overlapped), and moving at most
@@ -150,7 +152,7 @@ pub struct Reassembler<S: PageSource + Clone = DefaultSource> {
     pub(super) config: ReassemblerBuilder,
     /// Nothing can be read before all is there: so everything is noted in `spans`.
     pub(super) hold: bool,
-    source: S,
+    pub(super) source: S,
 }
 
 impl<S: PageSource + Clone> Reassembler<S> {
@@ -315,23 +317,36 @@ impl<S: PageSource + Clone> Reassembler<S> {
             });
         }
         let cut = |span: Span| &bytes[(span.start - offset) as usize..(span.end - offset) as usize];
-        let fresh = Span { start: whole.start.max(next), end: whole.end };
+        let mut fresh = Span { start: whole.start.max(next), end: whole.end };
         let near = self.spans.near(fresh);
         let (present, conflicting) =
             self.compare(whole, fresh, near.clone(), cut(whole), report)?;
-        let beyond = (end - whole.end) as usize;
-        let accepted = (whole.end - whole.start) as usize - present;
+        let mut beyond = (end - whole.end) as usize;
+        let mut accepted = (whole.end - whole.start) as usize - present;
         // Where borders count, a mere duplicate may move some.
         let changes = accepted > 0 || conflicting > 0 || !self.config.policy.merges();
         if fresh.start < fresh.end && changes {
+            let is_long = !self.has_room((fresh.end - self.front) as usize);
             if !at_front {
-                self.may_note(fresh, near.clone(), now)?;
+                self.room_behind(fresh, near.clone(), now, is_long)?;
+            } else if is_long {
+                // What is cut off lies beyond all that has come.
+                fresh.end = self.front_room(fresh.end)?;
+                let missed = (whole.end - fresh.end) as usize;
+                (accepted, beyond) = (accepted - missed, beyond + missed);
             }
-            self.make_room((fresh.end - self.front) as usize)?;
             self.put(fresh, near, at_front, cut, now);
+            if is_long {
+                self.settle();
+            }
         }
         self.check();
         Ok(Inserted { accepted, duplicate: bytes.len() - accepted - beyond, conflicting, beyond })
+    }
+
+    /// What counts where segments overlap.
+    pub(super) const fn rules(&self) -> Rules {
+        Rules { policy: self.config.policy, fragments: self.hold }
     }
 
     /// Where byte `at` of the stream stands in the block.
@@ -350,11 +365,11 @@ impl<S: PageSource + Clone> Reassembler<S> {
         bytes: &[u8],
         report: &mut dyn FnMut(Conflict<'_>),
     ) -> Result<(usize, usize), ReassembleError> {
-        let policy = self.config.policy;
+        let rules = self.rules();
         let readable = Span { start: self.front, end: self.next() };
         let readable = (self.len > 0).then_some((readable, false));
         let behind = &self.spans.all()[near];
-        let behind = behind.iter().map(|&span| (span, policy.replaces(span, fresh)));
+        let behind = behind.iter().map(|&span| (span, rules.replaces(span, fresh)));
         let (mut present, mut conflicting) = (0, 0);
         for (old, replaced) in readable.into_iter().chain(behind) {
             let (start, end) = (old.start.max(whole.start), old.end.min(whole.end));
@@ -369,140 +384,12 @@ impl<S: PageSource + Clone> Reassembler<S> {
             }
             conflicting += original.iter().zip(new).filter(|(old, new)| old != new).count();
             report(Conflict { offset: start, original, new, replaced });
-            if policy == OverlapPolicy::Reject {
+            if rules.policy == OverlapPolicy::Reject {
                 let same = original.iter().zip(new).take_while(|(old, new)| old == new).count();
                 return Err(ReassembleError::Conflicting { offset: start + same as u64 });
             }
         }
         Ok((present, conflicting))
-    }
-
-    /// Whether a piece behind a gap may be noted.
-    fn may_note(
-        &mut self,
-        span: Span,
-        near: Range<usize>,
-        now: Duration,
-    ) -> Result<(), ReassembleError> {
-        let (age, limit) = (self.gap_age(now), self.config.max_age);
-        if age > limit {
-            return Err(ReassembleError::Expired { front: self.next(), age, limit });
-        }
-        let room = self.spans.room_with(near.len());
-        let count = self.spans.count_with(span, near, self.config.policy);
-        let limit = self.config.max_gaps;
-        if count.runs > limit {
-            return Err(ReassembleError::TooManyGaps { asked: count.runs, limit });
-        }
-        let limit = self.config.most_notes();
-        if count.spans > limit {
-            return Err(ReassembleError::TooManyNotes { asked: count.spans, limit });
-        }
-        if room > self.spans.capacity() { self.grow_notes(room) } else { Ok(()) }
-    }
-
-    /// Makes room for so many notes, or for twice as many as there is room for if that may be.
-    #[cold]
-    fn grow_notes(&mut self, room: usize) -> Result<(), ReassembleError> {
-        let twice = self.spans.capacity().saturating_mul(2);
-        if twice > room && self.move_notes(twice).is_ok() {
-            return Ok(());
-        }
-        self.move_notes(room)
-    }
-
-    fn move_notes(&mut self, room: usize) -> Result<(), ReassembleError> {
-        let (others, config) = (self.block.len(), self.config);
-        let may_hold = |bytes| config.may_hold(others.saturating_add(bytes));
-        self.spans.move_to(self.source.clone(), room, may_hold)
-    }
-
-    /// Whether a piece of a datagram could be taken if nobody else had any of `limit` bytes. It asks the source for nothing, so
-    /// one whose runs are much longer than asked for may still refuse.
-    #[cfg(feature = "std")]
-    pub(super) fn may_ever_take(
-        &self,
-        offset: u64,
-        len: usize,
-        limit: usize,
-    ) -> Result<(), ReassembleError> {
-        let overflow = ReassembleError::Overflow { offset, len };
-        let end = offset.checked_add(len as u64).ok_or(overflow)?;
-        let window_end = self.front.saturating_add(self.config.window as u64);
-        if end > window_end {
-            return Err(ReassembleError::BeyondWindow { offset, end, window_end });
-        }
-        let extent = end.saturating_sub(self.front) as usize;
-        if len == 0 || extent <= self.block.len() {
-            return Ok(());
-        }
-        let most = self.config.max_gaps;
-        if most == 0 {
-            return Err(ReassembleError::TooManyGaps { asked: 1, limit: most });
-        }
-        let asked = self.least_for(extent);
-        if asked > limit {
-            return Err(ReassembleError::OverLimit { asked, limit });
-        }
-        Ok(())
-    }
-
-    /// The least bytes of pages for `extent` bytes of a datagram and for what is noted about them.
-    #[cfg(feature = "std")]
-    pub(super) fn least_for(&self, extent: usize) -> usize {
-        let notes = self.spans.bytes().max(Spans::bytes_for(&self.source, 1));
-        notes.saturating_add(self.rounded(extent))
-    }
-
-    /// The least that the source gives for `bytes`.
-    fn rounded(&self, bytes: usize) -> usize {
-        bytes.checked_next_multiple_of(self.source.granule()).unwrap_or(usize::MAX)
-    }
-
-    /// Makes the block have room for `extent` bytes from `front` on.
-    fn make_room(&mut self, extent: usize) -> Result<(), ReassembleError> {
-        if extent <= self.block.len() - self.head {
-            return Ok(());
-        }
-        let used = match self.spans.all().last() {
-            Some(last) => (last.end - self.front) as usize,
-            None => self.len,
-        };
-        // Moving costs `used`, which at least as many bytes consumed since the last move pay for.
-        if extent <= self.block.len() && (used <= self.head || !self.may_grow(extent)) {
-            self.block.move_to_front(self.head..self.head + used);
-            self.head = 0;
-            return Ok(());
-        }
-        self.grow(extent, used)
-    }
-
-    /// Whether a longer block would be allowed, as far as can be told without the source.
-    fn may_grow(&self, extent: usize) -> bool {
-        let least = self.rounded(extent.saturating_mul(2));
-        self.config.may_hold(self.spans.bytes().saturating_add(least)).is_ok()
-    }
-
-    /// Moves to a block of twice the extent, or, if that is too much for the source or the limit, of just that.
-    #[cold]
-    fn grow(&mut self, extent: usize, used: usize) -> Result<(), ReassembleError> {
-        match self.move_block(extent.saturating_mul(2), used) {
-            Err(_) => self.move_block(extent, used),
-            done => done,
-        }
-    }
-
-    fn move_block(&mut self, asked: usize, used: usize) -> Result<(), ReassembleError> {
-        let notes = self.spans.bytes();
-        self.config.may_hold(notes.saturating_add(self.rounded(asked)))?;
-        let mut block = Block::new(self.source.clone(), asked)?;
-        // The source may give more than was asked for.
-        self.config.may_hold(notes.saturating_add(block.len()))?;
-        if used > 0 {
-            block.write(0, self.block.bytes(self.head..self.head + used));
-        }
-        (self.block, self.head) = (block, 0);
-        Ok(())
     }
 
     /// Writes what the policy takes of a segment, for which there is room, and notes it.
@@ -514,20 +401,20 @@ impl<S: PageSource + Clone> Reassembler<S> {
         cut: impl Fn(Span) -> &'b [u8],
         now: Duration,
     ) {
-        let policy = self.config.policy;
+        let rules = self.rules();
         let (block, head, front) = (&mut self.block, self.head, self.front);
         let mut write = |span: Span| {
             block.write_at(head + (span.start - front) as usize, cut(span));
         };
         let had_gap = !self.spans.all().is_empty();
         if at_front {
-            self.spans.pieces(fresh, near, policy, &mut write);
+            self.spans.pieces(fresh, near, rules, &mut write);
             let end = self.spans.absorb(fresh.end);
             self.len = (end - self.front) as usize;
             // Another gap is the first one now.
             self.gap_since = now;
         } else {
-            self.spans.add(fresh, near, policy, write);
+            self.spans.add(fresh, near, rules, write);
             if !had_gap {
                 self.gap_since = now;
             }

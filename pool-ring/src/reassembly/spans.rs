@@ -1,6 +1,6 @@
 //! `Spans`: which bytes have come, in order and disjoint, without the bytes.
 
-use super::policy::OverlapPolicy;
+use super::policy::Rules;
 use crate::table::{Span, Table};
 use core::ops::Range;
 use pool_core::{PageError, PageSource};
@@ -37,21 +37,24 @@ impl<S: PageSource> Spans<S> {
         self.table.as_ref().map_or(0, |table| table.len())
     }
 
-    /// Moves to a table of at least `room` spans, if the bytes of its pages may be held.
-    pub(crate) fn move_to<E: From<PageError>>(
-        &mut self,
+    /// A table of at least `room` spans, if the bytes of its pages may be held: to be [moved to](Self::move_to).
+    pub(crate) fn table<E: From<PageError>>(
         source: S,
         room: usize,
         may_hold: impl Fn(usize) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<Table<Span, S>, E> {
         let least = Self::bytes_for(&source, room);
         may_hold(least)?;
-        let mut table = Table::new(source, least / size_of::<Span>())?;
+        let table = Table::new(source, least / size_of::<Span>())?;
         // The source may give more than was asked for.
         may_hold(table.bytes())?;
+        Ok(table)
+    }
+
+    /// Moves to a table that has room for them.
+    pub(crate) fn move_to(&mut self, mut table: Table<Span, S>) {
         table[..self.len].copy_from_slice(self.all());
         (self.table, self.first) = (Some(table), 0);
-        Ok(())
     }
 
     /// The least bytes of pages that hold so many spans.
@@ -196,15 +199,15 @@ impl<S: PageSource> Spans<S> {
     }
 
     /// What there would be with `new`, which is `near` these.
-    pub(crate) fn count_with(&self, new: Span, near: Range<usize>, policy: OverlapPolicy) -> Count {
-        if policy.merges() {
+    pub(crate) fn count_with(&self, new: Span, near: Range<usize>, rules: Rules) -> Count {
+        if rules.merges() {
             let spans = self.len + 1 - near.len();
             return Count { spans, runs: spans };
         }
         let mut count = self.len;
         let mut cursor = new.start;
         for &old in overlapping(&self.all()[near.clone()], new) {
-            if policy.replaces(old, new) {
+            if rules.replaces(old, new) {
                 count += usize::from(old.start < new.start) + usize::from(old.end > new.end);
                 count -= 1;
             } else {
@@ -234,14 +237,14 @@ impl<S: PageSource> Spans<S> {
         &mut self,
         new: Span,
         near: Range<usize>,
-        policy: OverlapPolicy,
+        rules: Rules,
         mut write: impl FnMut(Span),
     ) {
-        if !policy.merges() {
+        if !rules.merges() {
             self.runs = self.runs_with(near.clone());
-            return self.add_apart(new, near.start, policy, write);
+            return self.add_apart(new, near.start, rules, write);
         }
-        self.pieces(new, near.clone(), policy, &mut write);
+        self.pieces(new, near.clone(), rules, &mut write);
         let around = &self.all()[near.clone()];
         match (around.first(), around.last()) {
             (Some(first), Some(last)) => {
@@ -260,14 +263,14 @@ impl<S: PageSource> Spans<S> {
         &mut self,
         new: Span,
         mut index: usize,
-        policy: OverlapPolicy,
+        rules: Rules,
         mut write: impl FnMut(Span),
     ) {
         let mut cursor = new.start;
         while let Some(&old) = self.all().get(index).filter(|old| old.start < new.end) {
             if old.end <= new.start {
                 index += 1;
-            } else if policy.replaces(old, new) {
+            } else if rules.replaces(old, new) {
                 let right = Span { start: new.end, end: old.end };
                 let right = (old.end > new.end).then_some(right);
                 if old.start < new.start {
@@ -307,12 +310,12 @@ impl<S: PageSource> Spans<S> {
         &self,
         new: Span,
         near: Range<usize>,
-        policy: OverlapPolicy,
+        rules: Rules,
         write: &mut impl FnMut(Span),
     ) {
         let mut cursor = new.start;
         for &old in overlapping(&self.all()[near], new) {
-            if !policy.replaces(old, new) {
+            if !rules.replaces(old, new) {
                 if cursor < old.start {
                     write(Span { start: cursor, end: old.start });
                 }

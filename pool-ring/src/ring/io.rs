@@ -3,7 +3,7 @@
 
 use super::RingBuf;
 use pool_core::PageSource;
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 
 impl<S: PageSource + Clone> RingBuf<S> {
     /// Reads once from `source` into the spare bytes, and returns how many came; 0 at the end of the
@@ -75,6 +75,18 @@ impl<S: PageSource + Clone> BufRead for RingBuf<S> {
 impl<S: PageSource + Clone> Write for RingBuf<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(self.push(bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut written = 0;
+        for bytes in slices {
+            let n = self.push(bytes);
+            written += n;
+            if n < bytes.len() {
+                break;
+            }
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
