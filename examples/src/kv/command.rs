@@ -90,6 +90,8 @@ pub struct Call<'a, 'b, M: Memory> {
 pub enum Flow {
     /// It goes on.
     Continue,
+    /// It goes on when others have had their turn.
+    Rest,
     /// It is closed once the reply is sent.
     Close,
 }
@@ -202,6 +204,10 @@ impl<L: List<u8>> Text<L> {
     pub(super) fn as_slice(&self) -> &[u8] {
         self.0.as_slice()
     }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 impl<L: List<u8>> Write for Text<L> {
@@ -271,6 +277,10 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
     #[cold]
     fn refuse(&mut self, fault: Fault, mark: usize) -> Result<(), OutOfMemory> {
         self.reply.back_to(mark);
+        if matches!(fault, Fault::Reply | Fault::Scratch) && self.flow == Flow::Continue {
+            // It may have taken all there is, and long: with the batch that goes back.
+            self.flow = Flow::Rest;
+        }
         let mut text = self.text();
         let _ = write!(text, "{fault}");
         self.error(&[text.as_slice()])

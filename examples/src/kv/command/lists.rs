@@ -99,14 +99,18 @@ fn pop<M: Memory>(
     let (key, count) = (request.at(1), count_at(request, 2)?);
     let reply = &mut call.reply;
     let popped = call.shared.store.change(key, |list: &mut List<M::Data>, room| -> Handled {
-        if let Some(count) = count {
-            reply.array(count.min(list.len()))?;
+        let taken = count.unwrap_or(1).min(list.len());
+        if count.is_some() {
+            reply.array(taken)?;
         }
-        for _ in 0..count.unwrap_or(1) {
+        // The reply may be refused: so nothing goes before it is whole.
+        for index in 0..taken {
+            let index = if front { index } else { list.len() - 1 - index };
+            reply.bulk(list.get(index).unwrap_or_default())?;
+        }
+        for _ in 0..taken {
             let Some(element) = list.pop(front, room) else { break };
-            let written = reply.bulk(&element);
             List::discard_one(element, room);
-            written?;
         }
         Ok(())
     })?;
