@@ -27,7 +27,7 @@ use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
 use super::settings::Settings;
 use super::stats::Stats;
-use super::store::Store;
+use super::store::{Store, WORD};
 use super::values::WrongType;
 use pool_core::PageSource;
 use std::fmt::{self, Write};
@@ -261,16 +261,17 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
     /// Whether what the request brings can be stored, after others have made room if they must.
     #[inline]
     fn has_room(&mut self, request: Command<'_>) -> bool {
-        // As a rule there is room for all that was received, and nothing needs to be counted.
-        let most = request.bytes_at_most() + request.len() * WORD;
+        // As a rule there is room for twice what was received, as no block is twice as long as what it is for, and
+        // nothing needs to be counted.
+        let most = 2 * (request.bytes_at_most() + request.len() * WORD);
         self.shared.store.room().has(most) || self.make_room(request)
     }
 
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, request: Command<'_>) -> bool {
-        let bytes = request.iter_from(1).map(|word| word.len() + WORD).sum();
-        self.shared.store.ensure(bytes)
+        let words = request.iter_from(1).map(<[u8]>::len);
+        self.shared.store.ensure(Store::<M::Data>::need(words))
     }
 
     /// Replaces what was written after `mark` by an error.
@@ -339,10 +340,6 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         self.shared.observe(visit);
     }
 }
-
-/// Bytes that a stored word takes besides its own, of which a long one's block has more, in shares of
-/// tables: as a rule less. What is more than that is refused when it is stored.
-const WORD: usize = 64;
 
 /// Bytes of a client's word, and of all its arguments together, that an error repeats.
 const QUOTED: usize = 128;

@@ -47,7 +47,8 @@ pub(super) fn rpushx<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>
     push(call, request, false, false)
 }
 
-/// If memory ends, the elements before are in the list.
+/// There is room for all elements before the first is added. Only if the system has no memory are those in the list
+/// that come before the one that finds none; so it is with other types.
 fn push<M: Memory>(
     call: &mut Call<'_, '_, M>,
     request: Command<'_>,
