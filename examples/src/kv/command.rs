@@ -1,6 +1,7 @@
 //! The commands. Each handler appends exactly one reply; texts are those of Redis 7.
 #![forbid(unsafe_code)]
 
+mod config;
 mod expiry;
 mod hashes;
 mod keys;
@@ -43,8 +44,10 @@ pub struct Shared<M: Memory> {
     pub store: Store<M::Data>,
     /// Counters.
     pub stats: Stats,
-    /// What the server was started with.
+    /// What the server was started with, as far as it was not changed since.
     pub settings: Settings,
+    /// Bytes of data that it was started with, on all threads: there cannot be more.
+    pub most_memory: usize,
     /// Who is connected.
     pub clients: Clients<M::Table<Client>>,
     /// Where replies wait that a socket did not take.

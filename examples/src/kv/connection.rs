@@ -171,6 +171,7 @@ impl<M: Memory> Worker<M> {
             shared: Shared {
                 store,
                 stats: Stats::default(),
+                most_memory: settings.memory,
                 settings,
                 clients: Clients::new(memory.table()).shared_by(share),
                 outbox: Buffers::new(memory.source()),

@@ -244,6 +244,7 @@ impl<D: Data> Store<D> {
     ) -> Result<R, WrongType> {
         let Value::Many(many) = &mut self.entries[place].value else { return Err(WrongType) };
         let changed = change(T::of(many).ok_or(WrongType)?, &self.room);
+        self.room.settle();
         if self.entries[place].value.is_empty_collection() {
             self.remove_at(place);
         }
@@ -432,6 +433,7 @@ impl<D: Data> Store<D> {
         self.mortal -= usize::from(meta.end().is_some());
         self.room.discard(key, entry_cost::<D>());
         value.discard(&self.room);
+        self.room.settle();
         if last < self.entries.capacity() / 4 {
             self.shrink();
         }
@@ -465,6 +467,7 @@ impl<D: Data> Store<D> {
             value.discard(&self.room);
         }
         self.mortal = 0;
+        self.room.settle();
         data.trim();
     }
 

@@ -212,6 +212,57 @@ fn appending_copies_nothing_aside() {
     }
 }
 
+/// Below what is used nothing is granted, or keys go, as the policy says; and back.
+#[test]
+fn the_budget_and_the_policy_may_be_changed() {
+    for threads in ["1", "3"] {
+        let kv = Kv::start(&["--memory", "3m", "--threads", threads]);
+        let mut client = kv.client();
+        fill(&mut client, 1000, &[b'v'; 900]);
+        let used = kv.figure("used_memory");
+        client.ask(b"CONFIG SET maxmemory 300kb\r\n", b"+OK\r\n");
+        client.ask(b"CONFIG GET maxmemory\r\n", b"*2\r\n$9\r\nmaxmemory\r\n$6\r\n307200\r\n");
+        for index in 0..600 {
+            let key = format!("key:{index}");
+            client.ask(&array(&[b"SET", key.as_bytes(), b"w"]), OOM);
+            client.ask(&array(&[b"DEL", key.as_bytes()]), b":1\r\n");
+        }
+        client.ask(b"GET key:999\r\n", &[&b"$900\r\n"[..], &[b'v'; 900], b"\r\n"].concat());
+        assert!(kv.figure("used_memory") > 300 << 10);
+        // Keys go at once.
+        client.ask(b"CONFIG SET maxmemory-policy allkeys-lru\r\n", b"+OK\r\n");
+        let (left, evicted) = (kv.figure("used_memory"), kv.figure("evicted_keys"));
+        assert!((200 << 10..=300 << 10).contains(&left) && evicted > 50, "{left} {evicted}");
+        fill(&mut client, 1000, &[b'v'; 900]);
+        client.ask(b"CONFIG SET maxmemory 150kb maxmemory-policy allkeys-lru\r\n", b"+OK\r\n");
+        assert!(kv.figure("used_memory") <= 150 << 10);
+        client.ask(b"CONFIG SET maxmemory-policy noeviction maxmemory 0\r\n", b"+OK\r\n");
+        client.ask(b"CONFIG GET maxmemory\r\n", b"*2\r\n$9\r\nmaxmemory\r\n$7\r\n3145728\r\n");
+        let evicted = kv.figure("evicted_keys");
+        fill(&mut client, 1000, &[b'v'; 900]);
+        assert_eq!((kv.figure("used_memory"), kv.figure("evicted_keys")), (used, evicted));
+        let refused = |argument: &str, why: &str| {
+            format!(
+                "-ERR CONFIG SET failed (possibly related to argument '{argument}') - {why}\r\n"
+            )
+        };
+        let bytes = "argument must be a memory value";
+        for (request, said) in [
+            ("maxmemory x", refused("maxmemory", bytes)),
+            ("MAXMEMORY -1", refused("maxmemory", bytes)),
+            ("maxmemory 1kb databases 4", refused("databases", "can't set immutable config")),
+            ("maxmemory 1kb maxmemory 2kb", refused("maxmemory", "duplicate parameter")),
+            ("maxmemory 1kb zork", "-ERR syntax error\r\n".to_owned()),
+        ] {
+            client.ask(format!("CONFIG SET {request}\r\n").as_bytes(), said.as_bytes());
+        }
+        client.send(b"CONFIG SET maxmemory 4mb\r\nCONFIG SET maxmemory-policy zork\r\n");
+        assert!(client.line().contains("at most what the server was started with"));
+        assert!(client.line().contains("must be one of the following: allkeys-lru, noeviction"));
+        client.ask(b"CONFIG GET maxmemory\r\n", b"*2\r\n$9\r\nmaxmemory\r\n$7\r\n3145728\r\n");
+    }
+}
+
 #[test]
 fn the_doctor_sees_a_full_budget() {
     for (policy, advice) in [("none", "raise --memory, delete"), ("lru", "make room")] {

@@ -149,7 +149,10 @@ pub struct Budget {
 /// `SCAN` goes by places, not by hashes.
 pub struct Room<D> {
     alloc: D,
-    limit: usize,
+    /// What is allowed; as long as more is used, that.
+    limit: Cell<usize>,
+    /// What is allowed.
+    asked: Cell<usize>,
     /// At most `limit`.
     used: Cell<usize>,
     peak: Cell<usize>,
@@ -167,7 +170,8 @@ impl<D: Data> Room<D> {
         let random = || RandomState::new().build_hasher().finish();
         Self {
             alloc,
-            limit,
+            limit: Cell::new(limit),
+            asked: Cell::new(limit),
             used: Cell::new(0),
             peak: Cell::new(0),
             seed: random(),
@@ -311,13 +315,33 @@ impl<D: Data> Room<D> {
 
     /// Used and allowed.
     pub fn budget(&self) -> Budget {
-        Budget { used: self.used.get(), peak: self.peak.get(), limit: self.limit }
+        Budget { used: self.used.get(), peak: self.peak.get(), limit: self.asked.get() }
+    }
+
+    /// Allows so many bytes from now on. If more are used nothing is granted until there are fewer.
+    pub fn set_limit(&self, limit: usize) {
+        self.asked.set(limit);
+        self.limit.set(limit.max(self.used.get()));
+    }
+
+    /// Whether more was used than is allowed, when that was [settled](Self::settle) last.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.limit.get() > self.asked.get()
+    }
+
+    /// Has the limit follow what is used down to what is allowed: for whoever has ended something.
+    #[inline]
+    pub fn settle(&self) {
+        if self.is_over() {
+            self.set_limit(self.asked.get());
+        }
     }
 
     /// Whether so many bytes would still be granted.
     #[inline]
     pub fn has(&self, bytes: usize) -> bool {
-        self.limit - self.used.get() >= bytes
+        self.limit.get() - self.used.get() >= bytes
     }
 }
 

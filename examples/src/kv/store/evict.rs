@@ -3,7 +3,9 @@
 
 use super::{Eviction, Store, entry_cost};
 use crate::kv::memory::{Bytes, Data};
+use crate::kv::reply::OutOfMemory;
 use crate::kv::values::{Dict, List, Score, Sorted, many_cost};
+use allocator_api2::vec::Vec;
 
 /// Entries that are looked at to find one that was not used for long.
 const SAMPLES: usize = 5;
@@ -29,7 +31,30 @@ impl<D: Data> Store<D> {
     /// Makes room for so many bytes more, if that is allowed and can be: by what has ended or was not
     /// used for long. Whether there is room.
     pub fn ensure(&mut self, bytes: usize) -> bool {
+        self.room.settle();
         self.room.has(bytes) || self.evict(bytes, None)
+    }
+
+    /// Allows so many bytes from now on. If more are used, keys go at once, if they may.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.room.set_limit(limit);
+        self.evict(0, None);
+    }
+
+    /// Says what becomes of writes beyond the budget from now on.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]: there is no memory to note when keys were used. Nothing has changed.
+    pub fn set_eviction(&mut self, eviction: Eviction) -> Result<(), OutOfMemory> {
+        let mut used = Vec::new_in(self.room.alloc());
+        if eviction == Eviction::Lru {
+            // As if all were used now, those that are already noted apart.
+            used.try_reserve(self.entries.len()).map_err(|_| OutOfMemory)?;
+            used.extend_from_slice(&self.used);
+            used.resize(self.entries.len(), self.clock);
+        }
+        (self.used, self.eviction) = (used, eviction);
+        Ok(())
     }
 
     /// Makes room for a key and a value of so many bytes.
@@ -51,7 +76,7 @@ impl<D: Data> Store<D> {
         if bytes > self.room.budget().limit.saturating_sub(stays) {
             return false;
         }
-        while !self.room.has(bytes) {
+        while self.room.is_over() || !self.room.has(bytes) {
             let Some(oldest) = self.oldest(kept) else { return false };
             self.remove_at(oldest);
             self.evicted += 1;
