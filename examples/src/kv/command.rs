@@ -1,6 +1,7 @@
 //! The commands. Each handler appends exactly one reply; texts are those of Redis 7.
 #![forbid(unsafe_code)]
 
+mod config;
 mod expiry;
 mod hashes;
 mod keys;
@@ -27,7 +28,7 @@ use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
 use super::settings::Settings;
 use super::stats::Stats;
-use super::store::Store;
+use super::store::{Store, WORD};
 use super::values::WrongType;
 use pool_core::PageSource;
 use std::fmt::{self, Write};
@@ -43,8 +44,10 @@ pub struct Shared<M: Memory> {
     pub store: Store<M::Data>,
     /// Counters.
     pub stats: Stats,
-    /// What the server was started with.
+    /// What the server was started with, as far as it was not changed since.
     pub settings: Settings,
+    /// Bytes of data that it was started with, on all threads: there cannot be more.
+    pub most_memory: usize,
     /// Who is connected.
     pub clients: Clients<M::Table<Client>>,
     /// Where replies wait that a socket did not take.
@@ -90,6 +93,8 @@ pub struct Call<'a, 'b, M: Memory> {
 pub enum Flow {
     /// It goes on.
     Continue,
+    /// It goes on when others have had their turn.
+    Rest,
     /// It is closed once the reply is sent.
     Close,
 }
@@ -202,6 +207,10 @@ impl<L: List<u8>> Text<L> {
     pub(super) fn as_slice(&self) -> &[u8] {
         self.0.as_slice()
     }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 impl<L: List<u8>> Write for Text<L> {
@@ -255,22 +264,27 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
     /// Whether what the request brings can be stored, after others have made room if they must.
     #[inline]
     fn has_room(&mut self, request: Command<'_>) -> bool {
-        // As a rule there is room for all that was received, and nothing needs to be counted.
-        let most = request.bytes_at_most() + request.len() * WORD;
+        // As a rule there is room for twice what was received, as no block is twice as long as what it is for, and
+        // nothing needs to be counted.
+        let most = 2 * (request.bytes_at_most() + request.len() * WORD);
         self.shared.store.room().has(most) || self.make_room(request)
     }
 
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, request: Command<'_>) -> bool {
-        let bytes = request.iter_from(1).map(|word| word.len() + WORD).sum();
-        self.shared.store.ensure(bytes)
+        let words = request.iter_from(1).map(<[u8]>::len);
+        self.shared.store.ensure(Store::<M::Data>::need(words))
     }
 
     /// Replaces what was written after `mark` by an error.
     #[cold]
     fn refuse(&mut self, fault: Fault, mark: usize) -> Result<(), OutOfMemory> {
         self.reply.back_to(mark);
+        if matches!(fault, Fault::Reply | Fault::Scratch) && self.flow == Flow::Continue {
+            // It may have taken all there is, and long: with the batch that goes back.
+            self.flow = Flow::Rest;
+        }
         let mut text = self.text();
         let _ = write!(text, "{fault}");
         self.error(&[text.as_slice()])
@@ -329,10 +343,6 @@ impl<'b, M: Memory> Call<'_, 'b, M> {
         self.shared.observe(visit);
     }
 }
-
-/// Bytes that a stored word takes besides its own, of which a long one's block has more, in shares of
-/// tables: as a rule less. What is more than that is refused when it is stored.
-const WORD: usize = 64;
 
 /// Bytes of a client's word, and of all its arguments together, that an error repeats.
 const QUOTED: usize = 128;

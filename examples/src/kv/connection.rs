@@ -34,6 +34,9 @@ const READS_A_TURN: usize = 16;
 /// Bytes of replies after which a batch ends: they are written, and the next begins.
 const FLUSH: usize = 64 << 10;
 
+/// Bytes of replies to what one read has brought after which others have their turn.
+const SHARE: usize = 1 << 20;
+
 /// Received bytes that are thrown away before closing, so that the client gets the last reply
 /// and not a reset.
 const LINGER: usize = 256 << 10;
@@ -68,6 +71,8 @@ enum State {
     Open,
     /// Not read until its replies are there, and sent.
     Paused,
+    /// Not read until others have had their turn.
+    Resting,
     /// Closed once its replies are sent.
     Closing,
 }
@@ -166,6 +171,7 @@ impl<M: Memory> Worker<M> {
             shared: Shared {
                 store,
                 stats: Stats::default(),
+                most_memory: settings.memory,
                 settings,
                 clients: Clients::new(memory.table()).shared_by(share),
                 outbox: Buffers::new(memory.source()),
@@ -268,12 +274,14 @@ impl<M: Memory> Worker<M> {
     }
 
     fn send_and_receive(&mut self, connection: &mut Connection<M>) -> Result<Turn, Broken> {
-        let paused = connection.link.state == State::Paused;
+        let before = connection.link.state;
         self.send_outbox(&mut connection.link)?;
         if connection.link.waiting.is_some() {
             settle(&mut connection.link, &mut self.shared)?;
         }
-        if paused && connection.link.outbox.is_none() && connection.link.waiting.is_none() {
+        let link = &connection.link;
+        let is_settled = link.outbox.is_none() && link.waiting.is_none();
+        if before == State::Resting || before == State::Paused && is_settled {
             connection.link.state = State::Open;
             self.resume(connection)?;
         }
@@ -281,6 +289,7 @@ impl<M: Memory> Worker<M> {
         let link = &connection.link;
         Ok(match link.state {
             State::Open => turn,
+            State::Resting => Turn::Again,
             _ if link.outbox.is_some() || link.waiting.is_some() => turn,
             State::Closing => Turn::Close,
             // What it wants was not to be had at once.
@@ -364,30 +373,36 @@ fn serve<M: Memory>(
     now: Moment,
     shared: &mut Shared<M>,
 ) -> Result<(), Broken> {
+    let mut written = 0_usize;
     while link.state == State::Open {
-        let full = match shared.post {
+        let more = match shared.post {
             None => serve_batch::<M, false>(link, &mut received, batch, now, shared),
             Some(_) => serve_batch::<M, true>(link, &mut received, batch, now, shared),
         };
         batch.close();
-        if !full? {
+        let more = more?;
+        if more < FLUSH {
             break;
+        }
+        written = written.saturating_add(more);
+        if written >= SHARE && link.state == State::Open {
+            link.state = State::Resting;
         }
     }
     let kept = received.keep(link.progress.needed());
     kept.map_err(|error| give_up(link, error.into()))
 }
 
-/// Executes whole requests until there are no more, or their replies are enough for a write;
-/// whether it was the latter. `SEVERAL`: there are other threads, to which some requests go; it is code of
-/// its own, so that one thread alone does not pay for that.
+/// Executes whole requests until there are no more, or their replies are enough for a write; how many bytes
+/// these are, [`SHARE`] if others are to have their turn in any case. `SEVERAL`: there are other threads, to
+/// which some requests go; it is code of its own, so that one thread alone does not pay for that.
 fn serve_batch<M: Memory, const SEVERAL: bool>(
     link: &mut Link<M>,
     received: &mut ReceivedOf<'_, M>,
     batch: &mut M::Batch,
     now: Moment,
     shared: &mut Shared<M>,
-) -> Result<bool, Broken> {
+) -> Result<usize, Broken> {
     let (scratch, mut replies) = batch.open();
     let mut args = Args::new(scratch);
     let max_frame = shared.settings.max_frame;
@@ -454,7 +469,7 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
         link.state = State::Closing;
     }
     // Before they are moved to those that wait: more requests may be pending.
-    let full = replies.len() >= FLUSH;
+    let written = if call.flow == Flow::Rest { SHARE } else { replies.len() };
     if let (true, Some(waiting)) = (SEVERAL, &mut link.waiting) {
         park(waiting, &mut replies, direct)?;
     }
@@ -466,7 +481,7 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
         link.times.begun(now);
     }
     send(link, &replies, now, shared)?;
-    Ok(full)
+    Ok(written)
 }
 
 /// Writes the batch's replies from where they are, and queues only what the socket does not take. A

@@ -6,10 +6,13 @@
 //! it is still to come, so whoever stays during a whole scan is met.
 #![forbid(unsafe_code)]
 
+mod evict;
 mod meta;
 mod tidy;
 mod transfer;
+mod write;
 
+pub(in crate::kv) use evict::WORD;
 pub use meta::Form;
 pub use tidy::Tidy;
 pub use transfer::Parcel;
@@ -31,9 +34,6 @@ const fn entry_cost<D: Data>() -> usize {
 
 /// Array and table are not made smaller than for so many entries.
 const FEWEST: usize = 1024;
-
-/// Entries that are looked at to find one that was not used for long.
-const SAMPLES: usize = 5;
 
 /// What becomes of a write that the budget has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -244,6 +244,7 @@ impl<D: Data> Store<D> {
     ) -> Result<R, WrongType> {
         let Value::Many(many) = &mut self.entries[place].value else { return Err(WrongType) };
         let changed = change(T::of(many).ok_or(WrongType)?, &self.room);
+        self.room.settle();
         if self.entries[place].value.is_empty_collection() {
             self.remove_at(place);
         }
@@ -311,12 +312,28 @@ impl<D: Data> Store<D> {
     }
 
     /// Sets `key` to a copy of `value`. `end` is `None` to keep that of the old value, else when the
-    /// new one ends.
+    /// new one ends. Other keys make room if they must.
     ///
     /// # Errors
     /// [`OutOfMemory`] over budget; the old value stays.
     #[inline]
     pub fn put(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        form: Form,
+        end: Option<Option<i64>>,
+    ) -> Result<(), OutOfMemory> {
+        match self.put_at_once(key, value, form, end) {
+            Err(OutOfMemory) if self.evict_for(key, value.len()) => {
+                self.put_at_once(key, value, form, end)
+            }
+            done => done,
+        }
+    }
+
+    #[inline(always)]
+    fn put_at_once(
         &mut self,
         key: &[u8],
         value: &[u8],
@@ -416,6 +433,7 @@ impl<D: Data> Store<D> {
         self.mortal -= usize::from(meta.end().is_some());
         self.room.discard(key, entry_cost::<D>());
         value.discard(&self.room);
+        self.room.settle();
         if last < self.entries.capacity() / 4 {
             self.shrink();
         }
@@ -449,29 +467,8 @@ impl<D: Data> Store<D> {
             value.discard(&self.room);
         }
         self.mortal = 0;
+        self.room.settle();
         data.trim();
-    }
-
-    /// Makes room for so many bytes more, if that is allowed and can be: by what has ended or was not
-    /// used for long. Whether there is room.
-    pub fn ensure(&mut self, bytes: usize) -> bool {
-        self.room.has(bytes) || self.evict(bytes)
-    }
-
-    fn evict(&mut self, bytes: usize) -> bool {
-        if self.eviction == Eviction::None || bytes > self.room.budget().limit {
-            return false;
-        }
-        while !self.room.has(bytes) {
-            let len = self.entries.len();
-            let age =
-                |place: &usize| self.used.get(*place).map(|used| self.clock.wrapping_sub(*used));
-            let drawn = (0..SAMPLES.min(len)).map(|_| self.room.random(len));
-            let Some(oldest) = drawn.max_by_key(age) else { return false };
-            self.remove_at(oldest);
-            self.evicted += 1;
-        }
-        true
     }
 
     /// Visits the keys that have not ended at `now`, of `count` from `cursor` on (0 begins, and is

@@ -123,7 +123,7 @@ macro_rules! collections {
 collections!(List, Hash, Set, Sorted);
 
 /// Bytes that a collection takes, its elements apart.
-const fn many_cost<D: Data>() -> usize {
+pub(in crate::kv) const fn many_cost<D: Data>() -> usize {
     size_of::<Many<D>>()
 }
 

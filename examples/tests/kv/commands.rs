@@ -154,6 +154,11 @@ fn clients_are_listed_and_ended() {
     assert!(lines[0].starts_with("id=1 addr=127.0.0.1:") && lines[0].contains(" name=one "));
     assert!(lines[1].contains("lib-name=x") && lines[2].starts_with("id=3 "), "{lines:?}");
     first.expect(b"\r\n");
+    // However often and in whatever order they are asked for.
+    first.send(b"CLIENT LIST ID 3 9 1 3 -1 1 3\r\n");
+    let listed = String::from_utf8(first.bulk()).unwrap();
+    let starts: Vec<_> = listed.trim().lines().map(|line| &line[..5]).collect();
+    assert_eq!(starts, ["id=1 ", "id=3 "]);
     first.ask(b"CLIENT KILL ID 2\r\nCLIENT KILL ID 2\r\n", b":1\r\n:0\r\n");
     second.expect_closed();
     let address = third.0.local_addr().unwrap().to_string();

@@ -1,6 +1,6 @@
 //! Limits hold, and whoever meets them harms nobody else.
 
-use crate::support::{Kv, PATIENCE, array, bulk, run};
+use crate::support::{Client, Kv, PATIENCE, array, bulk, run};
 #[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
@@ -237,6 +237,106 @@ fn a_reply_beyond_the_budget_is_refused_and_nothing_else() {
     client.send(b"PING\r\nMGET big big big big big big\r\nGET small\r\n");
     client.expect(b"+PONG\r\n-OOM no memory for the reply\r\n$1\r\nv\r\n");
     client.ask(b"GET big\r\n", &bulk(&half));
+}
+
+/// Whoever takes something out gets it, or it stays.
+#[test]
+fn what_could_not_be_replied_is_not_removed() {
+    const REFUSED: &[u8] = b"-OOM no memory for the reply\r\n";
+    let kv = Kv::start(&["--alloc", "pool", "--buffers", "600k"]);
+    let mut client = kv.client();
+    let element = |index: u8| vec![b'0' + index; 100 << 10];
+    for index in 0..10 {
+        client.ask(
+            &array(&[b"RPUSH", b"l", &element(index)]),
+            format!(":{}\r\n", index + 1).as_bytes(),
+        );
+        client.ask(&array(&[b"SADD", b"s", &element(index)]), b":1\r\n");
+        let score = [b'0' + index];
+        client.ask(&array(&[b"ZADD", b"z", &score, &element(index)]), b":1\r\n");
+    }
+    let whole = |client: &mut Client| {
+        client.ask(b"LLEN l\r\nSCARD s\r\nZCARD z\r\n", &b":10\r\n".repeat(3));
+        for index in 0..10 {
+            client.ask(format!("LINDEX l {index}\r\n").as_bytes(), &bulk(&element(index)));
+            client.ask(&array(&[b"SISMEMBER", b"s", &element(index)]), b":1\r\n");
+            let score = bulk(&[b'0' + index]);
+            client.ask(&array(&[b"ZSCORE", b"z", &element(index)]), &score);
+        }
+    };
+    for request in ["LPOP l 10", "RPOP l 10", "SPOP s 10", "SPOP s 9", "ZPOPMIN z 10"] {
+        client.ask(format!("{request}\r\n").as_bytes(), REFUSED);
+        whole(&mut client);
+    }
+    // A smaller one is granted, and takes what it replies.
+    client.ask(b"LPOP l 2\r\n", &[b"*2\r\n", &bulk(&element(0))[..], &bulk(&element(1))].concat());
+    client.ask(b"RPOP l 2\r\n", &[b"*2\r\n", &bulk(&element(9))[..], &bulk(&element(8))].concat());
+    client.ask(b"ZPOPMIN z 1\r\n", &[b"*2\r\n", &bulk(&element(0))[..], &bulk(b"0")].concat());
+    client.send(b"SPOP s 3\r\n");
+    client.expect(b"*3\r\n");
+    let popped: Vec<_> = (0..3).map(|_| client.bulk()).collect();
+    for word in &popped {
+        client.ask(&array(&[b"SISMEMBER", b"s", &word[..100 << 10]]), b":0\r\n");
+    }
+    client.ask(b"LLEN l\r\nSCARD s\r\nZCARD z\r\n", b":6\r\n:7\r\n:9\r\n");
+    // One that is too long for any reply.
+    let long = vec![b'v'; 700 << 10];
+    for [put, take, left] in [
+        ["SET", "GETDEL v\r\n", "EXISTS v\r\n"],
+        ["LPUSH", "LPOP v\r\n", "LLEN v\r\n"],
+        ["SADD", "SPOP v\r\n", "SCARD v\r\n"],
+    ] {
+        let stored = if put == "SET" { &b"+OK\r\n"[..] } else { b":1\r\n" };
+        client.ask(&array(&[put.as_bytes(), b"v", &long]), stored);
+        client.ask(take.as_bytes(), REFUSED);
+        client.ask(&[left.as_bytes(), b"DEL v\r\n"].concat(), b":1\r\n:1\r\n");
+    }
+}
+
+#[test]
+fn more_members_than_can_be_replied_are_refused_at_once() {
+    for alloc in ["pool", "std"] {
+        let kv = Kv::start(&["--alloc", alloc, "--buffers", "300m"]);
+        let mut client = kv.client();
+        client.ask(b"SADD s \"\"\r\nSRANDMEMBER s -2\r\n", b":1\r\n*2\r\n$0\r\n\r\n$0\r\n\r\n");
+        let ask = b"SRANDMEMBER s -9223372036854775807\r\nSRANDMEMBER s -60000000\r\n";
+        client.ask(&ask.repeat(500), &b"-OOM no memory for the reply\r\n".repeat(1000));
+        // Nothing was begun.
+        assert!(kv.figure("pool_peak_bytes") < 100 << 20);
+    }
+}
+
+/// Has a server serve what two clients ask, one after another, while it does nothing; what the second is told.
+#[cfg(unix)]
+fn meanwhile(kv: &Kv, one: &mut Client, asked: &[u8], other: &mut Client) -> String {
+    let process = Pid::from_raw(kv.process.0.id() as i32).unwrap();
+    one.ask(b"DEL done\r\n", b":0\r\n");
+    other.ask(b"PING\r\n", b"+PONG\r\n");
+    kill_process(process, Signal::STOP).unwrap();
+    one.send(&[asked, b"SET done 1\r\n"].concat());
+    other.send(b"EXISTS done\r\n");
+    kill_process(process, Signal::CONT).unwrap();
+    other.line()
+}
+
+/// However much one client asks for at once, others are served in between.
+#[test]
+#[cfg(unix)]
+fn long_replies_are_shared_out() {
+    let kv = Kv::start(&["--buffers", "600k"]);
+    let (mut one, mut other) = (kv.client(), kv.client());
+    let value = vec![b'v'; 100 << 10];
+    one.ask(&array(&[b"SET", b"big", &value]), b"+OK\r\n");
+    let refused = b"MGET big big big big big big\r\n";
+    assert_eq!(meanwhile(&kv, &mut one, refused, &mut other), ":0");
+    one.expect(b"-OOM no memory for the reply\r\n+OK\r\n");
+
+    let kv = Kv::start(&[]);
+    let (mut one, mut other) = (kv.client(), kv.client());
+    one.ask(&array(&[b"SET", b"big", &value]), b"+OK\r\n");
+    assert_eq!(meanwhile(&kv, &mut one, &b"GET big\r\n".repeat(40), &mut other), ":0");
+    (0..40).for_each(|_| one.expect(&bulk(&value)));
+    one.expect(b"+OK\r\n");
 }
 
 #[cfg(not(all(feature = "mimalloc", feature = "jemalloc")))]

@@ -92,6 +92,177 @@ fn keys_that_were_not_used_make_room() {
     }
 }
 
+/// What a request makes of what is there already counts as well, not only what it brings.
+#[test]
+fn keys_make_room_for_what_grows_and_for_copies() {
+    for kv in servers(&["--memory", "1m", "--eviction", "lru"]) {
+        let mut client = kv.client();
+        fill(&mut client, 12_000, b"small");
+        assert!(kv.figure("used_memory") > 900 << 10);
+        client.ask(b"SETRANGE k 300000 x\r\n", b":300001\r\n");
+        client.ask(&array(&[b"APPEND", b"k", &[b'y'; 50_000]]), b":350001\r\n");
+        fill(&mut client, 12_000, b"small");
+        // It may have made room for these: so it is set again.
+        client.ask(b"SETRANGE k 350000 x\r\n", b":350001\r\n");
+        client
+            .ask(b"COPY k other\r\nSTRLEN k\r\nSTRLEN other\r\n", b":1\r\n:350001\r\n:350001\r\n");
+        for len in 350_002..350_200 {
+            client.ask(b"APPEND k x\r\n", format!(":{len}\r\n").as_bytes());
+        }
+        let name = [b'n'; 200_000];
+        fill(&mut client, 12_000, b"small");
+        client.ask(b"SET v 1\r\n", b"+OK\r\n");
+        client.ask(&array(&[b"RENAME", b"v", &name]), b"+OK\r\n");
+        client.ask(&array(&[b"EXISTS", b"v", &name]), b":1\r\n");
+        assert!(kv.figure("used_memory") <= 1 << 20);
+        // What can never have room is refused, and nothing makes room for it.
+        client.ask(b"FLUSHALL\r\nSETRANGE k 600000 x\r\n", b"+OK\r\n:600001\r\n");
+        fill(&mut client, 500, b"small");
+        let evicted = kv.figure("evicted_keys");
+        for refused in ["SETRANGE k 1100000 x\r\n", "SETRANGE new 2000000 x\r\n", "COPY k new\r\n"]
+        {
+            client.ask(refused.as_bytes(), OOM);
+        }
+        client.ask(b"STRLEN k\r\nEXISTS new\r\n", b":600001\r\n:0\r\n");
+        assert_eq!(kv.figure("evicted_keys"), evicted);
+    }
+}
+
+/// A block may be an eighth longer than what it is for.
+#[test]
+fn keys_make_room_for_blocks_of_any_length() {
+    for kv in servers(&["--memory", "1m", "--eviction", "lru"]) {
+        let mut client = kv.client();
+        for len in [2600, 15, 130, 9300, 18_500, 28_700, 33_000] {
+            let value = vec![b'v'; len];
+            for index in 0..(3 << 20) / len.max(400) {
+                let key = format!("{len}:{index}");
+                let request = match index % 5 {
+                    0 => array(&[b"LPUSH", key.as_bytes(), &value]),
+                    1 => array(&[b"SADD", key.as_bytes(), &value]),
+                    2 => array(&[b"HSET", key.as_bytes(), b"field", &value]),
+                    3 => array(&[b"ZADD", key.as_bytes(), b"1", &value]),
+                    _ => array(&[b"SETNX", key.as_bytes(), &value]),
+                };
+                client.ask(&request, b":1\r\n");
+                client.ask(&array(&[b"SET", key.as_bytes(), &value]), b"+OK\r\n");
+            }
+            assert!(kv.figure("used_memory") <= 1 << 20);
+        }
+    }
+}
+
+/// Keys of two threads: what is copied comes from the other's memory.
+#[test]
+fn keys_make_room_for_what_another_thread_has() {
+    let kv = Kv::start(&["--memory", "2m", "--eviction", "lru", "--threads", "2"]);
+    let mut client = kv.client();
+    for index in 0..12 {
+        fill(&mut client, 16_000, b"small");
+        client.ask(b"SETRANGE k 300000 x\r\n", b":300001\r\n");
+        let copy = array(&[b"COPY", b"k", format!("copy:{index}").as_bytes(), b"REPLACE"]);
+        client.ask(&copy, b":1\r\n");
+    }
+    let pairs: Vec<_> = (0..12).map(|index| format!("pair:{index}")).collect();
+    let value = [b'v'; 33_000];
+    let words = pairs.iter().flat_map(|key| [key.as_bytes(), &value[..]]);
+    let words: Vec<_> = std::iter::once(&b"MSETNX"[..]).chain(words).collect();
+    client.ask(&array(&words), b":1\r\n");
+}
+
+#[test]
+fn several_keys_are_set_or_none() {
+    for kv in servers(&["--memory", "100k"]) {
+        let mut client = kv.client();
+        let value = [b'v'; 30_721];
+        for command in ["MSET", "MSETNX", "RPUSH", "SADD", "HSET"] {
+            // Their bytes would fit, their blocks of 32 KiB do not.
+            client.ask(&array(&[b"SET", b"before", &[b'v'; 7000]]), b"+OK\r\n");
+            let mut one = value;
+            let [mut two, mut three] = [one, one];
+            (one[0], two[0], three[0]) = (1, 2, 3);
+            let request = match command {
+                "RPUSH" | "SADD" => array(&[command.as_bytes(), b"x", &one, &two, &three]),
+                "HSET" => array(&[b"HSET", b"x", &one, b"", &two, b"", &three, b""]),
+                _ => array(&[command.as_bytes(), b"x", &one, b"y", &two, b"z", &three]),
+            };
+            client.send(&request);
+            let said = client.line();
+            let whole = if said.starts_with('-') { b":0\r\n" } else { b":1\r\n" };
+            client.ask(b"EXISTS x\r\n", whole);
+            // The plain allocator has no such classes.
+            assert!(said.starts_with('-') || kv.banner.contains("std"), "{command}: {said}");
+            client.ask(b"FLUSHALL\r\n", b"+OK\r\n");
+        }
+    }
+}
+
+/// A batch keeps no copies of what it changes.
+#[test]
+fn appending_copies_nothing_aside() {
+    for kv in servers(&["--buffers", "16m"]) {
+        let mut client = kv.client();
+        client.ask(b"SETRANGE k 1048575 x\r\n", b":1048576\r\n");
+        let counts = |from: u32| (from..from + 1000).map(|len| format!(":{len}\r\n"));
+        let expected: String = counts(1_048_577).collect();
+        client.ask(&b"APPEND k x\r\n".repeat(1000), expected.as_bytes());
+        client.ask(&b"SETRANGE k 1049575 yz\r\n".repeat(1000), &b":1049577\r\n".repeat(1000));
+        client.ask(b"GETRANGE k 1048574 1048577\r\n", b"$4\r\n\0xxx\r\n");
+        client.ask(b"GETRANGE k 1049573 -1\r\n", b"$4\r\nxxyz\r\n");
+    }
+}
+
+/// Below what is used nothing is granted, or keys go, as the policy says; and back.
+#[test]
+fn the_budget_and_the_policy_may_be_changed() {
+    for threads in ["1", "3"] {
+        let kv = Kv::start(&["--memory", "3m", "--threads", threads]);
+        let mut client = kv.client();
+        fill(&mut client, 1000, &[b'v'; 900]);
+        let used = kv.figure("used_memory");
+        client.ask(b"CONFIG SET maxmemory 300kb\r\n", b"+OK\r\n");
+        client.ask(b"CONFIG GET maxmemory\r\n", b"*2\r\n$9\r\nmaxmemory\r\n$6\r\n307200\r\n");
+        for index in 0..600 {
+            let key = format!("key:{index}");
+            client.ask(&array(&[b"SET", key.as_bytes(), b"w"]), OOM);
+            client.ask(&array(&[b"DEL", key.as_bytes()]), b":1\r\n");
+        }
+        client.ask(b"GET key:999\r\n", &[&b"$900\r\n"[..], &[b'v'; 900], b"\r\n"].concat());
+        assert!(kv.figure("used_memory") > 300 << 10);
+        // Keys go at once.
+        client.ask(b"CONFIG SET maxmemory-policy allkeys-lru\r\n", b"+OK\r\n");
+        let (left, evicted) = (kv.figure("used_memory"), kv.figure("evicted_keys"));
+        assert!((200 << 10..=300 << 10).contains(&left) && evicted > 50, "{left} {evicted}");
+        fill(&mut client, 1000, &[b'v'; 900]);
+        client.ask(b"CONFIG SET maxmemory 150kb maxmemory-policy allkeys-lru\r\n", b"+OK\r\n");
+        assert!(kv.figure("used_memory") <= 150 << 10);
+        client.ask(b"CONFIG SET maxmemory-policy noeviction maxmemory 0\r\n", b"+OK\r\n");
+        client.ask(b"CONFIG GET maxmemory\r\n", b"*2\r\n$9\r\nmaxmemory\r\n$7\r\n3145728\r\n");
+        let evicted = kv.figure("evicted_keys");
+        fill(&mut client, 1000, &[b'v'; 900]);
+        assert_eq!((kv.figure("used_memory"), kv.figure("evicted_keys")), (used, evicted));
+        let refused = |argument: &str, why: &str| {
+            format!(
+                "-ERR CONFIG SET failed (possibly related to argument '{argument}') - {why}\r\n"
+            )
+        };
+        let bytes = "argument must be a memory value";
+        for (request, said) in [
+            ("maxmemory x", refused("maxmemory", bytes)),
+            ("MAXMEMORY -1", refused("maxmemory", bytes)),
+            ("maxmemory 1kb databases 4", refused("databases", "can't set immutable config")),
+            ("maxmemory 1kb maxmemory 2kb", refused("maxmemory", "duplicate parameter")),
+            ("maxmemory 1kb zork", "-ERR syntax error\r\n".to_owned()),
+        ] {
+            client.ask(format!("CONFIG SET {request}\r\n").as_bytes(), said.as_bytes());
+        }
+        client.send(b"CONFIG SET maxmemory 4mb\r\nCONFIG SET maxmemory-policy zork\r\n");
+        assert!(client.line().contains("at most what the server was started with"));
+        assert!(client.line().contains("must be one of the following: allkeys-lru, noeviction"));
+        client.ask(b"CONFIG GET maxmemory\r\n", b"*2\r\n$9\r\nmaxmemory\r\n$7\r\n3145728\r\n");
+    }
+}
+
 #[test]
 fn the_doctor_sees_a_full_budget() {
     for (policy, advice) in [("none", "raise --memory, delete"), ("lru", "make room")] {

@@ -26,7 +26,7 @@ pub(super) fn hmset<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>)
     Ok(call.reply.ok()?)
 }
 
-/// How many fields are new. If memory ends, those before are set.
+/// How many fields are new.
 fn set_fields<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Result<usize, Fault> {
     let set = |hash: &mut Hash<M::Data>, room: &Room<M::Data>| -> Result<usize, Fault> {
         let mut new = 0;

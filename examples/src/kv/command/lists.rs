@@ -47,7 +47,8 @@ pub(super) fn rpushx<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>
     push(call, request, false, false)
 }
 
-/// If memory ends, the elements before are in the list.
+/// There is room for all elements before the first is added. Only if the system has no memory are those in the list
+/// that come before the one that finds none; so it is with other types.
 fn push<M: Memory>(
     call: &mut Call<'_, '_, M>,
     request: Command<'_>,
@@ -99,14 +100,18 @@ fn pop<M: Memory>(
     let (key, count) = (request.at(1), count_at(request, 2)?);
     let reply = &mut call.reply;
     let popped = call.shared.store.change(key, |list: &mut List<M::Data>, room| -> Handled {
-        if let Some(count) = count {
-            reply.array(count.min(list.len()))?;
+        let taken = count.unwrap_or(1).min(list.len());
+        if count.is_some() {
+            reply.array(taken)?;
         }
-        for _ in 0..count.unwrap_or(1) {
+        // The reply may be refused: so nothing goes before it is whole.
+        for index in 0..taken {
+            let index = if front { index } else { list.len() - 1 - index };
+            reply.bulk(list.get(index).unwrap_or_default())?;
+        }
+        for _ in 0..taken {
             let Some(element) = list.pop(front, room) else { break };
-            let written = reply.bulk(&element);
             List::discard_one(element, room);
-            written?;
         }
         Ok(())
     })?;

@@ -3,7 +3,6 @@
 
 use super::table::{COMMANDS, Spec, find};
 use super::{Call, Fault, Handled, is};
-use crate::kv::glob;
 use crate::kv::memory::Memory;
 use crate::kv::numbers::Digits;
 use crate::kv::resp::Command;
@@ -86,49 +85,6 @@ fn describe<M: Memory>(call: &mut Call<'_, '_, M>, spec: &Spec) -> Handled {
     call.reply.array(0)?;
     call.reply.array(0)?;
     Ok(call.reply.array(0)?)
-}
-
-/// `CONFIG GET pattern ...` and `CONFIG SET`, which changes nothing yet.
-pub(super) fn config<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
-    match request.at(1) {
-        sub if is(sub, "get") && request.len() < 3 => Ok(call.wrong_arity("config|get")?),
-        sub if is(sub, "get") => config_get(call, request),
-        sub if is(sub, "set") && request.len() < 4 => Ok(call.wrong_arity("config|set")?),
-        sub if is(sub, "set") => config_set(call, request),
-        _ => Ok(call.unknown_subcommand(request, "CONFIG")?),
-    }
-}
-
-/// Everything is chosen when the server starts, so every `SET` is refused, in Redis' words.
-fn config_set<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
-    let name = request.at(2);
-    let parameters = call.shared.settings.parameters();
-    let known = parameters.iter().any(|(parameter, _)| is(name, parameter));
-    if !known || request.len() % 2 == 1 {
-        let text = b"ERR Unknown option or number of arguments for CONFIG SET - '";
-        return Ok(call.error(&[text, name, b"'"])?);
-    }
-    let text = b"ERR CONFIG SET failed (possibly related to argument '";
-    Ok(call.error(&[text, name, b"') - can't set immutable config"])?)
-}
-
-fn config_get<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
-    let parameters = call.shared.settings.parameters();
-    let found = || {
-        let asked = |name: &str| {
-            let mut patterns = request.iter_from(2);
-            patterns.find(|pattern| glob::matches(pattern, name.as_bytes(), true) == Ok(true))
-        };
-        parameters.iter().filter_map(move |(name, value)| Some((asked(name)?, name, value)))
-    };
-    call.reply.map(found().count())?;
-    for (pattern, name, value) in found() {
-        // Redis repeats a plain name as it was spelled.
-        let plain = !glob::is_pattern(pattern);
-        call.reply.bulk(if plain { pattern } else { name.as_bytes() })?;
-        call.reply.bulk(value.as_bytes())?;
-    }
-    Ok(())
 }
 
 /// `MEMORY USAGE key [SAMPLES count]`, `MEMORY STATS`, `MEMORY DOCTOR`.

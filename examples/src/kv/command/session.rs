@@ -228,10 +228,15 @@ fn client_list<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> H
         }
         _ => return Err(Fault::Syntax),
     };
-    let by_id = is(request.at(2), "id");
-    let wanted = |id: u64| {
-        normal && (!by_id || request.iter_from(3).any(|asked| integer(asked) == Some(id as i64)))
-    };
+    let by_id = request.len() > 2 && is(request.at(2), "id");
+    // In order, so that many clients need not be looked for among many numbers.
+    let mut asked = call.scratch.list(0);
+    for id in request.iter_from(3).filter_map(integer) {
+        asked.push(id)?;
+    }
+    asked.as_mut_slice().sort_unstable();
+    let asked = asked.as_slice();
+    let wanted = |id: u64| normal && (!by_id || asked.binary_search(&(id as i64)).is_ok());
     let mut text = call.text();
     for (id, client) in call.shared.clients.iter().filter(|(id, _)| wanted(*id)) {
         line(&mut text, id, client)?;
@@ -294,8 +299,9 @@ fn kill<M: Memory>(call: &mut Call<'_, '_, M>, victims: &Victims<'_>) -> Result<
     let me = call.client;
     let mut doomed = call.scratch.list(0);
     let mut myself = 0;
+    let mut address = call.text();
     for (id, client) in call.shared.clients.iter() {
-        let mut address = call.text();
+        address.clear();
         write!(address, "{}", client.peer)?;
         let meant = victims.id.is_none_or(|asked| asked == id as i64)
             && victims.address.is_none_or(|asked| asked == address.as_slice())

@@ -5,11 +5,10 @@ use super::keys::{ScanOptions, begin_scan, cursor, scan_options};
 use super::lists::{count_at, full, number, of_budget};
 use super::{Call, Fault, Handled};
 use crate::kv::glob;
-use crate::kv::memory::{Memory, Room};
+use crate::kv::memory::{List, Memory, Room, Scratch};
 use crate::kv::resp::Command;
 use crate::kv::values::Set;
 
-/// If memory ends, the elements before are in the set.
 pub(super) fn sadd<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let add = |set: &mut Set<M::Data>, room: &Room<M::Data>| -> Result<usize, Fault> {
         let mut new = 0;
@@ -54,16 +53,32 @@ pub(super) fn spop<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) 
     }
     let (key, count) = (request.at(1), count_at(request, 2)?);
     let reply = &mut call.reply;
+    let scratch = call.scratch;
     let popped = call.shared.store.change(key, |set: &mut Set<M::Data>, room| -> Handled {
-        if let Some(count) = count {
-            reply.set(count.min(set.len()))?;
+        let len = set.len();
+        let taken = count.unwrap_or(1).min(len);
+        if count.is_some() {
+            reply.set(taken)?;
         }
-        for _ in 0..count.unwrap_or(1).min(set.len()) {
-            let place = room.random(set.len());
+        // The reply may be refused: so those that are drawn move behind the others, and go when it is whole.
+        let mut drawn = scratch.list(0);
+        let written = (0..taken).try_for_each(|count| -> Handled {
+            let last = len - 1 - count;
+            let place = room.random(last + 1);
             reply.bulk(&set.items()[place].0)?;
-            set.remove_at(place, room);
+            if count + 1 < taken {
+                drawn.push(place).map_err(|_| Fault::Scratch)?;
+            }
+            set.swap(place, last, room);
+            Ok(())
+        });
+        if written.is_ok() {
+            (0..taken).for_each(|count| set.remove_at(len - 1 - count, room));
+        } else {
+            let moves = drawn.as_slice().iter().enumerate().rev();
+            moves.for_each(|(count, &place)| set.swap(place, len - 1 - count, room));
         }
-        Ok(())
+        written
     })?;
     match (popped, count) {
         (Some(popped), _) => popped,
@@ -72,7 +87,10 @@ pub(super) fn spop<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) 
     }
 }
 
-/// `SRANDMEMBER key [count]`: below 0, so many that may repeat.
+/// Bytes of the shortest string in a reply.
+const SHORTEST: usize = b"$0\r\n\r\n".len();
+
+/// `SRANDMEMBER key [count]`: below 0, so many that may repeat, if there can be memory for so many.
 pub(super) fn srandmember<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     if request.len() > 3 {
         return Err(Fault::Syntax);
@@ -92,6 +110,10 @@ pub(super) fn srandmember<M: Memory>(call: &mut Call<'_, '_, M>, request: Comman
         return Ok(call.reply.bulk(&set.items()[room.random(len)].0)?);
     }
     if count < 0 {
+        let buffers = call.shared.settings.limits().share(call.shared.share.of).buffers;
+        if asked > buffers / SHORTEST {
+            return Err(Fault::Reply);
+        }
         call.reply.array(asked)?;
         return (0..asked)
             .try_for_each(|_| Ok(call.reply.bulk(&set.items()[room.random(len)].0)?));

@@ -149,11 +149,11 @@ pub(super) fn zpopmin<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_
         call.shared.store.change(key, |sorted: &mut Sorted<M::Data>, room| -> Handled {
             let count = count.unwrap_or(1).min(sorted.len());
             reply.array(if nested { count } else { 2 * count })?;
-            for _ in 0..count {
-                let Some((element, score)) = sorted.first() else { break };
+            // The reply may be refused: so nothing goes before it is whole.
+            for (element, score) in sorted.range(0, count, false) {
                 pair(reply, element, *score, nested)?;
-                sorted.remove_first(room);
             }
+            (0..count).for_each(|_| sorted.remove_first(room));
             Ok(())
         })?;
     popped.unwrap_or_else(|| Ok(call.reply.array(0)?))

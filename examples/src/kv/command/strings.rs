@@ -3,7 +3,7 @@
 
 use super::expiry::{self, Unit};
 use super::{Call, Fault, Handled, is};
-use crate::kv::memory::{List, Memory, Scratch};
+use crate::kv::memory::Memory;
 use crate::kv::numbers::{Decimal, Digits, integer};
 use crate::kv::resp::Command;
 use crate::kv::store::{Form, now};
@@ -189,7 +189,8 @@ pub(super) fn mget<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) 
     Ok(())
 }
 
-/// The pairs of `MSET` are set one after another: if memory ends, those before are set.
+/// There is room for all pairs before the first is set. Only if the system has no memory are those set that come
+/// before the one that finds none.
 pub(super) fn mset<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     if request.len() % 2 == 0 {
         return Ok(call.wrong_arity("mset")?);
@@ -218,20 +219,26 @@ fn set_pairs<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Han
 
 pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let (key, more) = (request.at(1), request.at(2));
-    let mut joined = call.scratch.list(0);
-    let form = match call.shared.store.get(key)? {
-        Some(value) if value.len() + more.len() > call.shared.settings.max_frame => {
-            return Err(Fault::TooLong);
-        }
-        Some(value) => {
-            joined.extend(value).map_err(|_| Fault::Scratch)?;
-            Form::Raw
-        }
-        None => Form::Any,
+    let (len, form) = match call.shared.store.get(key)? {
+        Some(value) => (value.len(), Form::Raw),
+        None => (0, Form::Any),
     };
-    joined.extend(more).map_err(|_| Fault::Scratch)?;
-    call.replace(key, joined.as_slice(), form)?;
-    Ok(call.reply.count(joined.as_slice().len())?)
+    if len > 0 && len + more.len() > call.shared.settings.max_frame {
+        return Err(Fault::TooLong);
+    }
+    write_at(call, key, len, more, form)
+}
+
+/// Writes a piece into a string, and replies with its length then.
+fn write_at<M: Memory>(
+    call: &mut Call<'_, '_, M>,
+    key: &[u8],
+    offset: usize,
+    piece: &[u8],
+    form: Form,
+) -> Handled {
+    let written = call.shared.store.write_at(key, offset, piece, form);
+    Ok(call.reply.count(written.map_err(|_| Fault::Budget)?)?)
 }
 
 pub(super) fn strlen<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
@@ -243,27 +250,16 @@ pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'
     let (key, piece) = (request.at(1), request.at(3));
     let offset = integer(request.at(2)).ok_or(Fault::NotInteger)?;
     let offset = usize::try_from(offset).map_err(|_| Fault::Offset)?;
-    let mut value = call.scratch.list(0);
-    let old = call.shared.store.get(key)?.unwrap_or_default();
-    if !piece.is_empty() {
-        let end =
-            offset.checked_add(piece.len()).filter(|&end| end <= call.shared.settings.max_frame);
-        let end = end.ok_or(Fault::TooLong)?;
-        value.extend(old).map_err(|_| Fault::Scratch)?;
-        while value.as_slice().len() < end {
-            let missing = end - value.as_slice().len();
-            value.extend(&ZEROS[..missing.min(ZEROS.len())]).map_err(|_| Fault::Scratch)?;
-        }
-        value.as_mut_slice()[offset..end].copy_from_slice(piece);
-        call.replace(key, value.as_slice(), Form::Raw)?;
-        return Ok(call.reply.count(value.as_slice().len())?);
+    let len = call.shared.store.get(key)?.map_or(0, <[u8]>::len);
+    if piece.is_empty() {
+        return Ok(call.reply.count(len)?);
     }
-    let len = old.len();
-    Ok(call.reply.count(len)?)
+    let end = offset.checked_add(piece.len());
+    if end.is_none_or(|end| end > call.shared.settings.max_frame) {
+        return Err(Fault::TooLong);
+    }
+    write_at(call, key, offset, piece, Form::Raw)
 }
-
-/// What `SETRANGE` fills gaps with.
-static ZEROS: [u8; 4 << 10] = [0; 4 << 10];
 
 pub(super) fn getrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let bound = |at| integer(request.at(at)).ok_or(Fault::NotInteger);

@@ -1,7 +1,9 @@
 //! All commands: names, arities, flags, positions of keys, handlers.
 #![forbid(unsafe_code)]
 
-use super::{Call, Handled, expiry, hashes, keys, lists, server, session, sets, sorted, strings};
+use super::{
+    Call, Handled, config, expiry, hashes, keys, lists, server, session, sets, sorted, strings,
+};
 use crate::kv::crew::gather::Finish;
 use crate::kv::info;
 use crate::kv::memory::Memory;
@@ -200,7 +202,7 @@ commands! {
     Select "select" 2 "loading stale fast" (0, 0, 0) session::select;
     Client "client" -2 "admin noscript loading stale" (0, 0, 0) session::client;
     Command "command" -1 "loading stale" (0, 0, 0) server::command;
-    Config "config" -2 "admin noscript loading stale" (0, 0, 0) server::config;
+    Config "config" -2 "admin noscript loading stale" (0, 0, 0) config::config;
     Info "info" -1 "loading stale" (0, 0, 0) info::info;
     DbSize "dbsize" 1 "readonly fast" (0, 0, 0) server::dbsize;
     FlushDb "flushdb" -1 "write" (0, 0, 0) server::flush;
@@ -294,7 +296,7 @@ pub(in crate::kv) fn over(request: Command<'_>) -> Option<(Over, (i8, i8, i8), b
         "randomkey" => Over::Database(Finish::Draw),
         "info" => Over::Database(Finish::Info),
         "scan" => Over::Cursor,
-        "client" | "memory" => Over::Subcommand,
+        "client" | "config" | "memory" => Over::Subcommand,
         _ => Over::Nothing,
     };
     Some((over, spec.keys, spec.fits(request.len())))

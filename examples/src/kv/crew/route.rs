@@ -57,6 +57,10 @@ fn by_subcommand(request: Command<'_>, sharding: &Sharding) -> Route {
             _ => Route::Here,
         };
     }
+    if is(name, "config") {
+        let sets = is(sub, "set") && len > 3;
+        return if sets { Route::All(Finish::Ok) } else { Route::Here };
+    }
     match sub {
         sub if is(sub, "list") && good_list(request) => Route::All(Finish::Texts),
         sub if is(sub, "kill") && len == 3 => Route::All(Finish::AnyOk),

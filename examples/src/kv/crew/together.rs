@@ -44,15 +44,13 @@ pub enum Outcome {
     NoRoom,
 }
 
-/// Bytes that a key takes besides its own.
-const OVERHEAD: usize = 128;
-
 /// Does a step. `prepared` are the pairs of [`Step::Prepare`], for [`Step::SetAll`].
 pub fn act<D: Data>(store: &mut Store<D>, prepared: &mut Vec<Pair>, step: Step) -> Outcome {
     match step {
         Step::Has(key) => Outcome::Is(store.end(&key).is_some()),
         Step::Prepare(pairs) => {
-            let bytes = pairs.iter().map(|(key, value)| key.len() + value.len() + OVERHEAD).sum();
+            let words = pairs.iter().flat_map(|(key, value)| [key.len(), value.len()]);
+            let bytes = Store::<D>::need(words);
             if pairs.iter().any(|(key, _)| store.end(key).is_some()) {
                 return Outcome::Is(false);
             }

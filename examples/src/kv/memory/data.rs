@@ -5,6 +5,7 @@ use super::blocks::{copy_in, free, relocate, replace};
 use crate::kv::reply::OutOfMemory;
 use allocator_api2::alloc::{Allocator, Global};
 use allocator_api2::boxed::Box;
+use allocator_api2::vec::Vec;
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 use pool_core::PageSource;
@@ -13,6 +14,7 @@ use std::alloc::Layout;
 use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::mem;
 
 /// An allocator of stored data, as a handle: whatever is stored keeps one (none takes no room).
 pub trait Data: Allocator + Clone + 'static {
@@ -147,7 +149,10 @@ pub struct Budget {
 /// `SCAN` goes by places, not by hashes.
 pub struct Room<D> {
     alloc: D,
-    limit: usize,
+    /// What is allowed; as long as more is used, that.
+    limit: Cell<usize>,
+    /// What is allowed.
+    asked: Cell<usize>,
     /// At most `limit`.
     used: Cell<usize>,
     peak: Cell<usize>,
@@ -165,7 +170,8 @@ impl<D: Data> Room<D> {
         let random = || RandomState::new().build_hasher().finish();
         Self {
             alloc,
-            limit,
+            limit: Cell::new(limit),
+            asked: Cell::new(limit),
             used: Cell::new(0),
             peak: Cell::new(0),
             seed: random(),
@@ -262,6 +268,44 @@ impl<D: Data> Room<D> {
         replaced
     }
 
+    /// Writes `piece` at `offset` into what [`store`](Self::store) has stored without overhead, and makes that as long
+    /// as it must be, with zeros in between.
+    ///
+    /// It stays where it is while its block has room: a heap's up to the end of its class, which is an eighth of its
+    /// length at most, and above 32 KiB up to the end of its last page. Then all of it moves. So what is appended byte
+    /// by byte is copied some 8 to 16 times in all, and of a long string each 4 KiB copy it once.
+    ///
+    /// # Errors
+    /// As there; the bytes are as they were.
+    pub fn write_at(
+        &self,
+        place: &mut Bytes<D>,
+        offset: usize,
+        piece: &[u8],
+    ) -> Result<(), OutOfMemory> {
+        let end = offset.checked_add(piece.len()).ok_or(OutOfMemory)?;
+        if end > place.len() {
+            self.lengthen(place, end)?;
+        }
+        place[offset..end].copy_from_slice(piece);
+        Ok(())
+    }
+
+    /// Appends zeros.
+    fn lengthen(&self, place: &mut Bytes<D>, len: usize) -> Result<(), OutOfMemory> {
+        let more = D::block(len).saturating_sub(D::block(place.len()));
+        self.charge(more)?;
+        let nothing = Vec::new_in(self.alloc()).into_boxed_slice();
+        let mut longer = Vec::from(mem::replace(place, nothing));
+        let lengthened = longer.try_reserve_exact(len - longer.len()).map_err(|_| OutOfMemory);
+        match lengthened {
+            Ok(()) => longer.resize(len, 0),
+            Err(OutOfMemory) => self.refund(more),
+        }
+        *place = longer.into_boxed_slice();
+        lengthened
+    }
+
     /// Ends what [`store`](Self::store) began, with the same `overhead`.
     #[inline(always)]
     pub fn discard(&self, bytes: Bytes<D>, overhead: usize) {
@@ -271,13 +315,33 @@ impl<D: Data> Room<D> {
 
     /// Used and allowed.
     pub fn budget(&self) -> Budget {
-        Budget { used: self.used.get(), peak: self.peak.get(), limit: self.limit }
+        Budget { used: self.used.get(), peak: self.peak.get(), limit: self.asked.get() }
+    }
+
+    /// Allows so many bytes from now on. If more are used nothing is granted until there are fewer.
+    pub fn set_limit(&self, limit: usize) {
+        self.asked.set(limit);
+        self.limit.set(limit.max(self.used.get()));
+    }
+
+    /// Whether more was used than is allowed, when that was [settled](Self::settle) last.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.limit.get() > self.asked.get()
+    }
+
+    /// Has the limit follow what is used down to what is allowed: for whoever has ended something.
+    #[inline]
+    pub fn settle(&self) {
+        if self.is_over() {
+            self.set_limit(self.asked.get());
+        }
     }
 
     /// Whether so many bytes would still be granted.
     #[inline]
     pub fn has(&self, bytes: usize) -> bool {
-        self.limit - self.used.get() >= bytes
+        self.limit.get() - self.used.get() >= bytes
     }
 }
 
@@ -312,6 +376,39 @@ mod tests {
         room.replace_here(&mut kept, &[2; 512]).unwrap();
         assert_eq!((&kept[..], room.budget().used), (&[2; 512][..], 512));
         room.discard(kept, 0);
+    }
+
+    #[test]
+    fn what_is_stored_grows_where_it_is() {
+        let room = Room::new(LocalHeap::new_in(Heap::new().limited(1 << 20)), 4 << 20);
+        let mut kept = room.store(b"0123456", 0).unwrap();
+        let mut model = b"0123456".to_vec();
+        let mut moves = 0;
+        for round in 0..40_000 {
+            let before = kept.as_ptr();
+            room.write_at(&mut kept, model.len(), &[round as u8]).unwrap();
+            moves += usize::from(before != kept.as_ptr());
+            model.push(round as u8);
+        }
+        assert!(kept[..] == model[..] && moves < 100, "{moves} moves");
+        room.write_at(&mut kept, 5, b"within").unwrap();
+        model[5..11].copy_from_slice(b"within");
+        room.write_at(&mut kept, 50_000, b"gap").unwrap();
+        model.resize(50_000, 0);
+        model.extend(b"gap");
+        // Neither the budget nor the allocator has so much.
+        for len in [5 << 20, 2 << 20] {
+            assert_eq!(room.write_at(&mut kept, len, b"x"), Err(OutOfMemory));
+            assert!(kept[..] == model[..] && room.budget().used == model.len());
+        }
+        assert_eq!(room.write_at(&mut kept, usize::MAX, b"x"), Err(OutOfMemory));
+        room.discard(kept, 0);
+        assert_eq!(room.budget().used, 0);
+        let plain = Room::new(Global, 1 << 20);
+        let mut kept = plain.store(b"", 0).unwrap();
+        plain.write_at(&mut kept, 3, b"x").unwrap();
+        assert_eq!((&kept[..], plain.budget().used), (&b"\0\0\0x"[..], 32));
+        plain.discard(kept, 0);
     }
 
     #[test]

@@ -12,15 +12,30 @@ use std::mem;
 pub struct Parcel {
     value: Portable,
     meta: Meta,
+    /// Bytes that it was charged with.
+    cost: usize,
 }
 
 impl<D: Data> Store<D> {
     /// Sets `to` to a copy of what `from` holds, with its form and its end; whether there is such a
-    /// key.
+    /// key. Other keys make room if they must, and `to` may be among them.
     ///
     /// # Errors
-    /// [`OutOfMemory`] over budget; nothing has changed.
+    /// [`OutOfMemory`] over budget; of these two nothing has changed.
     pub fn copy(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
+        match self.copy_at_once(from, to) {
+            Err(OutOfMemory) if self.evict_for_copy(from, to) => self.copy_at_once(from, to),
+            done => done,
+        }
+    }
+
+    #[cold]
+    fn evict_for_copy(&mut self, from: &[u8], to: &[u8]) -> bool {
+        let cost = self.cost(from).unwrap_or(0);
+        self.evict(cost.saturating_add(D::block(to.len())), Some(from))
+    }
+
+    fn copy_at_once(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
         let Some(place) = self.find(from) else { return Ok(false) };
         let Entry { value, meta, .. } = &self.entries[place];
         let (copy, meta) = (value.duplicate(&self.room)?, *meta);
@@ -38,7 +53,7 @@ impl<D: Data> Store<D> {
             return Ok(false);
         }
         if self.find(to).is_none() {
-            self.set(to, b"")?;
+            self.enter_beside(from, to)?;
         }
         // Looked for again: keys that have ended may have been removed, and others moved.
         let (Some(old), Some(new)) = (self.find(from), self.find(to)) else { return Ok(false) };
@@ -51,18 +66,38 @@ impl<D: Data> Store<D> {
         Ok(true)
     }
 
+    /// Adds the key `to` without a value. `from` stays, whatever has to make room.
+    fn enter_beside(&mut self, from: &[u8], to: &[u8]) -> Result<(), OutOfMemory> {
+        if self.set(to, b"").is_err() {
+            if !self.evict(Self::need(std::iter::once(to.len())), Some(from)) {
+                return Err(OutOfMemory);
+            }
+            self.set(to, b"")?;
+        }
+        Ok(())
+    }
+
     /// A copy of what `key` holds, for another thread's store, with its form and its end.
     pub fn export(&mut self, key: &[u8]) -> Option<Parcel> {
         let place = self.find(key)?;
         let Entry { value, meta, .. } = &self.entries[place];
-        Some(Parcel { value: value.export(), meta: *meta })
+        Some(Parcel { value: value.export(), meta: *meta, cost: value.cost() })
     }
 
-    /// Sets `key` to what another thread's store held.
+    /// Sets `key` to what another thread's store held. Keys of this one make room if they must.
     ///
     /// # Errors
-    /// [`OutOfMemory`] over budget; nothing has changed.
+    /// [`OutOfMemory`] over budget; `key` holds what it held.
     pub fn import(&mut self, key: &[u8], parcel: &Parcel) -> Result<(), OutOfMemory> {
+        match self.import_at_once(key, parcel) {
+            Err(OutOfMemory) if self.evict_for(key, parcel.cost) => {
+                self.import_at_once(key, parcel)
+            }
+            done => done,
+        }
+    }
+
+    fn import_at_once(&mut self, key: &[u8], parcel: &Parcel) -> Result<(), OutOfMemory> {
         let (value, meta) = (Value::import(&parcel.value, &self.room)?, parcel.meta);
         self.put_value(key, value, meta.form(), Some(meta.end()))
     }

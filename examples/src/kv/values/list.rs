@@ -25,7 +25,8 @@ impl<D: Data> List<D> {
     }
 
     /// Bytes of the ring that an element is charged with, free slots included.
-    const fn share() -> usize {
+    #[must_use]
+    pub const fn share() -> usize {
         size_of::<Option<Bytes<D>>>() * 4 / 3
     }
 

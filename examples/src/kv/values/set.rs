@@ -84,6 +84,11 @@ impl<D: Data> Set<D> {
         self.elements.remove_at(place, false, room);
     }
 
+    /// See [`Dict::swap`].
+    pub fn swap(&mut self, one: usize, other: usize, room: &Room<D>) {
+        self.elements.swap(one, other, room);
+    }
+
     /// Bytes that it is charged with.
     pub fn cost(&self) -> usize {
         self.elements.cost()

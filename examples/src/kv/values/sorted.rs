@@ -32,7 +32,8 @@ impl<D: Data> Sorted<D> {
     }
 
     /// Bytes of the order that an element is charged with.
-    const fn share() -> usize {
+    #[must_use]
+    pub const fn share() -> usize {
         8
     }
 
