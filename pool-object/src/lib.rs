@@ -172,6 +172,7 @@ pub use table::error::{InsertError, TableError};
 pub use table::iter::{Drain, Iter, IterMut};
 pub use table::key::Key;
 pub use table::slot_table::{SlotTable, VacantEntry};
+pub use table::stats::TableStats;
 
 /// The example of the crate's first page.
 #[cfg(doctest)]
