@@ -28,6 +28,7 @@ miri 90 pool-arena --test sealed --test scopes --test cleanups
 miri 60 pool-arena --test growing --lib
 miri 60 pool-arena --test sync_arena
 miri 30 pool-arena --test random
+miri 45 pool-object --lib -- --skip size_class:: --skip shape:: --skip key::
 MIRIFLAGS+=$cells miri 45 pool-object --test small
 MIRIFLAGS+=$cells miri 45 pool-object --test random
 few=(a_heap_may_move going_up_and_down check_finds spans_can_be)
