@@ -25,3 +25,16 @@ elif ! grep -qF " × $(processor)\"" "$record"; then
     against=()
 fi
 cargo run --release -p benches -- smoke "${against[@]}"
+
+# A program with GlobalHeap registered makes a box and drops it in 24 instructions at most, its loop included.
+if command -v valgrind >/dev/null; then
+    cargo build --release -p pool-object-programs --bin boxes
+    counted() {
+        valgrind --tool=callgrind --callgrind-out-file=/dev/null "$target/release/boxes" "$1" 2>&1 \
+            | sed -n 's/.*Collected : //p'
+    }
+    once=$(counted 10000) twice=$(counted 20000)
+    tenths=$(((twice - once) / 1000))
+    echo "a box: $((tenths / 10)).$((tenths % 10)) instructions, at most 24"
+    ((once > 0 && tenths <= 240))
+fi

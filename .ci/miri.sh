@@ -28,6 +28,7 @@ miri 90 pool-arena --test sealed --test scopes --test cleanups
 miri 60 pool-arena --test growing --lib
 miri 60 pool-arena --test sync_arena
 miri 30 pool-arena --test random
+miri 60 pool-object --lib -- --skip size_class:: --skip shape:: --skip key::
 MIRIFLAGS+=$cells miri 45 pool-object --test small
 MIRIFLAGS+=$cells miri 45 pool-object --test random
 few=(a_heap_may_move going_up_and_down check_finds spans_can_be)
@@ -38,6 +39,7 @@ miri 30 pool-object --test storm -- no_right
 miri 45 pool-object --test shared_pool
 miri 30 pool-object --test table
 miri 30 pool-object --test pools_random
+miri 40 pool-object --test pool_layouts
 MIRIFLAGS+=$cells miri 45 pool-object --test boxed_slices --test zeroed
 MIRIFLAGS+=$cells miri 50 pool-object --test shared
 # Threads' caches: what they hand to each other, heaps that go before them.

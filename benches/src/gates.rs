@@ -58,7 +58,18 @@ const MIMALLOC: &[&str] = &["mimalloc crate"];
 const RUSTY: &[&str] = &["rusty_alloc"];
 const OPOOL: &[&str] = &["opool LocalPool (Box)"];
 const QUEUE_OF_BOXES: &[&str] = &["ArrayQueue<Box>"];
+/// Where objects wait that one thread got and another puts back, by all that are measured.
+const HANDED_OVER: &[&str] = &[
+    "Box, glibc",
+    "Box, mimalloc",
+    "Mutex<Vec<Box>>",
+    "ArrayQueue<Box>",
+    "SegQueue<Box>",
+    "object-pool (Box)",
+    "opool (Box)",
+];
 const SLAB: &[&str] = &["slab"];
+const SLOTMAP: &[&str] = &["slotmap"];
 const BYTES_MUT: &[&str] = &["BytesMut"];
 const BYTES_MUT_SMALL: &[&str] = &["BytesMut, 8 KiB"];
 const RTRB: &[&str] = &["rtrb"];
@@ -115,6 +126,7 @@ fn of_heaps() -> Vec<Gate> {
     let instructions = [
         ("block-hot", [20.0, 24.0]),
         ("block-hot-any", [42.0, 45.0]),
+        ("blocks-fifo", [28.0, 30.0]),
         ("blocks-random", [28.0, 30.0]),
         ("replace-256", [55.0, 60.0]),
         ("replace-4k", [75.0, 80.0]),
@@ -126,6 +138,17 @@ fn of_heaps() -> Vec<Gate> {
         ("replace-256", [0.50, 0.55]),
         ("replace-4k", [0.25, 0.25]),
     ];
+    // Wherever it can be compared, not where the limits of others are.
+    let all = [
+        "block-hot",
+        "block-hot-any",
+        "blocks-fifo",
+        "blocks-random",
+        "replace-256",
+        "replace-4k",
+        "list-free",
+        "resident",
+    ];
     let mut gates = Vec::new();
     for (engine, place) in [("SmallAlloc", 0), ("SharedAlloc", 1), ("GlobalHeap", 1)] {
         for (workload, limits) in instructions {
@@ -133,8 +156,8 @@ fn of_heaps() -> Vec<Gate> {
         }
         for (workload, limits) in times {
             gates.push(gate(workload, engine, TimeRatio(MIMALLOC), limits[place]));
-            gates.push(gate(workload, engine, TimeRatio(RUSTY), 1.0));
         }
+        gates.extend(all.map(|workload| gate(workload, engine, TimeRatio(RUSTY), 1.0)));
         gates.push(gate("resident", engine, Bytes, 41.0 * RESIDENT));
     }
     for engine in ["SmallAlloc", "SharedAlloc"] {
@@ -142,12 +165,13 @@ fn of_heaps() -> Vec<Gate> {
     }
     for engine in ["SharedAlloc", "GlobalHeap"] {
         gates.push(gate("hand-over", engine, TimeRatio(MIMALLOC), 1.0 / 2.9));
+        gates.push(gate("hand-over", engine, TimeRatio(RUSTY), 1.0));
     }
     gates
 }
 
 fn of_pools() -> Vec<Gate> {
-    use Measure::{Instructions, TimeRatio};
+    use Measure::{Instructions, TimeOverFastest, TimeRatio};
     vec![
         gate("pool-hot", "Pool", Instructions, 28.0),
         gate("pool-hot", "SharedPool, handle", Instructions, 38.0),
@@ -155,6 +179,9 @@ fn of_pools() -> Vec<Gate> {
         gate("pool-hot", "Pool", TimeRatio(OPOOL), 0.5),
         gate("pool-hot", "SharedPool, handle", TimeRatio(QUEUE_OF_BOXES), 0.2),
         gate("pool-hot", "SharedPool", TimeRatio(QUEUE_OF_BOXES), 0.3),
+        gate("pool-hot-2t", "SharedPool, handle", TimeRatio(QUEUE_OF_BOXES), 0.2),
+        gate("pool-hot-2t", "SharedPool", TimeRatio(QUEUE_OF_BOXES), 0.2),
+        gate("pool-hand-over", "SharedPool", TimeOverFastest(HANDED_OVER), 1.0),
         gate("pool-256", "Pool", Instructions, 56.0),
         gate("pool-256", "SharedPool, handle", Instructions, 75.0),
         gate("pool-256", "SharedPool", Instructions, 75.0),
@@ -166,6 +193,7 @@ fn of_tables() -> Vec<Gate> {
     vec![
         gate("slot-churn", "SlotTable", Instructions, 110.0),
         gate("slot-churn", "SlotTable", TimeRatio(SLAB), 1.2),
+        gate("slot-churn", "SlotTable", TimeRatio(SLOTMAP), 0.8),
         gate("slot-look", "SlotTable", Instructions, 24.0),
         gate("slot-iterate", "SlotTable", Instructions, 8.5),
     ]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// What is known of one gate or of some: the workload, an engine or `""` for all, how its measure begins, and why it
 /// is missed. No number stands here: those are the record's.
-pub const WHY: [(&str, &str, &str, &str); 25] = [
+pub const WHY: [(&str, &str, &str, &str); 29] = [
     ("pair-16k", "LocalCache", "time", SLOT),
     ("pair-64k", "LocalCache", "time", SLOT),
     (
@@ -68,12 +68,27 @@ pub const WHY: [(&str, &str, &str, &str); 25] = [
         "time",
         "two threads at the speed of the slower one, through a queue that costs more than a block: the ratio differs from run to run",
     ),
+    ("list-free", "", "time / rusty_alloc", NEW_AGAIN),
+    ("resident", "", "time", NEW_AGAIN),
     ("pool-hot", "", "instructions", BOUNDS),
     ("pool-hot", "", "time", GUARD),
     (
+        "pool-hot-2t",
+        "",
+        "time",
+        "the threads share nothing, so that it is `pool-hot` twice: a guard asks the hook, counts, and stays sound if the hook panics; \
+         how much a queue of all threads loses by their meeting differs from run to run",
+    ),
+    (
+        "pool-hand-over",
+        "SharedPool",
+        "time",
+        "two threads at the speed of the slower one, through a queue that costs as much as one of objects: the ratio differs from run to run",
+    ),
+    (
         "slot-churn",
         "SlotTable",
-        "time",
+        "time / slab",
         "a slot is found through its page, its generation and its bit of liveness are elsewhere: three places, where `slab` has one",
     ),
     (
@@ -131,6 +146,8 @@ const SLOT: &str = "the same slot is written and read over and over, which this 
     the class is looked up first; in `burst-16k` slots rest";
 const CACHED: &str = "the blocks lie in the second-level cache: waiting for them is the same for all engines, and more of the time than \
     instructions are";
+const NEW_AGAIN: &str = "what is freed beyond the reserve goes back to the system, so that it is new in the next round, page by page; \
+    rusty_alloc keeps its pages";
 const GUARD: &str = "a guard asks the hook whether it keeps the object, counts, and stays sound if the hook panics; the limit is a prototype's, \
     which did less";
 

@@ -18,8 +18,8 @@ use core::ptr::{self, NonNull};
 /// # drop(words);
 /// ```
 ///
-/// It knows at compile time where a thread's cache is, so that a `Box` of a type of constant size
-/// costs six instructions to allocate, and six to free.
+/// It knows at compile time where a thread's cache is, so that a `Box` of a type of constant size is made and
+/// dropped without a call: to take a pointer off an array, and to put it back.
 ///
 /// # Memory
 /// As [`SharedAlloc`]. Nothing is acquired before the first allocation, and nothing is ever allocated

@@ -234,7 +234,7 @@ mod tests {
         let source = Heap::new();
         let table = LargeTable::new();
         let (mut model, mut seed) = (BTreeMap::new(), 7u64);
-        let steps = if cfg!(miri) { 300 } else { 4000 };
+        let steps = if cfg!(miri) { 100 } else { 4000 };
         for step in 0..steps {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let grow = if step < steps / 2 { 6 } else { 2 };

@@ -1,4 +1,5 @@
-//! Allocators for small objects, each with an end of its own: keys, values, nodes, session data.
+//! Homes for small objects, each with an end of its own: allocators for keys, values, nodes and session data of
+//! any size, a [table](SlotTable) for connections, [pools](Pool) for what is costly to make.
 //!
 //! ```
 //! use pool_object::{PoolBox, SmallAlloc};
@@ -67,6 +68,7 @@
 //! | `SmallObjAllocator::Allocate`, `Deallocate` with the size | [`SmallAlloc::allocate`], [`SmallAlloc::deallocate`]; a class instead of a division, a mask instead of a walk over chunks |
 //! | sizes above the maximum fall through to `new` | runs of the page source |
 //! | `TrimExcessMemory` | [`SmallAlloc::trim`] |
+//! | `FixedAllocator` by itself, for one size | a heap as well: a constant layout's class is folded, so that nothing is looked up; [`Pool`] for objects that stay constructed |
 //! | `IsCorrupt` | [`SmallAlloc::check`] |
 //! | `SmallObject` with its own `new` and `delete` | [`PoolBox`] |
 //!
@@ -79,6 +81,7 @@
 //! | `allocator-api2`, `allocator-api2-04` | | the `Allocator` traits of versions 0.2 (`hashbrown`) and 0.4 |
 //! | `checked` | | `Checked`: misuse is reported with the block |
 //! | `trace` | | `Traced`: who holds memory, by call stack |
+//! | `metrics` | | `PoolStats::publish`, `TableStats::publish`: figures for the `metrics` facade |
 //! | `poison` | | AddressSanitizer and valgrind's memcheck know which blocks are free, all but a block's first eight bytes |
 //!
 //! Objects of one type have homes of their own:
@@ -91,6 +94,8 @@
 //! | no more of them than so many: error, wait or free something when all are out | `BoundedPool` |
 //!
 //! # Sources
+//!
+//! How the heaps are built, and what lost, is in `docs/SMALL.md` and `docs/SHARED.md` beside this crate's sources.
 //!
 //! A class for each size and the layout handed back on free are Loki's (`SmallObjAllocator`); the spacing
 //! of the classes is jemalloc's; spans aligned to their length and taking a whole free list at once are
@@ -172,6 +177,7 @@ pub use table::error::{InsertError, TableError};
 pub use table::iter::{Drain, Iter, IterMut};
 pub use table::key::Key;
 pub use table::slot_table::{SlotTable, VacantEntry};
+pub use table::stats::TableStats;
 
 /// The example of the crate's first page.
 #[cfg(doctest)]

@@ -352,3 +352,26 @@ fn spans_can_be_looked_at_while_they_change() {
     drop(spans);
     free(&heap, BLOCK, blocks);
 }
+
+#[test]
+fn waste_outside_and_inside_of_blocks() {
+    let heap = heap();
+    let layout = |size| Layout::from_size_align(size, 8).unwrap();
+    let of = |size| {
+        let class = SizeClass::of(layout(size)).unwrap();
+        heap.stats().classes[class.index()]
+    };
+    assert_eq!((of(24).outside_bytes(), of(24).inside_bytes_at_most()), (0, 0));
+    // The next smaller classes are of 16 bytes, none, and 30 KiB.
+    let all = [(24, 10, 10 * (24 - 17)), (8, 3, 3 * 7), (32 << 10, 2, 2 * ((2 << 10) - 1))];
+    for (size, count, inside) in all {
+        let blocks = many(&heap, layout(size), count);
+        let stats = of(size);
+        assert_eq!(stats.inside_bytes_at_most(), inside, "{size}");
+        assert_eq!(stats.outside_bytes(), stats.held_bytes - count * size, "{size}");
+        assert_eq!(stats.held_bytes, stats.class.span_len(), "{size}: one span has them all");
+        free(&heap, layout(size), blocks);
+        let stats = of(size);
+        assert_eq!((stats.outside_bytes(), stats.inside_bytes_at_most()), (stats.held_bytes, 0));
+    }
+}

@@ -6,7 +6,7 @@ mod support;
 
 use model::Op;
 use pool_core::{Failing, Heap, PageError, PageSource};
-use pool_object::{Key, SlotTable, TableError};
+use pool_object::{Key, SlotTable, TableError, TableStats};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -98,6 +98,40 @@ fn a_slot_retires_before_its_generation_comes_again() {
     let key = table.insert(value);
     assert!(key.index() >= 64 && keys.iter().all(|key| !table.contains(*key)));
     table.check();
+}
+
+#[test]
+fn figures_are_what_is_there() {
+    let source = Heap::new().counted();
+    // Every third tenant of a slot is its last.
+    let mut table = SlotTable::new_in(&source).with_first_generation((u32::MAX >> 1) - 2);
+    assert_eq!(table.stats(), TableStats::default());
+    let value = [0u8; if cfg!(miri) { 1000 } else { 100 }];
+    let count = if cfg!(miri) { 100 } else { 1000 };
+    let keys: Vec<Key> = (0..count).map(|_| table.insert(value)).collect();
+    for _ in 0..3 {
+        let last = table.insert(value);
+        table.remove(last);
+    }
+    for &key in &keys[..count / 2] {
+        table.remove(key);
+    }
+    let stats = table.stats();
+    assert_eq!((stats.live, stats.peak, stats.retired), (count as u64 / 2, count as u64 + 1, 1));
+    assert_eq!(stats.capacity as usize, table.capacity());
+    assert_eq!(stats.bytes, source.traffic().live_bytes as u64);
+    // One for each page, and one for the directory.
+    assert_eq!(stats.pages as usize, source.traffic().live_runs() as usize - 1);
+    let shown = stats.to_string();
+    assert_eq!(shown.lines().count(), stats.fields().count());
+    assert!(shown.lines().any(|line| line.starts_with("retired ") && line.ends_with(" 1")));
+
+    table.clear();
+    table.shrink();
+    let stats = table.stats();
+    assert_eq!((stats.live, stats.peak, stats.capacity), (0, count as u64 + 1, 0));
+    assert_eq!((stats.retired, stats.pages), (0, 0));
+    assert_eq!(stats.bytes, source.traffic().live_bytes as u64);
 }
 
 #[test]

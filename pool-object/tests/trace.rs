@@ -7,6 +7,7 @@ use pool_object::{AllocError, BlockAlloc, Checked, Traced};
 use std::alloc::System;
 use std::fmt::Write;
 use std::hint::black_box;
+use std::process::Command;
 
 /// The system's allocator, as one of this crate's.
 struct Sys;
@@ -87,12 +88,51 @@ fn samples_stand_for_the_bytes_between_them() {
     let blocks: Vec<_> = (0..10_000).map(|_| traced.try_allocate(layout).unwrap()).collect();
     let samples = traced.samples();
     assert!((90..=110).contains(&samples), "{samples}");
-    let _report = traced.report_on_drop();
     for block in blocks {
         // SAFETY: allocated above with this layout, freed once.
         unsafe { BlockAlloc::deallocate(&traced, block, layout) };
     }
     assert_eq!(traced.samples(), 0);
+}
+
+/// Set in a child process, to what it does there.
+const CHILD: &str = "POOL_OBJECT_TRACE_CHILD";
+
+#[inline(never)]
+fn leave_a_block(traced: &Traced<Sys>) -> NonNull<u8> {
+    black_box(traced.try_allocate(Layout::new::<[u8; 4321]>()).unwrap())
+}
+
+/// What a child writes to the standard error stream that runs this test alone.
+fn told_by_a_child(test: &str, does: &str) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, does)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    stderr
+}
+
+#[test]
+fn a_guard_tells_of_what_is_in_use_when_it_is_dropped() {
+    const THIS: &str = "a_guard_tells_of_what_is_in_use_when_it_is_dropped";
+    if let Ok(does) = std::env::var(CHILD) {
+        let traced = Traced::new(Sys);
+        let _report = traced.report_on_drop();
+        let block = leave_a_block(&traced);
+        if does == "free" {
+            // SAFETY: allocated just now with this layout, freed once.
+            unsafe { BlockAlloc::deallocate(&traced, block, Layout::new::<[u8; 4321]>()) };
+        }
+        return;
+    }
+    let told = told_by_a_child(THIS, "leak");
+    let leak = told.split("1 block of 4321 bytes from").nth(1).unwrap_or_else(|| panic!("{told}"));
+    assert!(leak.lines().take(9).any(|line| line.contains("leave_a_block")), "{told}");
+    let told = told_by_a_child(THIS, "free");
+    assert!(!told.contains("pool-object"), "there is nothing to tell: {told}");
 }
 
 #[test]

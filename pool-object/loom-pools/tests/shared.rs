@@ -87,6 +87,49 @@ fn handles_that_end_leave_their_objects_and_magazines() {
     });
 }
 
+/// Three at once from a magazine with room for two: one comes from the depot or is made, and one goes there.
+fn more_than_a_magazine_holds(pool: &Pool) {
+    let handle = pool.handle();
+    let guards = [handle.get(), handle.get(), handle.get()];
+    guards.iter().for_each(|guard| guard.use_it());
+}
+
+#[test]
+fn full_magazines_hand_objects_over() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let pool = pool();
+        let other = pool.clone();
+        let thread = thread::spawn(move || more_than_a_magazine_holds(&other));
+        more_than_a_magazine_holds(&pool);
+        thread.join().unwrap();
+        let stats = pool.stats();
+        assert_eq!((stats.live, stats.idle as usize, stats.dropped), (0, ALIVE.get(), 0));
+        assert_eq!(stats.hits + stats.misses, 6);
+        drop(pool);
+        assert_eq!(ALIVE.get(), 0, "the pool dropped everything");
+    });
+}
+
+#[test]
+fn what_full_magazines_have_too_many_of_is_dropped() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let pool = pool().max_idle(0);
+        let other = pool.clone();
+        let thread = thread::spawn(move || more_than_a_magazine_holds(&other));
+        more_than_a_magazine_holds(&pool);
+        thread.join().unwrap();
+        let stats = pool.stats();
+        assert_eq!((stats.live, stats.idle, ALIVE.get()), (0, 0, 0));
+        assert_eq!(stats.created, stats.dropped);
+        drop(pool);
+        assert_eq!(ALIVE.get(), 0);
+    });
+}
+
 #[test]
 fn the_last_share_drops_what_the_others_left() {
     let mut model = loom::model::Builder::new();

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn it_is_a_map() {
         let (mut ours, mut model, mut seed) = (AddressMap::new(), BTreeMap::new(), 5u64);
-        let steps = if cfg!(miri) { 300 } else { 20_000u32 };
+        let steps = if cfg!(miri) { 150 } else { 20_000u32 };
         for step in 0..steps {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let address = 8 * ((seed >> 40) as usize % 500 + 1);

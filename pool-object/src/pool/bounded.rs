@@ -64,6 +64,15 @@ pub type OwnedBoundedPooled<T, R = ByDefault, S = DefaultSource> =
 ///
 /// The pool's lock is not held for a `fork`: see [`SharedPool`](crate::SharedPool#bounds).
 ///
+/// What may not go to another thread cannot be in such a pool:
+///
+/// ```
+/// fn numbers(_: &pool_object::BoundedPool<u32>) {}
+/// ```
+/// ```compile_fail,E0277
+/// fn guards(_: &pool_object::BoundedPool<std::sync::MutexGuard<'static, u32>>) {}
+/// ```
+///
 /// # Memory
 /// As [`Pool`](crate::Pool). Waiting takes none.
 pub struct BoundedPool<T: Send, R: Recycle<T> = ByDefault, S: PageSource = DefaultSource> {

@@ -38,10 +38,14 @@ pub type HandlePooled<'h, T, R = ByDefault, S = DefaultSource> = Guard<T, &'h Po
 ///
 /// Neither it nor its guards leave their thread; [`SharedPool::get`] is for those that do.
 ///
+/// ```
+/// let pool: pool_object::SharedPool<u8> = Default::default();
+/// std::thread::spawn(move || drop(pool.get())).join().unwrap();
+/// ```
 /// ```compile_fail,E0277
 /// let pool: pool_object::SharedPool<u8> = Default::default();
 /// let handle = pool.handle();
-/// std::thread::spawn(move || handle.get());
+/// std::thread::spawn(move || drop(handle.get())).join().unwrap();
 /// ```
 pub struct PoolHandle<T: Send + 'static, R = ByDefault, S = DefaultSource>
 where

@@ -57,7 +57,7 @@ pub type RcPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, Rc<Pool<T, R, 
 /// use pool_object::Pool;
 /// let pool: Pool<u32> = Pool::new();
 /// std::thread::scope(|scope| {
-///     scope.spawn(|| pool.get()); // one thread: see SharedPool
+///     scope.spawn(|| drop(pool.get())); // one thread: see SharedPool
 /// });
 /// ```
 ///

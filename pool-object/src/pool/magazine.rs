@@ -6,8 +6,8 @@ use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-/// Objects that a magazine holds at most.
-pub(crate) const ROOM: usize = 64;
+/// Objects that a magazine holds at most; so few for loom that its models fill one.
+pub(crate) const ROOM: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// A stack of places, used by one thread at a time: its *owner*. Others look at the figures alone.
 ///

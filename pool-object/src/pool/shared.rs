@@ -63,14 +63,11 @@ pub type OwnedPooled<T, R = ByDefault, S = DefaultSource> = Guard<T, SharedPool<
 ///
 /// What may not go to another thread cannot be in such a pool:
 ///
+/// ```
+/// fn numbers(_: &pool_object::SharedPool<u32>) {}
+/// ```
 /// ```compile_fail,E0277
-/// use pool_object::SharedPool;
-/// use std::sync::{Mutex, MutexGuard};
-/// static LOCK: Mutex<u32> = Mutex::new(0);
-/// let pool = SharedPool::with(|| LOCK.lock().unwrap());
-/// let guard: MutexGuard<u32> = std::thread::scope(|scope| {
-///     scope.spawn(|| pool_object::Guard::detach(pool.get())).join().unwrap()
-/// });
+/// fn guards(_: &pool_object::SharedPool<std::sync::MutexGuard<'static, u32>>) {}
 /// ```
 ///
 /// # Bounds

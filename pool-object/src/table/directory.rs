@@ -111,6 +111,11 @@ impl<T> Directory<T> {
         self.len += 1;
     }
 
+    /// Bytes of the run.
+    pub(crate) fn bytes(&self) -> usize {
+        self.run.as_ref().map_or(0, Run::len)
+    }
+
     /// Makes room for one more.
     ///
     /// # Safety

@@ -10,6 +10,7 @@ pub(crate) mod live;
 pub(crate) mod page;
 pub(crate) mod shape;
 pub(crate) mod slot_table;
+pub(crate) mod stats;
 pub(crate) mod store;
 mod upkeep;
 

@@ -89,6 +89,17 @@ impl<T> Page<T> {
         bytes
     }
 
+    /// Its bytes.
+    ///
+    /// # Safety
+    /// The page is live.
+    pub(crate) unsafe fn bytes(self) -> usize {
+        // SAFETY: the page is there.
+        let place = unsafe { self.run() };
+        // SAFETY: `open` wrote the run, which stays until `close`.
+        unsafe { place.as_ref() }.len()
+    }
+
     /// Where the page's byte `offset` stands.
     ///
     /// # Safety

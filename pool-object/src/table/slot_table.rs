@@ -5,6 +5,7 @@ use crate::table::DefaultSource;
 use crate::table::error::{InsertError, TableError, refuse};
 use crate::table::iter::{Drain, Iter, IterMut};
 use crate::table::key::Key;
+use crate::table::stats::TableStats;
 use crate::table::store::{Store, Vacant};
 use core::fmt;
 use core::iter::FusedIterator;
@@ -149,6 +150,12 @@ impl<T, S: PageSource> SlotTable<T, S> {
     #[must_use]
     pub fn limit(&self) -> usize {
         self.store.max()
+    }
+
+    /// Figures. Nothing is counted for them while the table is used. O(pages).
+    #[must_use]
+    pub fn stats(&self) -> TableStats {
+        self.store.stats()
     }
 
     /// Slots in the pages that the table has. O(pages).

@@ -3,6 +3,7 @@
 use crate::table::error::TableError;
 use crate::table::live::LIVE;
 use crate::table::page::{Page, RETIRED, Spot};
+use crate::table::stats::TableStats;
 use crate::table::store::{MOST_FIRST, NONE, Store};
 use pool_core::PageSource;
 
@@ -23,6 +24,23 @@ impl<T, S: PageSource> Store<T, S> {
         }
         self.set_mark();
         Ok(())
+    }
+
+    pub(crate) fn stats(&self) -> TableStats {
+        let pages = || self.directory.pages().iter().filter(|page| page.is_there());
+        // SAFETY: the directory's pages that are there are live.
+        let bytes: usize = pages().map(|page| unsafe { page.bytes() }).sum();
+        let (pages, capacity) = (pages().count(), self.capacity());
+        // What has no tenant and is not listed (2) is fresh or retired.
+        let retired = capacity - self.usable - (Self::SLOTS - self.fresh);
+        TableStats {
+            live: self.len() as u64,
+            peak: self.peak() as u64,
+            capacity: capacity as u64,
+            retired: retired as u64,
+            pages: pages as u64,
+            bytes: (bytes + self.directory.bytes()) as u64,
+        }
     }
 
     /// Lists the slots that have never been, if there are any.
