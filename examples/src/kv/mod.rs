@@ -43,6 +43,7 @@ mod info;
 pub mod memory;
 pub mod metrics;
 pub mod numbers;
+pub mod outbox;
 pub mod patience;
 pub mod reply;
 pub mod resp;

@@ -77,7 +77,8 @@ pub struct Settings {
     pub partials: usize,
 
     /// Budget of replies not yet read (three quarters of it at most), of connections and of the arena.
-    /// A connection whose replies find it used up is closed. With several threads, as much again may be
+    /// When it is used up, whoever leaves most of it unread is closed (bytes times the seconds since it last
+    /// read 4 MiB), else the one whose replies find no room. With several threads, as much again may be
     /// under way between them; from an eighth of it on they wait for one another.
     #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
     pub buffers: usize,
@@ -90,7 +91,8 @@ pub struct Settings {
     #[arg(long, default_value = "300", value_name = "SECONDS", value_parser = seconds)]
     pub max_partial_age: Time,
 
-    /// Longest time in which a client reads nothing of the replies that wait for it; 0 for no limit.
+    /// Longest time in which a client reads less than 4 MiB of the replies that wait for it, and not all of
+    /// them; 0 for no limit.
     #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub max_unread_age: Time,
 
