@@ -38,6 +38,7 @@ pub mod command;
 pub mod compare;
 pub mod connection;
 pub mod crew;
+pub mod descriptors;
 mod glob;
 mod info;
 pub mod memory;

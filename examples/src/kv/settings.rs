@@ -50,7 +50,8 @@ pub struct Settings {
     #[arg(long)]
     pub no_huge_pages: bool,
 
-    /// Connections served at once; more are told so and closed.
+    /// Connections served at once; more are told so and closed. The limit of descriptors is raised for them; where
+    /// the system does not let it, they are fewer.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
