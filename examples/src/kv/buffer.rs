@@ -153,11 +153,17 @@ impl<S: PageSource + Clone> Buffers<S> {
     }
 
     /// Makes room for at least one more byte: by moving what is left to the front, or by doubling
-    /// as long as a run has no more than `max` bytes (and its rounding).
+    /// as long as a run has no more than `max` bytes (and its rounding). Of `needed` bytes, all get room when a
+    /// quarter has come: the last of many runs has the length that it must have.
     ///
     /// # Errors
     /// [`OutOfMemory`] when the source refuses or `max` bytes are filled; the buffer is unchanged.
-    pub fn make_room(&mut self, buffer: &mut Buffer<S>, max: usize) -> Result<(), OutOfMemory> {
+    pub fn make_room(
+        &mut self,
+        buffer: &mut Buffer<S>,
+        needed: usize,
+        max: usize,
+    ) -> Result<(), OutOfMemory> {
         if buffer.tail < buffer.capacity() {
             return Ok(());
         }
@@ -170,7 +176,8 @@ impl<S: PageSource + Clone> Buffers<S> {
         if capacity >= max {
             return Err(OutOfMemory);
         }
-        self.exchange(buffer, capacity.saturating_mul(2).min(max))
+        let least = if needed / 4 <= filled { needed } else { 0 };
+        self.exchange(buffer, capacity.saturating_mul(2).max(least).min(max))
     }
 
     /// Makes room for `more` bytes behind the filled ones, growing as needed.
@@ -244,18 +251,31 @@ mod tests {
         let first = buffer.capacity();
         fill(&mut buffer, &vec![b'a'; first]);
         buffer.consume(first - 3);
-        buffers.make_room(&mut buffer, 2 * first).unwrap();
+        buffers.make_room(&mut buffer, 0, 2 * first).unwrap();
         assert_eq!((buffer.capacity(), buffer.filled()), (first, &b"aaa"[..]));
         fill(&mut buffer, &vec![b'b'; first - 3]);
-        buffers.make_room(&mut buffer, 2 * first).unwrap();
+        buffers.make_room(&mut buffer, 0, 2 * first).unwrap();
         assert_eq!(buffer.capacity(), 2 * first);
         assert!(buffer.filled().starts_with(b"aaabb"));
         fill(&mut buffer, &vec![b'c'; first]);
-        assert_eq!(buffers.make_room(&mut buffer, 2 * first), Err(OutOfMemory));
+        assert_eq!(buffers.make_room(&mut buffer, 0, 2 * first), Err(OutOfMemory));
         buffer.consume(2 * first - 5);
         buffers.shrink(&mut buffer);
         assert_eq!((buffer.capacity(), buffer.filled()), (first, &b"ccccc"[..]));
         assert_eq!(buffers.live(), (1, first));
+    }
+
+    #[test]
+    fn what_is_announced_gets_room_when_a_quarter_has_come() {
+        let mut buffers = Buffers::new(Heap::new());
+        let mut buffer = buffers.get().unwrap();
+        let first = buffer.capacity();
+        let needed = 8 * first + 100;
+        for expected in [2 * first, 4 * first, 8 * first + 100] {
+            buffer.commit(usize::MAX / 2);
+            buffers.make_room(&mut buffer, needed, 1 << 30).unwrap();
+            assert!((expected..expected + first).contains(&buffer.capacity()));
+        }
     }
 
     #[test]
@@ -270,10 +290,10 @@ mod tests {
         let (filled, live) = (buffer.filled().to_vec(), buffers.live());
         assert_eq!(buffers.reserve(&mut buffer, 200 << 10), Err(OutOfMemory));
         assert!(buffers.get_for(200 << 10).is_err());
-        assert_eq!(buffers.make_room(&mut buffer, 1 << 30), Ok(()));
+        assert_eq!(buffers.make_room(&mut buffer, 0, 1 << 30), Ok(()));
         let capacity = buffer.capacity();
         buffer.commit(capacity);
-        assert_eq!(buffers.make_room(&mut buffer, 1 << 30), Err(OutOfMemory));
+        assert_eq!(buffers.make_room(&mut buffer, 0, 1 << 30), Err(OutOfMemory));
         assert!(buffer.filled().starts_with(&filled));
         assert_eq!(buffers.live(), (live.0, 2 * live.1));
     }

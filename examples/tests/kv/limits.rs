@@ -149,6 +149,26 @@ fn frames_are_limited() {
     kv.client().ask(b"PING\r\n", b"+PONG\r\n");
 }
 
+/// By default the longest argument is that of Redis, 512 MiB, and such a value can be stored and read.
+#[test]
+fn a_value_may_be_as_long_as_in_redis() {
+    const LONGEST: usize = 512 << 20;
+    let piece: Vec<u8> = (0..1 << 20).map(|index| (index % 251) as u8).collect();
+    let kv = Kv::start(&[]);
+    let mut client = kv.client();
+    let told = b"*2\r\n$18\r\nproto-max-bulk-len\r\n$9\r\n536870912\r\n";
+    client.ask(b"CONFIG GET proto-max-bulk-len\r\n", told);
+    client.send(format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${LONGEST}\r\n").as_bytes());
+    (0..LONGEST / piece.len()).for_each(|_| client.send(&piece));
+    client.ask(b"\r\n", b"+OK\r\n");
+    client.ask(b"GET long\r\n", format!("${LONGEST}\r\n").as_bytes());
+    (0..LONGEST / piece.len()).for_each(|_| client.expect(&piece));
+    client.expect(b"\r\n");
+    client.send(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", LONGEST + 1).as_bytes());
+    client.expect(b"-ERR Protocol error: invalid bulk length\r\n");
+    client.expect_closed();
+}
+
 #[test]
 fn connections_are_limited() {
     let kv = Kv::start(&["--max-connections", "3"]);
