@@ -190,6 +190,7 @@ impl From<fmt::Error> for Fault {
 pub(in crate::kv) const fn fault_of(verdict: Verdict) -> Fault {
     match verdict {
         Verdict::NoSuchKey => Fault::NoSuchKey,
+        Verdict::TooLong => Fault::Scratch,
         _ => Fault::Budget,
     }
 }

@@ -12,6 +12,15 @@ use std::mem;
 pub struct Parcel {
     value: Portable,
     meta: Meta,
+    /// Bytes of the value.
+    bytes: usize,
+}
+
+impl Parcel {
+    /// Bytes that it takes.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl<D: Data> Store<D> {
@@ -52,10 +61,14 @@ impl<D: Data> Store<D> {
     }
 
     /// A copy of what `key` holds, for another thread's store, with its form and its end.
-    pub fn export(&mut self, key: &[u8]) -> Option<Parcel> {
-        let place = self.find(key)?;
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if it would take more than `most` bytes, or there is no memory.
+    pub fn export(&mut self, key: &[u8], most: usize) -> Result<Option<Parcel>, OutOfMemory> {
+        let Some(place) = self.find(key) else { return Ok(None) };
         let Entry { value, meta, .. } = &self.entries[place];
-        Some(Parcel { value: value.export(), meta: *meta })
+        let (value, bytes) = value.export(most)?;
+        Ok(Some(Parcel { value, meta: *meta, bytes }))
     }
 
     /// Sets `key` to what another thread's store held.
