@@ -122,7 +122,8 @@ impl<S: PageSource + Clone, T: Table<Outbox<S>>> Outboxes<S, T> {
     #[cold]
     pub fn evict(&mut self, place: Option<usize>, more: usize) -> Option<u64> {
         let own = place.and_then(|place| self.table.get(place));
-        let filled = own.and_then(|own| own.buffer.as_ref()).map_or(0, |own| own.filled().len());
+        // Who asks may have been given up itself: nothing is worth while then.
+        let filled = own.map_or(Some(0), |own| Some(own.buffer.as_ref()?.filled().len()))?;
         let wanted = run_for(filled.saturating_add(more));
         // Others would be closed in vain.
         if self.source().snapshot().budget.is_some_and(|budget| wanted > budget.limit) {
@@ -236,6 +237,8 @@ mod tests {
         // Nothing more comes into what was given up.
         let mut lost = long;
         assert!(!append(&mut outboxes, &mut lost, 1, 1));
+        at(&mut outboxes, 100);
+        assert_eq!(outboxes.evict(lost, 1), None);
         outboxes.close(long.unwrap());
         assert_eq!(outboxes.figures().0, 3);
     }

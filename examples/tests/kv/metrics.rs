@@ -269,7 +269,7 @@ fn the_page_works_in_a_browser() {
     assert!(one.len() == 1 && one[0].contains("width: 100%"), "{one:?}");
     assert!(!one[0].starts_with("&lt; 10 ms"), "{one:?}");
     let is_empty = |age: &&str| age.contains(": 0</span>") && age.contains("width: 0%");
-    assert!(none.len() == 5 && none.iter().all(|age| is_empty(&age)), "{none:?}");
+    assert!(none.len() == 5 && none.iter().all(is_empty), "{none:?}");
 }
 
 #[test]

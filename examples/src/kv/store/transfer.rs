@@ -18,6 +18,7 @@ pub struct Parcel {
 
 impl Parcel {
     /// Bytes that it takes.
+    #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
     }
