@@ -122,6 +122,11 @@ impl Settings {
         Limits { max_frame, memory, partials, buffers, no_huge_pages }
     }
 
+    /// The longest argument in bytes.
+    pub(super) fn max_bulk(&self) -> usize {
+        self.max_frame.min(MAX_BULK)
+    }
+
     /// Limits of time.
     pub(super) const fn patience(&self) -> Patience {
         let &Self { max_idle, max_partial_age, max_unread_age, .. } = self;
@@ -139,7 +144,7 @@ impl Settings {
             ("maxclients", self.max_connections.to_string()),
             ("maxmemory", self.memory.to_string()),
             ("maxmemory-policy", fixed(self.eviction.policy())),
-            ("proto-max-bulk-len", self.max_frame.min(MAX_BULK).to_string()),
+            ("proto-max-bulk-len", self.max_bulk().to_string()),
             ("databases", fixed("1")),
         ]
     }

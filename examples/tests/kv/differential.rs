@@ -212,7 +212,7 @@ const COLLECTIONS: &[&str] = &[
     "ZREVRANGE K 0 -1 REV",
     "SRANDMEMBER K -9223372036854775808",
     "GETEX K EX B",
-    "HSCAN K N COUNT B",
+    "HSCAN small N COUNT B",
     "ZADD K NX XX 1 a",
     "ZADD K NX GT 1 a",
     "ZADD K LT GT 1 a",
