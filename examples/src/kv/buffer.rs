@@ -8,6 +8,19 @@ use pool_core::{PageBytes, PageError, PageSource};
 /// Bytes of a buffer when it is first acquired; runs round this up to their granule.
 pub const FIRST_LEN: usize = 16 << 10;
 
+/// The longest run that a cache of pages keeps by powers of two; a longer one has the length asked for.
+const LONGEST_CLASS: usize = 8 << 20;
+
+/// Bytes of the run for so many: what is not used is at most an eighth of a long one.
+#[must_use]
+pub fn run_for(bytes: usize) -> usize {
+    match bytes.checked_next_power_of_two() {
+        Some(class) if class <= LONGEST_CLASS => class.max(FIRST_LEN),
+        Some(class) => bytes.next_multiple_of(class / 16),
+        None => bytes,
+    }
+}
+
 impl From<PageError> for OutOfMemory {
     fn from(error: PageError) -> Self {
         warn_seldom!(%error, "no run for a connection's bytes");
@@ -43,6 +56,12 @@ impl<S: PageSource> Buffer<S> {
     #[inline]
     pub fn commit(&mut self, len: usize) {
         self.tail = (self.tail + len).min(self.run.len());
+    }
+
+    /// Appends `bytes`, for which there must be room.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.spare_mut()[..bytes.len()].copy_from_slice(bytes);
+        self.commit(bytes.len());
     }
 
     /// `len` bytes from the front are done with.
@@ -109,6 +128,20 @@ impl<S: PageSource + Clone> Buffers<S> {
         Ok(buffer)
     }
 
+    /// An empty buffer with room for so many bytes.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when the source refuses.
+    pub fn get_for(&mut self, bytes: usize) -> Result<Buffer<S>, OutOfMemory> {
+        if bytes <= FIRST_LEN {
+            return self.get();
+        }
+        let buffer = self.acquire(run_for(bytes))?;
+        self.live += 1;
+        self.live_bytes += buffer.capacity();
+        Ok(buffer)
+    }
+
     /// Takes a buffer back, contents and all.
     pub fn put(&mut self, mut buffer: Buffer<S>) {
         self.live -= 1;
@@ -120,11 +153,17 @@ impl<S: PageSource + Clone> Buffers<S> {
     }
 
     /// Makes room for at least one more byte: by moving what is left to the front, or by doubling
-    /// as long as a run has no more than `max` bytes (and its rounding).
+    /// as long as a run has no more than `max` bytes (and its rounding). Of `needed` bytes, all get room when a
+    /// quarter has come: the last of many runs has the length that it must have.
     ///
     /// # Errors
     /// [`OutOfMemory`] when the source refuses or `max` bytes are filled; the buffer is unchanged.
-    pub fn make_room(&mut self, buffer: &mut Buffer<S>, max: usize) -> Result<(), OutOfMemory> {
+    pub fn make_room(
+        &mut self,
+        buffer: &mut Buffer<S>,
+        needed: usize,
+        max: usize,
+    ) -> Result<(), OutOfMemory> {
         if buffer.tail < buffer.capacity() {
             return Ok(());
         }
@@ -137,23 +176,21 @@ impl<S: PageSource + Clone> Buffers<S> {
         if capacity >= max {
             return Err(OutOfMemory);
         }
-        self.exchange(buffer, capacity.saturating_mul(2).min(max))
+        let least = if needed / 4 <= filled { needed } else { 0 };
+        self.exchange(buffer, capacity.saturating_mul(2).max(least).min(max))
     }
 
-    /// Appends `bytes`, growing as needed.
+    /// Makes room for `more` bytes behind the filled ones, growing as needed.
     ///
     /// # Errors
-    /// [`OutOfMemory`] when the source refuses; nothing is appended then.
-    pub fn append(&mut self, buffer: &mut Buffer<S>, bytes: &[u8]) -> Result<(), OutOfMemory> {
-        let wanted = buffer.filled().len().checked_add(bytes.len()).ok_or(OutOfMemory)?;
+    /// [`OutOfMemory`] when the source refuses; the buffer is unchanged.
+    pub fn reserve(&mut self, buffer: &mut Buffer<S>, more: usize) -> Result<(), OutOfMemory> {
+        let wanted = buffer.filled().len().checked_add(more).ok_or(OutOfMemory)?;
         if wanted > buffer.capacity() {
-            let len = wanted.checked_next_power_of_two().ok_or(OutOfMemory)?;
-            self.exchange(buffer, len)?;
-        } else if buffer.spare_mut().len() < bytes.len() {
+            self.exchange(buffer, run_for(wanted))?;
+        } else if buffer.spare_mut().len() < more {
             buffer.compact();
         }
-        buffer.spare_mut()[..bytes.len()].copy_from_slice(bytes);
-        buffer.commit(bytes.len());
         Ok(())
     }
 
@@ -214,18 +251,31 @@ mod tests {
         let first = buffer.capacity();
         fill(&mut buffer, &vec![b'a'; first]);
         buffer.consume(first - 3);
-        buffers.make_room(&mut buffer, 2 * first).unwrap();
+        buffers.make_room(&mut buffer, 0, 2 * first).unwrap();
         assert_eq!((buffer.capacity(), buffer.filled()), (first, &b"aaa"[..]));
         fill(&mut buffer, &vec![b'b'; first - 3]);
-        buffers.make_room(&mut buffer, 2 * first).unwrap();
+        buffers.make_room(&mut buffer, 0, 2 * first).unwrap();
         assert_eq!(buffer.capacity(), 2 * first);
         assert!(buffer.filled().starts_with(b"aaabb"));
         fill(&mut buffer, &vec![b'c'; first]);
-        assert_eq!(buffers.make_room(&mut buffer, 2 * first), Err(OutOfMemory));
+        assert_eq!(buffers.make_room(&mut buffer, 0, 2 * first), Err(OutOfMemory));
         buffer.consume(2 * first - 5);
         buffers.shrink(&mut buffer);
         assert_eq!((buffer.capacity(), buffer.filled()), (first, &b"ccccc"[..]));
         assert_eq!(buffers.live(), (1, first));
+    }
+
+    #[test]
+    fn what_is_announced_gets_room_when_a_quarter_has_come() {
+        let mut buffers = Buffers::new(Heap::new());
+        let mut buffer = buffers.get().unwrap();
+        let first = buffer.capacity();
+        let needed = 8 * first + 100;
+        for expected in [2 * first, 4 * first, 8 * first + 100] {
+            buffer.commit(usize::MAX / 2);
+            buffers.make_room(&mut buffer, needed, 1 << 30).unwrap();
+            assert!((expected..expected + first).contains(&buffer.capacity()));
+        }
     }
 
     #[test]
@@ -238,28 +288,47 @@ mod tests {
         buffer.commit(capacity);
         buffer.consume(capacity / 4);
         let (filled, live) = (buffer.filled().to_vec(), buffers.live());
-        assert_eq!(buffers.append(&mut buffer, &[1; 200 << 10]), Err(OutOfMemory));
-        assert_eq!(buffers.make_room(&mut buffer, 1 << 30), Ok(()));
+        assert_eq!(buffers.reserve(&mut buffer, 200 << 10), Err(OutOfMemory));
+        assert!(buffers.get_for(200 << 10).is_err());
+        assert_eq!(buffers.make_room(&mut buffer, 0, 1 << 30), Ok(()));
         let capacity = buffer.capacity();
         buffer.commit(capacity);
-        assert_eq!(buffers.make_room(&mut buffer, 1 << 30), Err(OutOfMemory));
+        assert_eq!(buffers.make_room(&mut buffer, 0, 1 << 30), Err(OutOfMemory));
         assert!(buffer.filled().starts_with(&filled));
         assert_eq!(buffers.live(), (live.0, 2 * live.1));
     }
 
     #[test]
-    fn append_grows_and_keeps_the_order() {
+    fn room_grows_and_the_order_is_kept() {
         let mut buffers = Buffers::new(Heap::new());
         let mut buffer = buffers.get().unwrap();
         let mut expected = Vec::new();
         for round in 0..200u8 {
             let bytes = vec![round; usize::from(round) * 40];
-            buffers.append(&mut buffer, &bytes).unwrap();
+            buffers.reserve(&mut buffer, bytes.len()).unwrap();
+            buffer.push(&bytes);
             expected.extend_from_slice(&bytes);
             let done = expected.len() / 3;
             buffer.consume(done);
             expected.drain(..done);
             assert_eq!(buffer.filled(), expected);
         }
+    }
+
+    #[test]
+    fn a_long_run_is_hardly_longer_than_what_is_in_it() {
+        assert_eq!((run_for(0), run_for(FIRST_LEN + 1)), (FIRST_LEN, 2 * FIRST_LEN));
+        assert_eq!((run_for(5 << 20), run_for(8 << 20)), (8 << 20, 8 << 20));
+        for bytes in [(8 << 20) + 1, 60 << 20, (64 << 20) + 30, (512 << 20) + 20] {
+            let run = run_for(bytes);
+            assert!(run >= bytes && run - bytes <= bytes / 8 && run % 4096 == 0, "{bytes}: {run}");
+        }
+        assert_eq!(run_for(60 << 20), 60 << 20);
+        assert_eq!(run_for((64 << 20) + 30), 72 << 20);
+        assert_eq!(run_for(usize::MAX), usize::MAX);
+        let mut buffers = Buffers::new(Heap::new());
+        let buffer = buffers.get_for(9 << 20).unwrap();
+        assert_eq!(buffers.live(), (1, buffer.capacity()));
+        assert_eq!(buffer.capacity(), 9 << 20);
     }
 }

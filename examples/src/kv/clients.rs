@@ -7,6 +7,12 @@ use super::reply::OutOfMemory;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Instant;
 
+/// Bytes of the longest text that a client may have kept of itself: no budget is charged for them.
+pub const NAME_LEN: usize = 256;
+
+/// A text of at most [`NAME_LEN`] bytes.
+pub type Name = Box<[u8]>;
+
 /// What is known of a connection. What every request needs is in the connection itself.
 #[derive(Debug)]
 pub struct Client {
@@ -15,9 +21,9 @@ pub struct Client {
     /// When it came.
     pub since: Instant,
     /// What it calls itself; mostly nothing.
-    pub name: Box<[u8]>,
+    pub name: Name,
     /// What its library calls itself, and its version.
-    pub library: [Box<[u8]>; 2],
+    pub library: [Name; 2],
     /// Where it comes from: the server listens on 127.0.0.1.
     pub peer: SocketAddrV4,
     /// The version of RESP.

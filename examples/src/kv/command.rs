@@ -16,7 +16,6 @@ mod table;
 pub(in crate::kv) use keys::copy_replaces;
 pub(in crate::kv) use table::{Over, over};
 
-use super::buffer::Buffers;
 use super::clients::{Client, Clients};
 use super::crew::Share;
 use super::crew::ledger::Terms;
@@ -24,6 +23,7 @@ use super::crew::post::Post;
 use super::crew::together::Verdict;
 use super::glob::TooCostly;
 use super::memory::{Batch, Data, Figures, List, Memory, Scratch, ScratchOf};
+use super::outbox::{Outbox, Outboxes};
 use super::reply::{OutOfMemory, Reply};
 use super::resp::Command;
 use super::settings::Settings;
@@ -51,7 +51,7 @@ pub struct Shared<M: Memory> {
     /// Who is connected.
     pub clients: Clients<M::Table<Client>>,
     /// Where replies wait that a socket did not take.
-    pub outbox: Buffers<M::Source>,
+    pub outbox: Outboxes<M::Source, M::Table<Outbox<M::Source>>>,
     /// Which of the threads this is.
     pub share: Share,
     /// How replies of others are kept, if there are any.
@@ -63,9 +63,10 @@ pub struct Shared<M: Memory> {
 impl<M: Memory> Shared<M> {
     /// The figures of unread replies, and of the pages beneath everything.
     pub(super) fn observe(&self, visit: &mut dyn FnMut(&str, u64)) {
-        let (buffers, bytes) = self.outbox.live();
+        let (buffers, bytes, evictions) = self.outbox.figures();
         visit("outbox_buffers", buffers as u64);
         visit("outbox_bytes", bytes as u64);
+        visit("outbox_evictions", evictions);
         for (name, value) in self.outbox.source().snapshot().fields() {
             visit(name, value);
         }
@@ -194,6 +195,7 @@ impl From<fmt::Error> for Fault {
 pub(in crate::kv) const fn fault_of(verdict: Verdict) -> Fault {
     match verdict {
         Verdict::NoSuchKey => Fault::NoSuchKey,
+        Verdict::TooLong => Fault::Scratch,
         _ => Fault::Budget,
     }
 }

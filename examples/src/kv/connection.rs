@@ -5,7 +5,6 @@ mod others;
 
 use others::settle;
 
-use super::buffer::{Buffer, Buffers};
 use super::clients::Clients;
 use super::command::{Call, Flow, Shared};
 use super::crew::Share;
@@ -13,11 +12,12 @@ use super::crew::forward::{Course, Desk, WaitingOf, park};
 use super::crew::ledger::Terms;
 use super::crew::post::Post;
 use super::memory::{Batch, Data, Figures, Inbox, Memory, Received, Scratch};
+use super::outbox::Outboxes;
 use super::patience::{Moment, Overdue, Patience, Times};
 use super::reply::{OutOfMemory, Protocol, Reply, Sink};
 use super::resp::{self, Args, Parsed, Progress};
 use super::seldom::warn_seldom;
-use super::sending::{behind, queue, write_now};
+use super::sending::{behind, write_now};
 use super::settings::Settings;
 use super::stats::{Pools, Stats};
 use super::store::Store;
@@ -52,8 +52,8 @@ pub struct Connection<M: Memory> {
 struct Link<M: Memory> {
     socket: TcpStream,
     progress: Progress,
-    /// Replies that the socket did not take. While there are any, new ones queue behind them.
-    outbox: Option<Buffer<M::Source>>,
+    /// Where replies are that the socket did not take. While there are any, new ones queue behind them.
+    outbox: Option<usize>,
     /// Replies that other threads are asked for.
     waiting: Option<WaitingOf<M>>,
     /// Its number, as `CLIENT ID` tells it.
@@ -122,6 +122,13 @@ struct Broken {
     is_of_memory: bool,
 }
 
+impl Broken {
+    /// The client is not told: it might come in the middle of a reply.
+    const fn untold(self) -> Self {
+        Self { is_of_memory: false }
+    }
+}
+
 impl From<io::Error> for Broken {
     fn from(error: io::Error) -> Self {
         tracing::debug!(%error, "connection lost");
@@ -174,7 +181,7 @@ impl<M: Memory> Worker<M> {
                 most_memory: settings.memory,
                 settings,
                 clients: Clients::new(memory.table()).shared_by(share),
-                outbox: Buffers::new(memory.source()),
+                outbox: Outboxes::new(memory.source(), memory.table()),
                 share,
                 terms,
                 post: post.map(Box::new),
@@ -192,6 +199,7 @@ impl<M: Memory> Worker<M> {
     /// Begins a round of events: `since` the server started.
     pub fn set_now(&mut self, since: Duration) {
         self.now = Moment::of(since);
+        self.shared.outbox.set_now(self.now);
         self.inbox.set_now(since);
     }
 
@@ -263,8 +271,8 @@ impl<M: Memory> Worker<M> {
     /// Frees what a connection holds. Its socket closes when it is dropped.
     pub fn close(&mut self, connection: &mut Connection<M>) {
         self.inbox.discard(&mut connection.partial);
-        if let Some(buffer) = connection.link.outbox.take() {
-            self.shared.outbox.put(buffer);
+        if let Some(place) = connection.link.outbox.take() {
+            self.shared.outbox.close(place);
         }
         if connection.link.waiting.take().is_some() {
             self.cancel(connection.link.id);
@@ -334,22 +342,23 @@ impl<M: Memory> Worker<M> {
     }
 
     /// Sends what an earlier turn could not.
-    fn send_outbox(&mut self, link: &mut Link<M>) -> io::Result<()> {
-        let Some(buffer) = &mut link.outbox else {
+    fn send_outbox(&mut self, link: &mut Link<M>) -> Result<(), Broken> {
+        let Some(place) = link.outbox else {
             return Ok(());
         };
-        let filled = buffer.filled();
-        let sent = write_now(&mut link.socket, || std::iter::once(filled), filled.len())?;
-        buffer.consume(sent);
+        let outbox = &mut self.shared.outbox;
+        // Given up a moment ago, and about to be closed.
+        let unread = outbox.unread(place).ok_or(Broken { is_of_memory: false })?;
+        let left = unread.len();
+        let sent = write_now(&mut link.socket, || std::iter::once(unread), left)?;
         self.shared.stats.sent += sent as u64;
-        if sent > 0 {
-            link.times.took(self.now);
-        }
-        if buffer.filled().is_empty() {
-            link.times.took_all();
-            if let Some(buffer) = link.outbox.take() {
-                self.shared.outbox.put(buffer);
-            }
+        if sent == left {
+            link.times.took_all(self.now);
+            link.outbox = None;
+            outbox.close(place);
+        } else if sent > 0 {
+            let since = link.times.took(sent, self.now);
+            outbox.consume(place, sent, since);
         }
         Ok(())
     }
@@ -471,6 +480,7 @@ fn serve_batch<M: Memory, const SEVERAL: bool>(
     // Before they are moved to those that wait: more requests may be pending.
     let written = if call.flow == Flow::Rest { SHARE } else { replies.len() };
     if let (true, Some(waiting)) = (SEVERAL, &mut link.waiting) {
+        shared.make_room_to_wait(replies.len().saturating_sub(direct));
         park(waiting, &mut replies, direct)?;
     }
     if done > 0 {
@@ -523,7 +533,15 @@ fn send_behind<'p, M: Memory, I: Iterator<Item = &'p [u8]>>(
     }
     if sent < total {
         link.times.left(now);
-        let queued = queue(&mut link.outbox, &mut shared.outbox, behind(pieces(), sent))?;
+        let left = total - sent;
+        let queued = loop {
+            let rest = behind(pieces(), sent);
+            match shared.outbox.append(&mut link.outbox, link.id, rest, left) {
+                Ok(queued) => break queued,
+                Err(_) if shared.evict_outbox(link.outbox, left) => {}
+                Err(error) => return Err(Broken::from(error).untold()),
+            }
+        };
         if queued >= shared.settings.max_backlog && link.state == State::Open {
             link.state = State::Paused;
             shared.stats.pauses += 1;

@@ -5,6 +5,7 @@ use clap::Parser;
 use examples::kv::calls::{self, Counted};
 use examples::kv::cli::{Cli, Task};
 use examples::kv::compare;
+use examples::kv::descriptors;
 #[cfg(feature = "jemalloc")]
 use examples::kv::memory::Jemalloc;
 #[cfg(feature = "mimalloc")]
@@ -25,13 +26,21 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: Counted = Counted;
 
 fn main() -> ExitCode {
-    let Cli { task, settings } = Cli::parse();
+    let Cli { task, mut settings } = Cli::parse();
     log_to_stderr();
     if settings.count_calls {
         calls::count();
     }
     if let Some(task) = task {
         return end(perform(&task).map_err(|error| error.to_string()));
+    }
+    let asked = settings.max_connections;
+    settings.max_connections = descriptors::provide(asked, settings.threads);
+    if settings.max_connections < asked {
+        tracing::warn!(
+            "the system's limit of descriptors is enough for {} connections, not {asked}; see ulimit -n",
+            settings.max_connections
+        );
     }
     let outcome = match settings.alloc {
         Alloc::Pool => serve::<Pool>(&settings),
@@ -128,7 +137,7 @@ fn banner<M: Memory>(
         "kv {version} listening on {address}\n\
          \x20 try      redis-cli -p {port}     (then: SET greeting hello, GET greeting, INFO memory)\n\
          \x20 memory   {strategy} (--alloc), up to {budget} of data, {frame} a request, {backlog} unread replies\n\
-         \x20 threads  {threads} event loop{plural} (--threads)\n\
+         \x20 threads  {threads} event loop{plural} (--threads), up to {connections} connections\n\
          {metrics}\x20 stop     Ctrl-C\n",
         version = env!("CARGO_PKG_VERSION"),
         strategy = M::NAME,
@@ -137,6 +146,7 @@ fn banner<M: Memory>(
         backlog = Human(settings.max_backlog),
         metrics = metrics.unwrap_or_default(),
         threads = settings.threads,
+        connections = settings.max_connections,
         plural = if settings.threads == 1 { "" } else { "s" },
     )
 }

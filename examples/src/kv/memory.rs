@@ -6,7 +6,7 @@
 //! | arguments, replies, texts in between | one batch of requests | [`Batch`] | [`VecBatch`]: vectors | [`ArenaBatch`]: an arena, reset a batch |
 //! | keys, values, tables | until deleted | [`Data`], charged by [`Room`] | `Global`, the global allocator | `LocalHeap`: a heap of small objects |
 //! | connections | until closed | [`Table`] | a `Slab` | a `SlotTable` |
-//! | replies that a slow reader leaves | until it reads | none: [`Buffers`](super::buffer::Buffers) over [`Memory::Source`] | runs of pages | the same |
+//! | replies that a slow reader leaves | until it reads | none: [`Outboxes`](super::outbox::Outboxes) over [`Memory::Source`] | runs of pages | the same |
 //!
 //! [`Plain`] is `std` with another allocator beneath all of it: mimalloc or jemalloc, features of these names.
 //!

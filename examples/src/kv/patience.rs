@@ -28,7 +28,16 @@ impl Moment {
     const fn since(self, earlier: Self) -> u32 {
         self.0.get().wrapping_sub(earlier.0.get())
     }
+
+    /// Whole seconds from `earlier` to here.
+    pub(super) const fn seconds_since(self, earlier: Self) -> u32 {
+        self.since(earlier) / 1000
+    }
 }
+
+/// Who reads so many bytes of the replies that wait for it, or all of them, has begun anew with
+/// [`Patience::unread`]. Fewer would let a client hold much memory for long by reading a byte now and then.
+pub const DRAIN: usize = 4 << 20;
 
 /// A limit of time; `None` is none.
 pub type Limit = Option<Duration>;
@@ -43,7 +52,7 @@ pub struct Patience {
     pub idle: Limit,
     /// From the first byte of a request to its last.
     pub partial: Limit,
-    /// Replies wait, and the client takes none of their bytes.
+    /// Replies wait, and the client takes fewer than [`DRAIN`] of their bytes, and not all.
     pub unread: Limit,
 }
 
@@ -65,8 +74,8 @@ pub enum Overdue {
     /// [`Patience::partial`].
     #[error("ERR closed: the request has not become whole within the server's limit of time")]
     Partial,
-    /// [`Patience::unread`]. (Nobody is told: who reads nothing does not read this.)
-    #[error("ERR closed: replies were not read")]
+    /// [`Patience::unread`]. (Nobody is told: who does not read does not read this.)
+    #[error("ERR closed: replies were not read, or too slowly")]
     Unread,
 }
 
@@ -77,13 +86,15 @@ pub(super) struct Times {
     heard: Moment,
     /// When its partial request began.
     partial: Option<Moment>,
-    /// When it last took a byte of the replies that wait for it.
+    /// Since when it has taken `read` bytes of the replies that wait for it.
     unread: Option<Moment>,
+    /// Less than [`DRAIN`].
+    read: u32,
 }
 
 impl Times {
     pub(super) const fn new(now: Moment) -> Self {
-        Self { heard: now, partial: None, unread: None }
+        Self { heard: now, partial: None, unread: None, read: 0 }
     }
 
     /// Bytes have come.
@@ -109,16 +120,18 @@ impl Times {
         self.unread.get_or_insert(now);
     }
 
-    /// Some waiting replies could.
-    pub(super) const fn took(&mut self, now: Moment) {
-        self.unread = Some(now);
+    /// So many bytes of waiting replies could; since when it has taken too few.
+    pub(super) fn took(&mut self, bytes: usize, now: Moment) -> Moment {
+        match bytes.checked_add(self.read as usize) {
+            Some(read) if read < DRAIN => self.read = read as u32,
+            _ => (self.read, self.unread) = (0, Some(now)),
+        }
+        *self.unread.get_or_insert(now)
     }
 
     /// All could.
-    pub(super) const fn took_all(&mut self) {
-        if let Some(now) = self.unread.take() {
-            self.heard = now;
-        }
+    pub(super) const fn took_all(&mut self, now: Moment) {
+        (self.heard, self.unread, self.read) = (now, None, 0);
     }
 
     /// How long a part of a request has waited for the rest.
@@ -171,13 +184,32 @@ mod tests {
         times.left(m(2600));
         assert_eq!(times.overdue(m(2801), &limits), None);
         assert_eq!(times.overdue(m(2802), &limits), Some(Overdue::Unread));
-        times.took(m(2802));
+        times.took(DRAIN, m(2802));
         assert_eq!(times.overdue(m(3302), &limits), None);
-        times.took_all();
+        times.took_all(m(3302));
         times.whole();
-        assert_eq!(times.overdue(m(3802), &limits), None);
-        assert_eq!(times.overdue(m(3803), &limits), Some(Overdue::Idle));
+        assert_eq!(times.overdue(m(4302), &limits), None);
+        assert_eq!(times.overdue(m(4303), &limits), Some(Overdue::Idle));
         assert_eq!(times.overdue(m(1 << 30), &Patience::default()), None);
+    }
+
+    #[test]
+    fn a_sip_now_and_then_is_too_little() {
+        let (limits, m) = (limits(), |millis| Moment::of(at(millis)));
+        let mut times = Times::new(m(10));
+        times.left(m(1000));
+        assert_eq!(times.took(DRAIN / 2, m(1300)), m(1000));
+        assert_eq!(times.took(DRAIN / 2 - 1, m(1400)), m(1000));
+        assert_eq!(times.overdue(m(1500), &limits), None);
+        assert_eq!(times.overdue(m(1501), &limits), Some(Overdue::Unread));
+        assert_eq!(times.took(1, m(1450)), m(1450));
+        assert_eq!(times.took(DRAIN - 1, m(1500)), m(1450));
+        assert_eq!(times.took(usize::MAX, m(1600)), m(1600));
+        times.took(DRAIN - 1, m(1700));
+        // What was read of earlier replies is not counted again.
+        times.took_all(m(1800));
+        times.left(m(1900));
+        assert_eq!(times.took(1, m(2000)), m(1900));
     }
 
     #[test]

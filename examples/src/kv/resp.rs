@@ -28,6 +28,9 @@ pub const MAX_LINE: usize = 64 << 10;
 /// it keeps the list of spans below 8 MiB.
 pub const MAX_ARGS: usize = 1 << 20;
 
+/// Most bytes of one argument, as in Redis unless configured otherwise, however long a frame may be.
+pub const MAX_BULK: usize = 512 << 20;
+
 /// Arguments that most requests do not exceed.
 const COMMON_ARGS: usize = 8;
 
@@ -257,7 +260,7 @@ impl<'a> Command<'a> {
 /// `progress` is the frame's own and starts as `default()`; on [`Parsed::Partial`] call again with
 /// *the same bytes and more behind them*. On [`Parsed::Frame`] it is ready for the next frame and
 /// `args` holds the request. `max_frame` bounds a frame in bytes and must be below 4 GiB; a frame
-/// that announces more is refused at once.
+/// that announces more, or an argument above [`MAX_BULK`], is refused at once.
 ///
 /// O(new bytes) a call; the bytes of bulk strings are never looked at.
 ///
@@ -475,19 +478,19 @@ fn any_bulk_header(
         other => return Err(ProtocolError::ExpectedBulk(other.copied().unwrap_or(b'\r'))),
     }
     let body = at + line.len() + 2;
-    let room = max_frame.saturating_sub(body + 2);
+    let room = max_frame.saturating_sub(body + 2).min(MAX_BULK);
     let len = integer(&line[1..]).and_then(|len| usize::try_from(len).ok());
     let len = len.filter(|&len| len <= room).ok_or(ProtocolError::BulkLength)?;
     (progress.at, progress.bulk) = (body as u32, len as u32 + 1);
     Ok(true)
 }
 
-/// The common header, read in one pass: a length above 0 of at most 9 digits, its `\r` and one more
-/// byte. The length, and the bytes of it all. `None`: let the long way decide what it is.
+/// The common header, read in one pass: a length above 0 of at most 8 digits, which is below [`MAX_BULK`], its
+/// `\r` and one more byte. The length, and the bytes of it all. `None`: let the long way decide what it is.
 #[inline(always)]
 fn short_length(rest: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0;
-    for (index, &byte) in rest.iter().take(10).enumerate() {
+    for (index, &byte) in rest.iter().take(9).enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             let whole = byte == b'\r' && value > 0 && index + 1 < rest.len();

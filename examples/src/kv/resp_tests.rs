@@ -149,6 +149,9 @@ fn a_frame_is_refused_when_it_would_exceed_the_limit() {
     fits.resize(max - 5, b'x');
     assert_eq!(feed(b"*1\r\n$988\r\n", &[], max).1, Ok(10));
     assert_eq!(feed(b"*1\r\n$989\r\n", &[], max).1, Err(ProtocolError::BulkLength));
+    // However long a frame may be: 512 MiB, of Redis.
+    assert_eq!(feed(b"*1\r\n$536870912\r\n", &[], 1 << 30).1, Ok(16));
+    assert_eq!(feed(b"*1\r\n$536870913\r\n", &[], 1 << 30).1, Err(ProtocolError::BulkLength));
     let many = b"*1000\r\n".iter().copied().chain(b"$0\r\n\r\n".repeat(200)).collect::<Vec<_>>();
     assert_eq!(feed(&many, &[], max).1, Err(ProtocolError::BulkLength));
     assert_eq!(feed(&many[..max - 1], &[], max).1, Ok(max - 1));

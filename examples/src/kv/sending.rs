@@ -1,30 +1,11 @@
 //! Replies: written from where they are, and queued only if the socket does not take them.
 #![forbid(unsafe_code)]
 
-use super::buffer::{Buffer, Buffers};
-use super::reply::OutOfMemory;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, IoSlice, Write};
 
 /// Pieces of replies that one write takes.
 const PIECES: usize = 16;
-
-/// Appends to a connection's outbox, and says how many bytes it has.
-#[cold]
-pub(super) fn queue<'p, S: pool_core::PageSource + Clone>(
-    outbox: &mut Option<Buffer<S>>,
-    buffers: &mut Buffers<S>,
-    pieces: impl Iterator<Item = &'p [u8]>,
-) -> Result<usize, OutOfMemory> {
-    let buffer = match outbox {
-        Some(buffer) => buffer,
-        None => outbox.insert(buffers.get()?),
-    };
-    for piece in pieces {
-        buffers.append(buffer, piece)?;
-    }
-    Ok(buffer.filled().len())
-}
 
 /// What is left of the pieces without their first `len` bytes.
 pub(super) fn behind<'p>(

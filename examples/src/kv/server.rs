@@ -357,6 +357,7 @@ impl<M: Memory> Server<M> {
         if self.most > 0 && count <= self.most / 2 {
             self.connections.trim();
             self.worker.shared.clients.trim();
+            self.worker.shared.outbox.trim();
             self.most = count;
         }
         self.most = self.most.max(count);

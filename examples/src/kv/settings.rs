@@ -3,7 +3,7 @@
 
 use super::memory::Limits;
 use super::patience::{self, LONGEST, Patience};
-use super::resp::MAX_LINE;
+use super::resp::{MAX_BULK, MAX_LINE};
 use super::store::Eviction;
 use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ pub struct Settings {
     pub threads: u16,
 
     /// Counts calls of the system's allocator: INFO memory and the summary tell them. For tests: in steady
-    /// state there are none with --alloc pool.
+    /// state there are none with --alloc pool and one thread.
     #[arg(long)]
     pub count_calls: bool,
 
@@ -50,12 +50,14 @@ pub struct Settings {
     #[arg(long)]
     pub no_huge_pages: bool,
 
-    /// Connections served at once; more are told so and closed.
+    /// Connections served at once; more are told so and closed. The limit of descriptors is raised for them; where
+    /// the system does not let it, they are fewer.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
-    /// Longest request; a longer one is refused as soon as it is announced.
-    #[arg(long, default_value = "64m", value_name = "BYTES", value_parser = frame)]
+    /// Longest request; a longer one is refused as soon as it is announced, and so is an argument of more than
+    /// 512 MiB. What arrives must fit in --partials, and a reply in --buffers: both are a thread's share.
+    #[arg(long, default_value = "513m", value_name = "BYTES", value_parser = frame)]
     pub max_frame: usize,
 
     /// Unsent replies kept for one connection before it is no longer read; one more reply may
@@ -73,13 +75,15 @@ pub struct Settings {
 
     /// Budget of requests that have not all arrived. When it is used up, whoever has let the server
     /// wait longest (a second at least) is closed, else the one that finds no room.
-    #[arg(long, default_value = "256m", value_name = "BYTES", value_parser = size)]
+    #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
     pub partials: usize,
 
     /// Budget of replies not yet read (three quarters of it at most), of connections and of the arena.
-    /// A connection whose replies find it used up is closed. With several threads, as much again may be
-    /// under way between them; from an eighth of it on they wait for one another.
-    #[arg(long, default_value = "1g", value_name = "BYTES", value_parser = size)]
+    /// When it is used up, whoever leaves most of it unread is closed (bytes times the seconds since it last
+    /// read 4 MiB), else the one whose replies find no room. With several threads, as much again may be
+    /// under way between them, values that RENAME and COPY move included; from an eighth of it on they wait for
+    /// one another.
+    #[arg(long, default_value = "2g", value_name = "BYTES", value_parser = size)]
     pub buffers: usize,
 
     /// Longest time without a request; 0 for no limit: an idle connection holds no buffer.
@@ -90,7 +94,8 @@ pub struct Settings {
     #[arg(long, default_value = "300", value_name = "SECONDS", value_parser = seconds)]
     pub max_partial_age: Time,
 
-    /// Longest time in which a client reads nothing of the replies that wait for it; 0 for no limit.
+    /// Longest time in which a client reads less than 4 MiB of the replies that wait for it, and not all of
+    /// them; 0 for no limit.
     #[arg(long, default_value = "60", value_name = "SECONDS", value_parser = seconds)]
     pub max_unread_age: Time,
 
@@ -117,6 +122,11 @@ impl Settings {
         Limits { max_frame, memory, partials, buffers, no_huge_pages }
     }
 
+    /// The longest argument in bytes.
+    pub(super) fn max_bulk(&self) -> usize {
+        self.max_frame.min(MAX_BULK)
+    }
+
     /// Limits of time.
     pub(super) const fn patience(&self) -> Patience {
         let &Self { max_idle, max_partial_age, max_unread_age, .. } = self;
@@ -134,7 +144,7 @@ impl Settings {
             ("maxclients", self.max_connections.to_string()),
             ("maxmemory", self.memory.to_string()),
             ("maxmemory-policy", fixed(self.eviction.policy())),
-            ("proto-max-bulk-len", self.max_frame.to_string()),
+            ("proto-max-bulk-len", self.max_bulk().to_string()),
             ("databases", fixed("1")),
         ]
     }
@@ -201,6 +211,7 @@ mod tests {
         let settings = Settings::on_a_free_port();
         assert_eq!(settings.patience().idle, None);
         assert_eq!(settings.patience().partial, Some(Duration::from_secs(300)));
-        assert_eq!((settings.port, settings.max_frame), (0, 64 << 20));
+        assert_eq!((settings.port, settings.max_frame), (0, 513 << 20));
+        assert!(settings.max_frame >= MAX_BULK + MAX_LINE);
     }
 }

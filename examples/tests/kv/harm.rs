@@ -1,7 +1,7 @@
 //! Clients that mean harm, or have lost their way: nobody else is harmed, and loses nothing.
 
 use crate::support::{Client, Kv, PATIENCE, array, bulk};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -188,6 +188,58 @@ fn replies_that_are_never_read(threads: &[&str]) {
     assert_eq!(kv.figure("pool_outbox_bytes"), 0);
     drop(clients);
     bystander.goes_on();
+}
+
+#[test]
+fn who_leaves_most_unread_makes_room() {
+    let kv = Kv::start(&["--buffers", "128m", "--max-backlog", "24m"]);
+    let mut bystander = Bystander::new(&kv);
+    let (long, short) = (vec![b'l'; 16 << 20], vec![b's'; 12 << 20]);
+    let mut client = kv.client();
+    client.ask(&array(&[b"SET", b"long", &long]), b"+OK\r\n");
+    client.ask(&array(&[b"SET", b"short", &short]), b"+OK\r\n");
+    // Each leaves 24 MiB unread at least, and 96 may be.
+    let mut hogs: Vec<_> = (0..6).map(|_| kv.client()).collect();
+    hogs.iter_mut().for_each(|hog| hog.send(&b"GET long\r\n".repeat(9)));
+    kv.wait_for("paused_connections", |pauses| pauses >= 2);
+    // Those who ask for less find room, and lose none of it.
+    let before = kv.figure("pool_outbox_evictions");
+    let mut askers = Vec::new();
+    while kv.figure("pool_outbox_evictions") == before {
+        assert!(askers.len() < 100, "nobody makes room");
+        let mut asker = kv.client();
+        asker.send(b"GET short\r\n");
+        // The beginning of it has been sent, and the rest is in the outbox.
+        assert_eq!(asker.first(), Some(b'$'));
+        askers.push(asker);
+    }
+    let reply = bulk(&short);
+    for mut asker in askers {
+        asker.expect(&reply);
+        asker.ask(b"PING\r\n", b"+PONG\r\n");
+    }
+    bystander.goes_on();
+    drop(hogs);
+    kv.wait_for("connected_clients", |clients| clients == 3);
+    kv.wait_for("pool_outbox_bytes", |bytes| bytes == 0);
+}
+
+#[test]
+fn replies_that_are_sipped() {
+    let kv = Kv::start(&["--max-backlog", "1m", "--max-unread-age", "2"]);
+    let mut bystander = Bystander::new(&kv);
+    kv.client().ask(&array(&[b"SET", b"big", &vec![b'v'; 2 << 20]]), b"+OK\r\n");
+    let mut client = never_reads(&kv);
+    let (mut sip, mut left) = (vec![0; 50 << 10], 20 * (2 << 20));
+    // A megabyte a second: never long without a byte, and far too little.
+    while kv.figure("overdue_connections") == 0 {
+        client.0.read_exact(&mut sip).unwrap();
+        left -= sip.len();
+        assert!(left > sip.len(), "it may have all of it, so slowly");
+        bystander.goes_on();
+        thread::sleep(Duration::from_millis(50));
+    }
+    kv.wait_for("pool_outbox_bytes", |bytes| bytes == 0);
 }
 
 fn resets_within_a_frame(threads: &[&str]) {

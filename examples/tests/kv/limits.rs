@@ -149,6 +149,26 @@ fn frames_are_limited() {
     kv.client().ask(b"PING\r\n", b"+PONG\r\n");
 }
 
+/// By default the longest argument is that of Redis, 512 MiB, and such a value can be stored and read.
+#[test]
+fn a_value_may_be_as_long_as_in_redis() {
+    const LONGEST: usize = 512 << 20;
+    let piece: Vec<u8> = (0..1 << 20).map(|index| (index % 251) as u8).collect();
+    let kv = Kv::start(&[]);
+    let mut client = kv.client();
+    let told = b"*2\r\n$18\r\nproto-max-bulk-len\r\n$9\r\n536870912\r\n";
+    client.ask(b"CONFIG GET proto-max-bulk-len\r\n", told);
+    client.send(format!("*3\r\n$3\r\nSET\r\n$4\r\nlong\r\n${LONGEST}\r\n").as_bytes());
+    (0..LONGEST / piece.len()).for_each(|_| client.send(&piece));
+    client.ask(b"\r\n", b"+OK\r\n");
+    client.ask(b"GET long\r\n", format!("${LONGEST}\r\n").as_bytes());
+    (0..LONGEST / piece.len()).for_each(|_| client.expect(&piece));
+    client.expect(b"\r\n");
+    client.send(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", LONGEST + 1).as_bytes());
+    client.expect(b"-ERR Protocol error: invalid bulk length\r\n");
+    client.expect_closed();
+}
+
 #[test]
 fn connections_are_limited() {
     let kv = Kv::start(&["--max-connections", "3"]);
@@ -177,6 +197,70 @@ fn connections_are_limited() {
     next.expect(b"+PONG\r\n");
     assert!(next.info().lines().any(|line| line == format!("rejected_connections:{refused}")));
     clients[0].ask(b"PING\r\n", b"+PONG\r\n");
+}
+
+/// A server with limits of descriptors of its own, as `ulimit` sets them.
+#[cfg(unix)]
+fn with_descriptors(soft: u32, hard: u32, args: &str) -> Kv {
+    let kv = env!("CARGO_BIN_EXE_kv");
+    let line = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" {args}");
+    let mut command = Command::new("sh");
+    command.args(["-c", &line, kv]);
+    Kv::run(command)
+}
+
+#[cfg(unix)]
+#[test]
+fn the_limit_of_descriptors_is_raised() {
+    let kv = with_descriptors(64, 300, "--port 0 --max-connections 200 --threads 2");
+    assert!(kv.banner.contains("up to 200 connections"), "{}", kv.banner);
+    let mut clients: Vec<_> = (0..200).map(|_| kv.client()).collect();
+    for client in &mut clients {
+        client.ask(b"PING\r\n", b"+PONG\r\n");
+    }
+    let mut refused = kv.client();
+    refused.expect(b"-ERR max number of clients reached\r\n");
+    refused.expect_closed();
+}
+
+#[cfg(unix)]
+#[test]
+fn too_few_descriptors_are_fewer_connections() {
+    let kv = with_descriptors(64, 64, "--port 0");
+    assert!(kv.banner.contains("up to 29 connections"), "{}", kv.banner);
+    let mut clients: Vec<_> = (0..29).map(|_| kv.client()).collect();
+    for client in &mut clients {
+        client.ask(b"PING\r\n", b"+PONG\r\n");
+    }
+    // Told, not left to wait.
+    for _ in 0..40 {
+        let mut refused = kv.client();
+        refused.expect(b"-ERR max number of clients reached\r\n");
+        refused.expect_closed();
+    }
+    let told = b"*2\r\n$10\r\nmaxclients\r\n$2\r\n29\r\n";
+    clients[0].ask(b"CONFIG GET maxclients\r\n", told);
+}
+
+#[test]
+fn what_clients_call_themselves_is_limited() {
+    let kv = Kv::start(&[]);
+    let mut client = kv.client();
+    let (fits, long) = (vec![b'n'; 256], vec![b'n'; 257]);
+    client.ask(b"CLIENT SETNAME me\r\n", b"+OK\r\n");
+    let name = b"-ERR Client names cannot be longer than 256 bytes.\r\n";
+    client.ask(&array(&[b"CLIENT", b"SETNAME", &long]), name);
+    // Nor does it speak another protocol then.
+    client.ask(&array(&[b"HELLO", b"3", b"SETNAME", &long]), name);
+    client.ask(b"GET none\r\nCLIENT GETNAME\r\n", b"$-1\r\n$2\r\nme\r\n");
+    for option in ["lib-name", "LIB-VER"] {
+        let error = format!("-ERR {option} cannot be longer than 256 bytes.\r\n");
+        let option = option.as_bytes();
+        client.ask(&array(&[b"CLIENT", b"SETINFO", option, &long]), error.as_bytes());
+        client.ask(&array(&[b"CLIENT", b"SETINFO", option, &fits]), b"+OK\r\n");
+    }
+    client.ask(&array(&[b"CLIENT", b"SETNAME", &fits]), b"+OK\r\n");
+    client.ask(b"CLIENT GETNAME\r\n", &bulk(&fits));
 }
 
 #[test]

@@ -243,7 +243,13 @@ fn the_page_works_in_a_browser() {
     for index in 0..200 {
         client.ask(&array(&[b"SET", format!("k{index}").as_bytes(), &[b'v'; 900]]), b"+OK\r\n");
     }
-    wait_for(&address, |samples| figure(samples, "kv_keys") == 200.0);
+    let mut half = kv.client();
+    half.send(b"*2\r\n$4\r\nECHO\r\n$100\r\nhalf");
+    wait_for(&address, |samples| {
+        figure(samples, "kv_keys") == 200.0
+            && figure(samples, "kv_partials_by_age{younger_than_seconds=\"0.01\"}") == 0.0
+            && figure(samples, "kv_inbox_partials") == 1.0
+    });
     let (page, console) = browse(&chromium, &format!("http://{address}/"));
     assert_eq!(console, [""; 0], "the browser's console");
     assert!(page.contains("data-state=\"live\""), "{page}");
@@ -253,6 +259,17 @@ fn the_page_works_in_a_browser() {
     assert_eq!(page.matches("<polygon").count(), 6);
     assert!(page.contains("<polyline") && page.contains("<canvas") && page.contains("960 B: "));
     assert!(page.contains("strategy pool, version"), "{page}");
+    // Of six ages the one request that is not whole has one, and that has all of the bar.
+    let ages = page.split("<div id=\"partials\">").nth(1).unwrap();
+    let ages: Vec<_> = ages.split("<div class=\"row\"><span>").skip(1).take(6).collect();
+    let named = |name: &str| ages.iter().any(|age| age.starts_with(&format!("{name}: ")));
+    assert!(named("&lt; 10 ms") && named("older"), "{ages:?}");
+    let (one, none): (Vec<&str>, Vec<&str>) =
+        ages.into_iter().partition(|age| age.contains(": 1</span>"));
+    assert!(one.len() == 1 && one[0].contains("width: 100%"), "{one:?}");
+    assert!(!one[0].starts_with("&lt; 10 ms"), "{one:?}");
+    let is_empty = |age: &&str| age.contains(": 0</span>") && age.contains("width: 0%");
+    assert!(none.len() == 5 && none.iter().all(is_empty), "{none:?}");
 }
 
 #[test]

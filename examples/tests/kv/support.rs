@@ -34,8 +34,13 @@ impl Kv {
         // Many tests at once have some hundreds each.
         raise_descriptors(4 * SPARE);
         let mut command = Command::new(env!("CARGO_BIN_EXE_kv"));
-        command.args(["--port", "0"]).args(args).stdout(Stdio::piped());
-        let mut process = Owned(command.spawn().unwrap());
+        command.args(["--port", "0"]).args(args);
+        Self::run(command)
+    }
+
+    /// A server that the command starts.
+    pub fn run(mut command: Command) -> Self {
+        let mut process = Owned(command.stdout(Stdio::piped()).spawn().unwrap());
         let mut lines = BufReader::new(process.0.stdout.as_mut().unwrap());
         let mut banner = String::new();
         while !banner.contains("Ctrl-C") {

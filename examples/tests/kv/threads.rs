@@ -299,6 +299,38 @@ fn many_pairs_take_few_letters() {
     client.ask(b"DBSIZE\r\nGET key:49999\r\n", b":50000\r\n$9\r\nkey:49999\r\n");
 }
 
+/// A value that goes from one thread to another is charged on its way, and one that is too long stays.
+#[test]
+fn a_value_goes_to_another_thread_within_the_budget() {
+    let kv = Kv::start(&["--threads", "2", "--buffers", "8m"]);
+    let mut client = kv.client();
+    let element = vec![b'v'; 500_000];
+    for len in 1..=20 {
+        client.ask(&array(&[b"RPUSH", b"long", &element]), format!(":{len}\r\n").as_bytes());
+    }
+    client.ask(&array(&[b"RPUSH", b"short", &element]), b":1\r\n");
+    let mut copied = [0; 2];
+    for index in 0..40 {
+        client.send(format!("COPY long long:{index}\r\n").as_bytes());
+        let is_copied = client.first() == Some(b':');
+        client.expect(if is_copied { b":1\r\n" } else { TOO_LONG });
+        let there = format!(":{}\r\n", u8::from(is_copied));
+        client.ask(format!("DEL long:{index}\r\n").as_bytes(), there.as_bytes());
+        copied[usize::from(is_copied)] += 1;
+        if !is_copied {
+            client.ask(format!("RENAME long long:{index}\r\n").as_bytes(), TOO_LONG);
+        }
+        client.ask(format!("COPY short short:{index}\r\n").as_bytes(), b":1\r\n");
+    }
+    assert!(copied[0] > 0 && copied[1] > 0, "{copied:?}");
+    client.ask(b"LLEN long\r\nLLEN short:39\r\n", b":20\r\n:1\r\n");
+    // What was under way is no longer: only the request for these figures may be.
+    assert!(kv.figure("bytes_between_threads") < 1000);
+}
+
+/// What a client is told whose value finds no room on its way.
+const TOO_LONG: &[u8] = b"-OOM no memory for the command\r\n";
+
 /// Without room for all of them none is set.
 #[test]
 fn pairs_without_room_are_not_set_at_all() {

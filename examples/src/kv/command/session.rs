@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Call, Fault, Flow, Handled, is};
-use crate::kv::clients::Client;
+use crate::kv::clients::{Client, NAME_LEN, Name};
 use crate::kv::memory::{List, Memory, Scratch};
 use crate::kv::numbers::integer;
 use crate::kv::reply::Protocol;
@@ -29,7 +29,7 @@ pub(super) fn quit<M: Memory>(call: &mut Call<'_, '_, M>, _: Command<'_>) -> Han
 pub(super) fn reset<M: Memory>(call: &mut Call<'_, '_, M>, _: Command<'_>) -> Handled {
     speak(call, Protocol::Resp2);
     if let Some(client) = me(call) {
-        client.name = Box::default();
+        client.name = Name::default();
         client.no_evict = false;
     }
     Ok(call.reply.simple("RESET")?)
@@ -84,7 +84,9 @@ pub(super) fn hello<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>)
         }
     }
     if let Some(name) = name {
-        rename(call, name)?;
+        if !rename(call, name)? {
+            return Ok(());
+        }
     }
     speak(call, asked.unwrap_or(call.reply.protocol));
     introduce(call)
@@ -126,14 +128,36 @@ fn is_name(name: &[u8]) -> bool {
     name.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
-fn rename<M: Memory>(call: &mut Call<'_, '_, M>, name: &[u8]) -> Handled {
+/// Copies a text that the connection keeps.
+fn keep(text: &[u8]) -> Result<Name, Fault> {
+    let mut kept = Vec::new();
+    kept.try_reserve_exact(text.len()).map_err(|_| Fault::Scratch)?;
+    kept.extend_from_slice(text);
+    Ok(kept.into_boxed_slice())
+}
+
+/// The error for a text that is too long to be kept.
+#[cold]
+fn too_long<M: Memory>(call: &mut Call<'_, '_, M>, what: &[u8]) -> Handled {
+    let mut text = call.text();
+    write!(text, " cannot be longer than {NAME_LEN} bytes.")?;
+    Ok(call.error(&[b"ERR ", what, text.as_slice()])?)
+}
+
+/// Names the client, unless the name is too long; whether it is not.
+fn rename<M: Memory>(call: &mut Call<'_, '_, M>, name: &[u8]) -> Result<bool, Fault> {
+    if name.len() > NAME_LEN {
+        too_long(call, b"Client names")?;
+        return Ok(false);
+    }
     if !is_name(name) {
         return Err(Fault::ClientName);
     }
+    let name = keep(name)?;
     if let Some(client) = me(call) {
-        client.name = name.into();
+        client.name = name;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// `CLIENT` and what follows it.
@@ -160,8 +184,10 @@ pub(super) fn client<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>
 }
 
 fn client_setname<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
-    rename(call, request.at(2))?;
-    Ok(call.reply.ok()?)
+    if rename(call, request.at(2))? {
+        call.reply.ok()?;
+    }
+    Ok(())
 }
 
 fn client_getname<M: Memory>(call: &mut Call<'_, '_, M>) -> Handled {
@@ -178,12 +204,16 @@ fn client_setinfo<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -
         option if is(option, "lib-ver") => 1,
         option => return Ok(call.error(&[b"ERR Unrecognized option '", option, b"'"])?),
     };
+    if value.len() > NAME_LEN {
+        return too_long(call, option);
+    }
     if !is_name(value) {
         let text = b" cannot contain spaces, newlines or special characters.";
         return Ok(call.error(&[b"ERR ", option, text])?);
     }
+    let value = keep(value)?;
     if let Some(client) = me(call) {
-        client.library[index] = value.into();
+        client.library[index] = value;
     }
     Ok(call.reply.ok()?)
 }

@@ -223,7 +223,7 @@ pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>
         Some(value) => (value.len(), Form::Raw),
         None => (0, Form::Any),
     };
-    if len > 0 && len + more.len() > call.shared.settings.max_frame {
+    if len > 0 && len + more.len() > call.shared.settings.max_bulk() {
         return Err(Fault::TooLong);
     }
     write_at(call, key, len, more, form)
@@ -255,7 +255,7 @@ pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'
         return Ok(call.reply.count(len)?);
     }
     let end = offset.checked_add(piece.len());
-    if end.is_none_or(|end| end > call.shared.settings.max_frame) {
+    if end.is_none_or(|end| end > call.shared.settings.max_bulk()) {
         return Err(Fault::TooLong);
     }
     write_at(call, key, offset, piece, Form::Raw)

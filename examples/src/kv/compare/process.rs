@@ -1,7 +1,8 @@
 //! Servers as processes: started, asked what they take, and ended.
 #![forbid(unsafe_code)]
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use crate::kv::descriptors::raise;
+use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::ffi::OsString;
 use std::fs;
@@ -21,16 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Raises the limit of descriptors, for the servers too, which inherit it; how many connections that
 /// is enough for, `wanted` at most.
 pub(super) fn raise_descriptors(wanted: u32) -> u32 {
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX);
-    let target = (u64::from(wanted) + SPARE).min(most);
-    let mut granted = limit.current.unwrap_or(u64::MAX);
-    if granted < target {
-        let raised = Rlimit { current: Some(target), maximum: limit.maximum };
-        if setrlimit(Resource::Nofile, raised).is_ok() {
-            granted = target;
-        }
-    }
+    let granted = raise(u64::from(wanted) + SPARE);
     u32::try_from(granted.saturating_sub(SPARE)).unwrap_or(u32::MAX).clamp(1, wanted)
 }
 

@@ -106,6 +106,8 @@ fn deliver<M: Memory>(
         send_behind(link, || std::iter::once(bytes), 0, bytes.len(), now, shared)?;
     } else {
         let drawn = shared.store.room().random(usize::MAX) as u64;
+        // The last part is put together with those before it.
+        shared.make_room_to_wait(2 * bytes.len() + waiting.bytes());
         waiting.fill(item.ticket.reply, item.ticket.part, bytes, drawn)?;
     }
     for ready in waiting.take() {
@@ -126,7 +128,8 @@ pub(super) fn settle<M: Memory>(
     shared: &mut Shared<M>,
 ) -> Result<(), OutOfMemory> {
     let (Some(waiting), Some(post)) = (&mut link.waiting, &mut shared.post) else { return Ok(()) };
-    let behind = link.outbox.as_ref().map_or(0, |buffer| buffer.filled().len());
+    let unread = link.outbox.and_then(|place| shared.outbox.unread(place));
+    let behind = unread.map_or(0, <[u8]>::len);
     waiting.settle(behind).map_or(Ok(()), |reply| post.tell_all(link.id, reply, Matter::Urge))
 }
 

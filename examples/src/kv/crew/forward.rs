@@ -128,6 +128,7 @@ impl<M: Memory> Desk<'_, '_, M> {
     ) -> Result<u64, OutOfMemory> {
         let protocol = self.protocol;
         let direct = self.replies.len().min(*self.direct);
+        self.shared.make_room_to_wait(self.replies.len() - direct);
         let waiting = match self.waiting {
             Some(waiting) => waiting,
             None => {
@@ -183,10 +184,9 @@ impl<M: Memory> Desk<'_, '_, M> {
         }
         self.replies.truncate(before);
         let drawn = self.shared.store.room().random(usize::MAX) as u64;
-        match self.waiting {
-            Some(waiting) => waiting.fill(reply, part, &own, drawn),
-            None => Ok(()),
-        }
+        let Some(waiting) = self.waiting else { return Ok(()) };
+        self.shared.make_room_to_wait(2 * own.len() + waiting.bytes());
+        waiting.fill(reply, part, &own, drawn)
     }
 
     fn send_parts(

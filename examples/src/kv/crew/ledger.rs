@@ -117,6 +117,12 @@ impl Ledger {
         fits(&self.asked, load.asked) && fits(&self.answered, load.answered)
     }
 
+    /// Bytes of replies that may still set off.
+    #[must_use]
+    pub fn room_for_replies(&self) -> usize {
+        self.most.saturating_sub(self.answered.load(Ordering::Relaxed))
+    }
+
     /// Whether those who can wait are to ask for nothing more.
     #[must_use]
     pub fn is_asked_enough(&self) -> bool {

@@ -5,9 +5,11 @@
 //! holds still serves nobody.
 #![forbid(unsafe_code)]
 
+use super::ledger::Load;
 use super::post::{Letter, Post};
 use crate::kv::command::{copy_replaces, is};
 use crate::kv::memory::Data;
+use crate::kv::reply::OutOfMemory;
 use crate::kv::resp::Command;
 use crate::kv::store::{Form, Parcel, Store};
 use allocator_api2::alloc::Allocator;
@@ -22,8 +24,8 @@ pub enum Step {
     Prepare(Vec<Pair>),
     /// Set the pairs of the step before.
     SetAll,
-    /// A copy of what it holds.
-    Copy(Vec<u8>),
+    /// A copy of what it holds, if that takes no more than so many bytes.
+    Copy(Vec<u8>, usize),
     /// Remove it.
     Remove(Vec<u8>),
     /// Set it to what another held.
@@ -65,7 +67,10 @@ pub fn act<D: Data>(store: &mut Store<D>, prepared: &mut Vec<Pair>, step: Step) 
             let set = |(key, value): &Pair| store.put(key, value, Form::Any, Some(None)).is_ok();
             Outcome::Is(pairs.iter().all(set))
         }
-        Step::Copy(key) => Outcome::Copied(store.export(&key)),
+        Step::Copy(key, most) => match store.export(&key, most) {
+            Ok(copied) => Outcome::Copied(copied),
+            Err(OutOfMemory) => Outcome::NoRoom,
+        },
         Step::Remove(key) => Outcome::Is(store.remove(&key)),
         Step::Give(key, parcel) => Outcome::Is(store.import(&key, &parcel).is_ok()),
     }
@@ -82,6 +87,8 @@ pub enum Verdict {
     NoSuchKey,
     /// There is no room.
     Budget,
+    /// There is no room for the value between the threads.
+    TooLong,
     /// The server ends, or an option is wrong: the handler here has the word.
     Nothing,
 }
@@ -132,12 +139,20 @@ impl<'a, A: Allocator + Clone, D: Data> Held<'a, A, D> {
         Some(matches!(self.step(key, step)?, Outcome::Is(true)))
     }
 
-    /// Copies what a key holds to another.
-    fn transfer(&mut self, from: &[u8], to: &[u8]) -> Option<bool> {
-        match self.step(from, Step::Copy)? {
-            Outcome::Copied(Some(parcel)) => self.is(to, |key| Step::Give(key, parcel)),
-            _ => Some(false),
-        }
+    /// Copies what a key holds to another; `done` if that succeeds. The copy is charged as a reply that is
+    /// under way, and there is one at a time.
+    fn transfer(&mut self, from: &[u8], to: &[u8], done: Verdict) -> Option<Verdict> {
+        let most = self.post.ledger.room_for_replies();
+        let parcel = match self.step(from, |key| Step::Copy(key, most))? {
+            Outcome::Copied(Some(parcel)) => parcel,
+            Outcome::NoRoom => return Some(Verdict::TooLong),
+            _ => return Some(Verdict::Budget),
+        };
+        let load = Load { asked: 0, answered: parcel.bytes() };
+        self.post.ledger.send(load);
+        let given = self.is(to, |key| Step::Give(key, parcel));
+        self.post.ledger.receive(load);
+        Some(if given? { done } else { Verdict::Budget })
     }
 
     fn rename(&mut self, from: &[u8], to: &[u8], only_new: bool) -> Option<Verdict> {
@@ -147,19 +162,19 @@ impl<'a, A: Allocator + Clone, D: Data> Held<'a, A, D> {
         if only_new && self.is(to, Step::Has)? {
             return Some(Verdict::Is(false));
         }
-        if !self.transfer(from, to)? {
-            return Some(Verdict::Budget);
+        let done = if only_new { Verdict::Is(true) } else { Verdict::Ok };
+        let verdict = self.transfer(from, to, done)?;
+        if verdict == done {
+            self.is(from, Step::Remove)?;
         }
-        self.is(from, Step::Remove)?;
-        Some(if only_new { Verdict::Is(true) } else { Verdict::Ok })
+        Some(verdict)
     }
 
     fn copy(&mut self, from: &[u8], to: &[u8], replace: bool) -> Option<Verdict> {
         if !self.is(from, Step::Has)? || !replace && self.is(to, Step::Has)? {
             return Some(Verdict::Is(false));
         }
-        let copied = self.transfer(from, to)?;
-        Some(if copied { Verdict::Is(true) } else { Verdict::Budget })
+        self.transfer(from, to, Verdict::Is(true))
     }
 
     /// Two letters to each owner: nobody sets anything before all could.

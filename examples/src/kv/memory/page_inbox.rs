@@ -25,6 +25,7 @@ impl<S: PageSource + Clone> PageInbox<S> {
     fn fill(
         &mut self,
         partial: &mut Option<Buffer<S>>,
+        needed: usize,
         from: &mut impl Read,
     ) -> io::Result<(usize, bool)> {
         let none = |_| io::Error::from(io::ErrorKind::OutOfMemory);
@@ -32,7 +33,7 @@ impl<S: PageSource + Clone> PageInbox<S> {
             Some(buffer) => buffer,
             None => partial.insert(self.buffers.get().map_err(none)?),
         };
-        self.buffers.make_room(buffer, self.max_frame).map_err(none)?;
+        self.buffers.make_room(buffer, needed, self.max_frame).map_err(none)?;
         let room = buffer.spare_mut();
         let len = from.read(room)?;
         let is_short = len < room.len();
@@ -65,10 +66,10 @@ impl<S: PageSource + Clone> Inbox for PageInbox<S> {
     fn read<'r>(
         &'r mut self,
         partial: &'r mut Option<Buffer<S>>,
-        _: usize,
+        needed: usize,
         from: &mut impl Read,
     ) -> io::Result<Option<PageReceived<'r, S>>> {
-        match self.fill(partial, from) {
+        match self.fill(partial, needed, from) {
             Ok((0, _)) => {
                 self.discard(partial);
                 Ok(None)

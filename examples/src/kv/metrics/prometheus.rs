@@ -22,6 +22,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hits", "GETs that found a value"),
     ("inbox_copied", "Bytes of partial requests copied"),
     ("inbox_evictions", "Partial requests that had to make room"),
+    (
+        "outbox_evictions",
+        "Connections closed because others needed the memory of their unread replies",
+    ),
     ("inbox_joins", "Partial requests that became whole"),
     ("inbox_rejected", "Partial requests that found no room"),
     ("keys_evicted", "Keys that had to make room"),

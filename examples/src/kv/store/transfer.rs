@@ -12,8 +12,18 @@ use std::mem;
 pub struct Parcel {
     value: Portable,
     meta: Meta,
-    /// Bytes that it was charged with.
+    /// Bytes that the value was charged with.
     cost: usize,
+    /// Bytes that it takes on its way.
+    bytes: usize,
+}
+
+impl Parcel {
+    /// Bytes that it takes on its way.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl<D: Data> Store<D> {
@@ -78,10 +88,15 @@ impl<D: Data> Store<D> {
     }
 
     /// A copy of what `key` holds, for another thread's store, with its form and its end.
-    pub fn export(&mut self, key: &[u8]) -> Option<Parcel> {
-        let place = self.find(key)?;
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if it would take more than `most` bytes, or there is no memory.
+    pub fn export(&mut self, key: &[u8], most: usize) -> Result<Option<Parcel>, OutOfMemory> {
+        let Some(place) = self.find(key) else { return Ok(None) };
         let Entry { value, meta, .. } = &self.entries[place];
-        Some(Parcel { value: value.export(), meta: *meta, cost: value.cost() })
+        let cost = value.cost();
+        let (value, bytes) = value.export(most)?;
+        Ok(Some(Parcel { value, meta: *meta, cost, bytes }))
     }
 
     /// Sets `key` to what another thread's store held. Keys of this one make room if they must.

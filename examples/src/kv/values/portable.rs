@@ -21,32 +21,87 @@ pub enum Portable {
     Sorted(Vec<(Vec<u8>, f64)>, bool),
 }
 
+/// Bytes that an element takes besides its own: its vector, its score, and what its block has more.
+const ELEMENT: usize = 48;
+
+/// Copies bytes, as long as they are no more than a limit.
+struct Copier {
+    /// Bytes that may still be copied.
+    left: usize,
+}
+
+impl Copier {
+    /// A copy of `bytes`.
+    fn copy(&mut self, bytes: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
+        let cost = bytes.len().saturating_add(ELEMENT);
+        self.left = self.left.checked_sub(cost).ok_or(OutOfMemory)?;
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len()).map_err(|_| OutOfMemory)?;
+        copy.extend_from_slice(bytes);
+        Ok(copy)
+    }
+
+    /// What `copy` makes of each of so many.
+    fn all<T, U>(
+        &mut self,
+        count: usize,
+        items: impl Iterator<Item = T>,
+        copy: impl Fn(&mut Self, T) -> Result<U, OutOfMemory>,
+    ) -> Result<Vec<U>, OutOfMemory> {
+        if count.checked_mul(ELEMENT).is_none_or(|least| least > self.left) {
+            return Err(OutOfMemory);
+        }
+        let mut all = Vec::new();
+        all.try_reserve_exact(count).map_err(|_| OutOfMemory)?;
+        for item in items {
+            all.push(copy(self, item)?);
+        }
+        Ok(all)
+    }
+}
+
 impl<D: Data> Value<D> {
-    /// A copy for another thread. O(elements).
-    pub fn export(&self) -> Portable {
+    /// A copy for another thread, and how many bytes it takes. O(elements).
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if it would take more than `most` bytes, or there is no memory.
+    pub fn export(&self, most: usize) -> Result<(Portable, usize), OutOfMemory> {
+        let mut copier = Copier { left: most };
+        let copy = self.copy_by(&mut copier)?;
+        Ok((copy, most - copier.left))
+    }
+
+    fn copy_by(&self, copier: &mut Copier) -> Result<Portable, OutOfMemory> {
         let many = match self {
-            Self::Text(bytes) => return Portable::Text(bytes.to_vec()),
+            Self::Text(bytes) => return Ok(Portable::Text(copier.copy(bytes)?)),
             Self::Many(many) => &**many,
         };
-        match many {
+        Ok(match many {
             Many::List(list) => {
-                Portable::List(list.range(0, list.len()).map(<[u8]>::to_vec).collect())
+                let (len, elements) = (list.len(), list.range(0, list.len()));
+                Portable::List(copier.all(len, elements, Copier::copy)?)
             }
             Many::Hash(hash) => {
-                let fields = hash.items().iter();
-                let pairs = fields.map(|(field, value)| (field.to_vec(), value.to_vec()));
-                Portable::Hash(pairs.collect(), hash.is_packed())
+                let fields = hash.items();
+                let pairs = copier.all(fields.len(), fields.iter(), |copier, (field, value)| {
+                    Ok((copier.copy(field)?, copier.copy(value)?))
+                });
+                Portable::Hash(pairs?, hash.is_packed())
             }
             Many::Set(set) => {
-                let elements = set.items().iter().map(|(element, ())| element.to_vec());
-                Portable::Set(elements.collect(), set.is_of_numbers())
+                let items = set.items();
+                let elements = copier
+                    .all(items.len(), items.iter(), |copier, (element, ())| copier.copy(element));
+                Portable::Set(elements?, set.is_of_numbers())
             }
             Many::Sorted(sorted) => {
-                let pairs =
-                    sorted.items().iter().map(|(element, score)| (element.to_vec(), *score));
-                Portable::Sorted(pairs.collect(), sorted.is_packed())
+                let items = sorted.items();
+                let pairs = copier.all(items.len(), items.iter(), |copier, (element, score)| {
+                    Ok((copier.copy(element)?, *score))
+                });
+                Portable::Sorted(pairs?, sorted.is_packed())
             }
-        }
+        })
     }
 
     /// A value of this store that is as `value`. O(elements).
