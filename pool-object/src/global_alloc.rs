@@ -19,7 +19,7 @@ use core::ptr::{self, NonNull};
 /// ```
 ///
 /// It knows at compile time where a thread's cache is, so that a `Box` of a type of constant size
-/// costs six instructions to allocate, and six to free.
+/// costs a few instructions to allocate, and a few to free.
 ///
 /// # Memory
 /// As [`SharedAlloc`]. Nothing is acquired before the first allocation, and nothing is ever allocated
