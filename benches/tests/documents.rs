@@ -2,8 +2,10 @@
 //! measured number.
 
 use benches::docs::{DOCUMENTS, filled, unmarked};
+use benches::gates::missed;
 use benches::misses::why;
-use benches::record::Record;
+use benches::record::{DIRECTORY, Record};
+use benches::server::{PARTS, Server};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,11 +55,68 @@ fn what_is_taken_for_a_measured_number() {
     assert!(!measured("| fixed in `1.11.1` |") && measured("| `x` | 1.5 | `y` |"));
 }
 
+/// Whether a line says when and on what something was measured, as `Facts` says it.
+fn has_facts(line: &str, date: &str) -> bool {
+    let parts: Vec<_> = line.split(", ").collect();
+    let part = |begin| parts.iter().position(|part: &&str| part.starts_with(begin));
+    let [machine, kernel] = [parts.iter().position(|part| part.contains(" × ")), part("Linux ")];
+    let commit = part("commit ").and_then(|at| parts[at].split([' ', '.']).nth(1));
+    let hexadecimal = |c: char| c.is_ascii_hexdigit();
+    parts[0] == date
+        && machine == Some(1)
+        && kernel.is_some_and(|kernel| part("rustc ") == Some(kernel + 1))
+        && commit.is_some_and(|commit| {
+            commit.len() >= 7 && commit.trim_end_matches('+').chars().all(hexadecimal)
+        })
+}
+
+#[test]
+fn each_record_says_when_and_on_what_it_was_measured() {
+    at_the_top();
+    let mut of_parts = [0; PARTS.len()];
+    for path in files(Path::new(DIRECTORY), "md") {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let part = PARTS.iter().position(|part| name[10..] == format!("-{}", part.name));
+        of_parts[part.unwrap_or_else(|| panic!("nobody writes {name}"))] += 1;
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(has_facts(text.lines().next().unwrap(), &name[..10]), "{name}: {text}");
+    }
+    assert!(!of_parts.contains(&0), "{of_parts:?}");
+    for path in files(Path::new(DIRECTORY), "json") {
+        let facts = Record::read(&path).unwrap().facts();
+        assert!(has_facts(&facts, &path.file_stem().unwrap().to_str().unwrap()[..10]), "{facts}");
+    }
+}
+
+/// Heads and lines are called as the programs call them that write them.
+#[test]
+fn counts_and_bytes_of_the_server_are_found_in_its_record() {
+    at_the_top();
+    for gate in Server::latest().unwrap().gates() {
+        let found = ["instructions", "bytes"].iter().any(|what| gate.measure.starts_with(what));
+        assert!(gate.value.is_some() || !found, "{}: {}", gate.workload, gate.measure);
+    }
+}
+
+#[test]
+fn what_is_taken_for_facts() {
+    let facts =
+        "2026-01-02, 2 × X (family 1, model 2), Linux 6.1, rustc 1.95.0 (a 2026), commit 0123abc";
+    for end in ["", "+", "+. 10 connections", ", with nginx"] {
+        assert!(has_facts(&format!("{facts}{end}"), "2026-01-02"), "{end}");
+    }
+    for without in ["2 × X ", "Linux 6.1, ", "rustc 1.95.0 ", ", commit 0123abc", "0123abc"] {
+        assert!(!has_facts(&facts.replace(without, ""), "2026-01-02"), "{without}");
+    }
+    assert!(!has_facts(facts, "2026-01-03"));
+}
+
 #[test]
 fn each_count_that_is_missed_has_a_reason() {
     at_the_top();
     let record = Record::read(&Record::latest().unwrap()).unwrap();
-    for gate in record.table.missed() {
+    let server = Server::latest().unwrap().gates();
+    for gate in record.table.missed().chain(missed(&server)) {
         assert!(why(gate).is_some(), "{} of {}: {}", gate.workload, gate.engine, gate.measure);
     }
 }

@@ -24,9 +24,45 @@ fn columns(table: &str, name: &str) -> Vec<Vec<String>> {
     lines.map(|rest| rest.split_whitespace().map(str::to_owned).collect()).collect()
 }
 
+/// Facts and three tables, with what the terminal shows.
+fn is_a_record(markdown: &str, table: &str) {
+    let blocks: Vec<_> = markdown.split("\n\n").collect();
+    let [facts, connections, values, speed] = blocks[..] else { panic!("{markdown}") };
+    for part in [" × ", ", Linux ", ", rustc ", ", commit ", "40 connections; 1.00M of values"] {
+        assert!(facts.contains(part), "{part}: {facts}");
+    }
+    let cells = |line: &str| {
+        let cells = line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned());
+        cells.collect::<Vec<_>>()
+    };
+    let line = |of: &str, begin: &str| {
+        cells(of.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("{of}")))
+    };
+    // `benches/src/server.rs` looks for these heads.
+    assert!(connections.starts_with(
+        "| | each, idle | each, after a request | process before | after all have left |"
+    ));
+    assert!(values.starts_with("| | with all values | when most are deleted | kept | of kept |"));
+    assert!(speed.starts_with("| | pipeline | requests/s | p50 us | p99 us |"), "{speed}");
+    assert!(speed.lines().next().unwrap().contains("| server us |"), "{speed}");
+    for name in ["kv pool", "kv std"] {
+        let rows = columns(table, &format!("{name} "));
+        let idle = line(connections, &format!("| {name} "));
+        assert_eq!(idle[1], format!("{} B", rows[0][0]), "{markdown}");
+        let kept = line(values, &format!("| {name} "));
+        assert_eq!(kept[4].trim_end_matches(" ×"), rows[0].last().unwrap().trim_end_matches('x'));
+        for row in &rows[1..] {
+            let fast = line(speed, &format!("| {name} | {} |", row[0]));
+            assert_eq!((&fast[2], &fast[7], &fast[8]), (&row[1], &row[6], &row[7]), "{markdown}");
+        }
+    }
+}
+
 #[test]
 fn strategies_are_compared() {
-    let (table, html) = compare("compare.html", &["--alloc", "pool,std"]);
+    let markdown = concat!(env!("CARGO_TARGET_TMPDIR"), "/compare.md");
+    let (table, html) = compare("compare.html", &["--alloc", "pool,std", "--markdown", markdown]);
+    is_a_record(&fs::read_to_string(markdown).unwrap(), &table);
     for name in ["kv pool ", "kv std "] {
         let rows = columns(&table, name);
         assert_eq!(rows.len(), 3, "memory, and speed at two depths: {table}");
