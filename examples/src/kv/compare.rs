@@ -121,7 +121,8 @@ pub fn run(options: &Options) -> io::Result<()> {
     fs::write(&options.html, html::page(&measured, connections, options.spike))?;
     println!("report: {}", options.html.display());
     if let Some(path) = &options.markdown {
-        let facts = report::facts(&facts::Facts::now(), connections, options.spike);
+        let beside = if options.peers { peers::versions() } else { Vec::new() };
+        let facts = report::facts(&facts::Facts::now(), &beside, connections, options.spike);
         fs::write(path, report::markdown(&facts, &measured))?;
     }
     Ok(())

@@ -95,7 +95,13 @@ fn a_real_server_is_compared_too() {
     if installed("redis-server").is_none() {
         return;
     }
-    let (table, _) = compare("compare-peers.html", &["--alloc", "pool", "--peers"]);
+    let markdown = concat!(env!("CARGO_TARGET_TMPDIR"), "/compare-peers.md");
+    let arguments = ["--alloc", "pool", "--peers", "--markdown", markdown];
+    let (table, _) = compare("compare-peers.html", &arguments);
+    let record = fs::read_to_string(markdown).unwrap();
+    let beside = record.split_once(", redis ").expect("its version").1;
+    assert!(beside.starts_with(|c: char| c.is_ascii_digit()), "{record}");
+    assert_eq!(record.matches("\n| redis |").count(), 4, "{record}");
     assert_eq!(columns(&table, "redis ").len(), 3, "{table}");
     let shares = columns(&table, "kv pool ").pop().unwrap();
     for (column, pipeline) in [(0, "1"), (4, "16")] {

@@ -23,10 +23,11 @@ pub(super) fn human(bytes: u64) -> String {
 }
 
 /// What a record begins with.
-pub(super) fn facts(made: &Facts, connections: u32, spike: usize) -> String {
+pub(super) fn facts(made: &Facts, beside: &[String], connections: u32, spike: usize) -> String {
     let spike = human(spike as u64);
+    let beside = beside.iter().map(|version| format!(", {version}")).collect::<String>();
     format!(
-        "{made}. {connections} connections; {spike} of values of {VALUE} bytes, one in {KEPT} of which is kept; then \
+        "{made}{beside}. {connections} connections; {spike} of values of {VALUE} bytes, one in {KEPT} of which is kept; then \
          SET and GET in turn by {CLIENTS} clients, on a processor of the server's own if there are two."
     )
 }
