@@ -248,6 +248,8 @@ fn record(rounds: usize, most: u64, to: Option<PathBuf>) -> Result<(), String> {
     if to.is_none() && !Path::new(DIRECTORY).is_dir() {
         return Err(format!("there is no {DIRECTORY}: run this in the workspace's directory"));
     }
+    // Where pages go; it is elsewhere that cargo builds if it was told to.
+    fs::create_dir_all("target").map_err(|error| error.to_string())?;
     let table = measured(String::new(), rounds, true)?;
     let scale = scale::measure("", most << 20, true)?;
     let record = Record { scale, ..Record::new(table) };
@@ -260,7 +262,8 @@ fn record(rounds: usize, most: u64, to: Option<PathBuf>) -> Result<(), String> {
     for (part, text) in server {
         match text {
             Ok(text) => {
-                let to = part.place(&record.made.date);
+                // Its own day: it may be past midnight by now.
+                let to = part.place(text.split(',').next().unwrap_or(&record.made.date));
                 fs::write(&to, text).map_err(|error| error.to_string())?;
                 println!("{}", to.display());
             }
