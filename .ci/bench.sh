@@ -24,7 +24,27 @@ elif ! grep -qF " × $(processor)\"" "$record"; then
     note "bench: instructions were not compared, $record is of another processor"
     against=()
 fi
-cargo run --release -p benches -- smoke "${against[@]}"
+
+# Peers that need more than cargo, where that is there.
+features=(nginx)
+if command -v cmake >/dev/null && command -v c++ >/dev/null; then
+    features+=(snmalloc)
+else
+    note "bench: snmalloc was left out, there is no cmake or no C++ compiler"
+fi
+minor=$(rustc -V | cut -d . -f 2)
+if ((minor >= 88)); then
+    features+=(stoolap)
+else
+    note "bench: stoolap-jemalloc was left out, it needs Rust 1.88"
+fi
+# Its configure and make take longer than all else here.
+if [[ -n ${POOL_JEMALLOC:-} ]]; then
+    features+=(jemalloc)
+else
+    note "bench: jemalloc was left out, building it takes minutes: POOL_JEMALLOC=1 does"
+fi
+cargo run --release -p benches --features "${features[*]}" -- smoke "${against[@]}"
 
 # A program with GlobalHeap registered makes a box and drops it in 24 instructions at most, its loop included.
 if command -v valgrind >/dev/null; then

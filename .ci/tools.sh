@@ -10,6 +10,9 @@ command -v valgrind >/dev/null || wanted+=(valgrind)
 command -v strace >/dev/null || wanted+=(strace)
 command -v chromium >/dev/null || wanted+=(chromium)
 command -v nginx >/dev/null || wanted+=(nginx-light)
+# Of two peers of the benchmarks.
+command -v cmake >/dev/null || wanted+=(cmake)
+command -v c++ >/dev/null || wanted+=(g++)
 python3 -c "import venv, ensurepip" 2>/dev/null || wanted+=(python3-venv)
 if ((${#wanted[@]})); then
     export DEBIAN_FRONTEND=noninteractive

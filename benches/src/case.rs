@@ -42,11 +42,17 @@ pub type Point = (u64, u64);
 pub struct Told {
     /// Bytes held at the end.
     pub bytes: Option<u64>,
+    /// How many hold them, if that is told.
+    #[serde(default)]
+    pub held_by: Option<u64>,
     /// How long single operations take.
     pub tail: Option<Tail>,
     /// Bytes over time.
     pub memory: Vec<Point>,
 }
+
+/// Bytes, and how many hold them, if that is known.
+pub type Held = (u64, Option<u64>);
 
 /// One workload on one engine.
 pub struct Case {
@@ -69,7 +75,7 @@ pub struct Case {
     pub least: u64,
     /// Of which function alone instructions are counted, by a part of its name; all of them if `None`.
     pub within: Option<&'static str>,
-    held: Option<Box<dyn Fn() -> u64>>,
+    held: Option<Box<dyn Fn() -> Held>>,
     tail: Option<Box<dyn Fn() -> Tail>>,
     memory: Option<Box<dyn Fn() -> Vec<Point>>>,
     prepare: Box<dyn Fn() -> Prepared>,
@@ -147,6 +153,12 @@ impl Case {
     /// The same, with a number of bytes to be told: what `held` says that the engine holds.
     #[must_use]
     pub fn holding(self, held: impl Fn() -> u64 + 'static) -> Self {
+        self.held_by(move || (held(), None))
+    }
+
+    /// The same, with how many hold these bytes.
+    #[must_use]
+    pub fn held_by(self, held: impl Fn() -> Held + 'static) -> Self {
         Self { held: Some(Box::new(held)), ..self }
     }
 
@@ -165,8 +177,10 @@ impl Case {
     /// What is to be told besides counts and times, if anything is.
     #[must_use]
     pub fn told(&self) -> Told {
+        let held = self.held.as_ref().map(|held| held());
         Told {
-            bytes: self.held.as_ref().map(|held| held()),
+            bytes: held.map(|(bytes, _)| bytes),
+            held_by: held.and_then(|(_, by)| by),
             tail: self.tail.as_ref().map(|tail| tail()),
             memory: Vec::new(),
         }

@@ -11,13 +11,15 @@
 //! | `workload NAME` | one of them |
 //! | `gates FAMILY` | a crate's gates |
 //! | `scale` | how cost grows |
-//! | `file NAME` | what another program has written to `benches/record` |
+//! | `server NAME [TABLES]` | what another program has written last: all of it, or its facts and so many tables |
+//! | `server-gates` | the server's gates |
 //! | `versions NAME VERSION DAY ...` | of these packages; an error if `Cargo.lock` has others |
 
 use crate::misses;
 use crate::record::Record;
-use crate::render::{base, markdown, rows_in_markdown};
+use crate::render::{base, gates_in_markdown, markdown, rows_in_markdown};
 use crate::scale::Curve;
+use crate::server::{Report, Server};
 use crate::table::{Row, Table};
 use std::fmt::Write;
 use std::fs;
@@ -110,10 +112,11 @@ fn content(what: &str, record: &Record, lock: &str) -> Result<String, String> {
         "missed" => escaped(misses::in_markdown(&table.gates)),
         "ir" => instructions(names, table),
         "scale" => escaped(markdown(&Curve::cells(&record.scale))),
-        "file" => {
-            let path = Path::new("benches/record").join(names);
-            fs::read_to_string(path).map_err(|error| format!("{names}: {error}"))
+        "server" => {
+            let (name, tables) = names.split_once(' ').unwrap_or((names, ""));
+            Ok(Report::latest(name)?.in_markdown(tables.parse().ok()))
         }
+        "server-gates" => Ok(gates_in_markdown(&Server::latest()?.gates())),
         "versions" => versions(names, lock),
         _ => Err(format!("nobody knows what `{what}` means")),
     }

@@ -2,7 +2,7 @@
 
 use crate::table::Row;
 use crate::workloads::first_touch::huge_pages_granted;
-use crate::workloads::{heaps, rings};
+use crate::workloads::heaps;
 use serde::{Deserialize, Serialize};
 
 /// What is held against the limit.
@@ -20,6 +20,8 @@ pub enum Measure {
     Growth(&'static str),
     /// Bytes held at the end.
     Bytes,
+    /// The same for each that holds some.
+    BytesEach,
     /// Nanoseconds that half of all single operations take at most.
     Median,
     /// Nanoseconds that one of a thousand takes more than.
@@ -74,8 +76,6 @@ const BYTES_MUT: &[&str] = &["BytesMut"];
 const BYTES_MUT_SMALL: &[&str] = &["BytesMut, 8 KiB"];
 const RTRB: &[&str] = &["rtrb"];
 const SMOLTCP: &[&str] = &["smoltcp"];
-/// Connections of `frames-10k`.
-const CONNECTIONS: f64 = rings::many::SOME as f64;
 /// Blocks of 40 bytes that `resident` has.
 const RESIDENT: f64 = heaps::resident::BLOCKS as f64;
 /// What an arena retains by default.
@@ -200,7 +200,7 @@ fn of_tables() -> Vec<Gate> {
 }
 
 fn of_streams() -> Vec<Gate> {
-    use Measure::{Bytes, Instructions, Median, Tail, TimeRatio};
+    use Measure::{Bytes, BytesEach, Instructions, Median, Tail, TimeRatio};
     let mut gates = vec![
         gate("frames", "RingBuf", Instructions, 415.0),
         gate("frames", "RingBuf, mirrored", Instructions, 400.0),
@@ -211,9 +211,10 @@ fn of_streams() -> Vec<Gate> {
         gate("lines", "RingBuf, decoder", Instructions, 170.0),
         gate("frames-10k", "PacketRing", Instructions, 550.0),
         gate("frames-10k", "PacketRing", TimeRatio(BYTES_MUT), 0.7),
-        gate("frames-10k", "PacketRing", Bytes, 675.0 * CONNECTIONS),
+        gate("frames-10k", "PacketRing", BytesEach, 675.0),
         gate("requests-10k", "PacketRing", Bytes, 0.0),
         gate("frames-100k", "PacketRing", TimeRatio(BYTES_MUT_SMALL), 1.0),
+        gate("frames-100k-random", "PacketRing", TimeRatio(BYTES_MUT_SMALL), 1.0),
         gate("frames-100k-random", "PacketRing, prefetch", TimeRatio(BYTES_MUT_SMALL), 1.0),
         gate("storm", "PacketRing", Median, 250.0),
         gate("storm", "PacketRing", Tail, 1000.0),
@@ -307,6 +308,11 @@ pub struct Outcome {
     pub binding: bool,
 }
 
+/// Binding gates that were missed.
+pub fn missed(gates: &[Outcome]) -> impl Iterator<Item = &Outcome> {
+    gates.iter().filter(|gate| gate.verdict == Verdict::Missed && gate.binding)
+}
+
 /// A value, and between what it lies if it varies: low, middle, high.
 type Held = (Option<f64>, Option<f64>, Option<f64>);
 
@@ -339,6 +345,11 @@ impl Measure {
                 (format!("instructions / {from}"), exact(ratio))
             }
             Self::Bytes => ("bytes".to_owned(), exact(own.bytes.map(|bytes| bytes as f64))),
+            Self::BytesEach => {
+                let held = own.bytes.zip(own.held_by).filter(|(_, by)| *by > 0);
+                let each = held.map(|(bytes, by)| bytes as f64 / by as f64);
+                ("bytes for each that holds some".to_owned(), exact(each))
+            }
             Self::Median => {
                 let value = own.tail.map(|tail| tail.median as f64);
                 ("ns of a single one, median".to_owned(), exact(value))
@@ -408,5 +419,37 @@ impl Gate {
     /// Huge pages are the machine's to give.
     fn applies(&self) -> bool {
         self.workload != "first-touch-2m" || huge_pages_granted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shared_by_those_who_hold_some() {
+        let gate = gate("w", "e", Measure::BytesEach, 675.0);
+        let judged = |bytes, held_by| {
+            let (workload, engine) = ("w".to_owned(), "e".to_owned());
+            let row = Row { workload, engine, bytes: Some(bytes), held_by, ..Row::default() };
+            let outcome = gate.judge(&[row]).unwrap();
+            (outcome.value, outcome.verdict)
+        };
+        assert_eq!(judged(675_000, Some(1_000)), (Some(675.0), Verdict::Met));
+        assert_eq!(judged(675_000, Some(999)).1, Verdict::Missed);
+        assert_eq!(judged(675_000, None), (None, Verdict::Unknown));
+        assert_eq!(judged(0, Some(0)), (None, Verdict::Unknown));
+    }
+
+    /// Some connections have whole frames only: they are not counted.
+    #[test]
+    fn a_ring_says_how_many_hold_bytes() {
+        let case = crate::find("frames-10k", "PacketRing").unwrap();
+        let told = case.told();
+        let connections = crate::workloads::rings::many::SOME as u64;
+        assert!(told.bytes > Some(0) && told.held_by > Some(0), "{told:?}");
+        assert!(told.held_by < Some(connections), "{told:?}");
+        let case = crate::find("frames-10k", "BytesMut, 8 KiB").unwrap();
+        assert_eq!(case.told().held_by, None);
     }
 }

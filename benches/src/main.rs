@@ -2,9 +2,12 @@
 
 use benches::case::Told;
 use benches::engines::heaps::absent;
+use benches::facts::Facts;
+use benches::gates::{Outcome, missed};
 use benches::record::{DIRECTORY, Record};
-use benches::render::markdown;
+use benches::render::{gates_in_markdown, markdown};
 use benches::scale::Curve;
+use benches::server::{PARTS, Part, Server};
 use benches::table::{Table, Wanted};
 use benches::{Case, callgrind, cases, docs, find, plot, scale};
 use clap::{Parser, Subcommand};
@@ -43,11 +46,11 @@ enum Task {
     },
     /// Every workload on every engine once, short, with its answers asserted
     Smoke {
-        /// Also fail if ours takes over 5 % more instructions than this record says
+        /// Also fail if ours takes over 5 % more instructions than this record says, or is gone
         #[arg(long)]
         against: Option<PathBuf>,
     },
-    /// Fails if instructions of ours grew by more than 5 % from one record to another
+    /// Fails if instructions of ours grew by more than 5 % from one record to another, or are no longer counted
     Compare {
         /// The earlier record
         old: PathBuf,
@@ -66,7 +69,7 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
-    /// Everything, for good: table and growth into benches/record, then documents and figures of it
+    /// Everything, for good: table, growth and the server into benches/record, then documents and figures of it
     Record {
         /// Rounds in which all engines of a workload take turns
         #[arg(long, default_value_t = 61)]
@@ -74,7 +77,7 @@ enum Task {
         /// No sizes that need more than about so many MiB of memory
         #[arg(long, default_value_t = 12 << 10)]
         most: u64,
-        /// Where it is written; by default by its date
+        /// Where it is written, without the server; by default by its date
         #[arg(long)]
         to: Option<PathBuf>,
     },
@@ -156,9 +159,9 @@ fn run(task: Task) -> Result<(), String> {
             } else if csv {
                 print!("{}", table.to_csv());
             } else {
-                println!("{}", table.render());
+                println!("{}\n{}", table.render(), of_the_server());
             }
-            judge(&table)
+            judge(table.missed())
         }
         Task::Smoke { against } => smoke(against),
         Task::Compare { old, new } => {
@@ -229,7 +232,7 @@ fn grown(filter: &str, most: u64, as_json: bool) -> Result<(), String> {
 }
 
 fn draw(record: &Record, html: &Path, figures: Option<&Path>) -> Result<(), String> {
-    plot::page(record, html)?;
+    plot::page(record, &Server::latest()?.gates(), html)?;
     println!("{}", html.display());
     for figure in figures.map_or_else(|| Ok(Vec::new()), |to| plot::figures(record, to))? {
         println!("{figure}.svg");
@@ -245,15 +248,58 @@ fn record(rounds: usize, most: u64, to: Option<PathBuf>) -> Result<(), String> {
     if to.is_none() && !Path::new(DIRECTORY).is_dir() {
         return Err(format!("there is no {DIRECTORY}: run this in the workspace's directory"));
     }
+    // Where pages go; it is elsewhere that cargo builds if it was told to.
+    fs::create_dir_all("target").map_err(|error| error.to_string())?;
     let table = measured(String::new(), rounds, true)?;
     let scale = scale::measure("", most << 20, true)?;
     let record = Record { scale, ..Record::new(table) };
+    // Before anything is written: each says in its facts whether what is checked out was changed.
+    let server = if to.is_none() { server_parts() } else { Vec::new() };
     let to = to.unwrap_or_else(|| record.place());
     fs::write(&to, record.to_json()? + "\n").map_err(|error| error.to_string())?;
     println!("{}", to.display());
+    let mut failed = Vec::new();
+    for (part, text) in server {
+        match text {
+            Ok(text) => {
+                // Its own day: it may be past midnight by now.
+                let to = part.place(text.split(',').next().unwrap_or(&record.made.date));
+                fs::write(&to, text).map_err(|error| error.to_string())?;
+                println!("{}", to.display());
+            }
+            Err(error) => failed.push(error),
+        }
+    }
     docs::write(&record, false)?;
     draw(&record, Path::new("target/scoreboard.html"), Some(Path::new(FIGURES)))?;
-    judge(&record.table)
+    let server = Server::latest()?.gates();
+    println!("\nThe server:\n\n{}", gates_in_markdown(&server));
+    if failed.is_empty() {
+        return judge(record.table.missed().chain(missed(&server)));
+    }
+    Err(failed.join("\n"))
+}
+
+/// What the server's programs write; those that cannot run are named.
+fn server_parts() -> Vec<(Part, Result<String, String>)> {
+    let there = PARTS.into_iter().filter(|part| {
+        let missing = part.missing();
+        let date = Facts::now().date;
+        if let Some(missing) = missing {
+            let later = part.writing(&part.place(&date));
+            eprintln!("{} of kv: there is no {missing}; later: {later}", part.name);
+        }
+        missing.is_none()
+    });
+    there.map(|part| (part, part.run())).collect()
+}
+
+/// How the server is measured.
+fn of_the_server() -> String {
+    let mut text = "The server's part is made by `record`, or one by one by".to_owned();
+    let date = Facts::now().date;
+    PARTS.iter().for_each(|part| text += &format!("\n  {}", part.writing(&part.place(&date))));
+    text
 }
 
 /// Measures with the tools that there are, and names the others.
@@ -268,8 +314,8 @@ fn measured(filter: String, rounds: usize, mut count: bool) -> Result<Table, Str
     Table::measure(&Wanted { filter, rounds, count })
 }
 
-fn judge(table: &Table) -> Result<(), String> {
-    match table.missed().count() {
+fn judge<'a>(missed: impl Iterator<Item = &'a Outcome>) -> Result<(), String> {
+    match missed.count() {
         0 => Ok(()),
         missed => Err(format!("binding gates that are missed: {missed}")),
     }
@@ -288,7 +334,8 @@ fn smoke(against: Option<PathBuf>) -> Result<(), String> {
         Ok(()) => verdict(&Record::read(&record)?.regressions_now()?),
         Err(missing) => {
             eprintln!("{missing}");
-            Ok(())
+            let vanished = Record::read(&record)?.vanished(&cases());
+            if vanished.is_empty() { Ok(()) } else { Err(vanished.join("\n")) }
         }
     }
 }

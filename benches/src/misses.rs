@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 /// What is known of one gate or of some: the workload, an engine or `""` for all, how its measure begins, and why it
 /// is missed. No number stands here: those are the record's.
-pub const WHY: [(&str, &str, &str, &str); 29] = [
+pub const WHY: [(&str, &str, &str, &str); 30] = [
     ("pair-16k", "LocalCache", "time", SLOT),
     ("pair-64k", "LocalCache", "time", SLOT),
     (
@@ -121,6 +121,13 @@ pub const WHY: [(&str, &str, &str, &str); 29] = [
         "PacketRing",
         "",
         "chunks of 256 bytes: about half of one is unused with each partial, and notes are counted as well; time goes to memory that has left the caches",
+    ),
+    (
+        "frames-100k-random",
+        "PacketRing",
+        "time",
+        "a turn waits for its entry, then for what the entry leads to, in memory that has left the caches; who knows the next connection \
+         calls `prefetch`, which is the other engine",
     ),
     (
         "storm",

@@ -3,27 +3,20 @@
 use crate::callgrind;
 use crate::case::Case;
 use crate::engines::heaps::OPTIONAL;
+use crate::facts::Facts;
 use crate::progress::Progress;
 use crate::scale::Curve;
 use crate::table::{Row, Table};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// One dated result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// Year, month, day.
-    pub date: String,
-    /// The processor, and how many of it.
-    pub machine: String,
-    /// The kernel's release.
-    pub kernel: String,
-    /// The compiler's version.
-    pub rustc: String,
-    /// What was checked out; `+` if it was changed.
-    pub commit: String,
+    /// When and on what.
+    #[serde(flatten)]
+    pub made: Facts,
     /// Engines that need a feature and were there; nothing in records from before this was noted.
     #[serde(default)]
     pub optional: Vec<String>,
@@ -40,43 +33,13 @@ pub const DIRECTORY: &str = "benches/record";
 /// The most that instructions of ours may grow: 5 %, and one where that is less.
 const GROWTH: f64 = 1.05;
 
-fn first_line(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
-}
-
-/// How many there are, and of which kind: names alone are not enough, some cover several generations.
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let field = |name| {
-        let value = |line: &'_ str| Some(line.split_once(':')?.1.trim().to_owned());
-        text.lines()
-            .find(|line| line.split(':').next().map(str::trim) == Some(name))
-            .and_then(value)
-    };
-    let count = std::thread::available_parallelism().map_or(0, usize::from);
-    let name = field("model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    match (field("cpu family"), field("model")) {
-        (Some(family), Some(model)) => format!("{count} × {name} (family {family}, model {model})"),
-        _ => format!("{count} × {name}"),
-    }
-}
-
 impl Record {
     /// The table, with this machine's facts.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        let line = |program, args: &[&str]| {
-            first_line(program, args).unwrap_or_else(|| "unknown".to_owned())
-        };
         let there = OPTIONAL.iter().filter(|(.., built)| *built);
         Self {
-            date: line("date", &["-u", "+%Y-%m-%d"]),
-            machine: processor(),
-            kernel: line("uname", &["-sr"]),
-            rustc: line("rustc", &["--version"]),
-            commit: line("git", &["describe", "--always", "--dirty=+", "--exclude=*"]),
+            made: Facts::now(),
             optional: there.map(|(engine, ..)| (*engine).to_owned()).collect(),
             table,
             scale: Vec::new(),
@@ -86,15 +49,15 @@ impl Record {
     /// What it was measured on.
     #[must_use]
     pub fn facts(&self) -> String {
-        let Self { date, machine, kernel, rustc, commit, optional, .. } = self;
-        let facts = format!("{date}, {machine}, {kernel}, {rustc}, commit {commit}");
+        let facts = self.made.to_string();
+        let optional = &self.optional;
         if optional.is_empty() { facts } else { format!("{facts}, with {}", optional.join(", ")) }
     }
 
     /// Where it belongs, from the workspace's directory.
     #[must_use]
     pub fn place(&self) -> PathBuf {
-        PathBuf::from(format!("{DIRECTORY}/{}.json", self.date))
+        PathBuf::from(format!("{DIRECTORY}/{}.json", self.made.date))
     }
 
     /// The last record by its name, which begins with its date.
@@ -134,42 +97,56 @@ impl Record {
         ours.filter_map(|row| Some((row, row.instructions?)))
     }
 
-    /// Engines of ours that take more instructions in `new` than here, one line each.
+    /// Engines of ours that take more instructions in `new` than here, or have none there, one line each.
     #[must_use]
     pub fn regressions(&self, new: &Self) -> Vec<String> {
         let now = |old: &Row| {
             let mut rows = new.counted();
             rows.find(|(row, _)| row.workload == old.workload && row.engine == old.engine)
         };
-        let worse = self.counted().filter_map(|(row, before)| {
-            let (_, after) = now(row)?;
-            grown(before, after).then(|| line(row, before, after))
+        let worse = self.counted().filter_map(|(row, before)| match now(row) {
+            None => Some(gone(row, before)),
+            Some((_, after)) => grown(before, after).then(|| line(row, before, after)),
         });
         worse.collect()
     }
 
-    /// As [`regressions`](Self::regressions), counted now. Cases that are gone are passed over.
+    /// Engines of ours that were counted here and are none of these cases, which are counted as well.
+    #[must_use]
+    pub fn vanished(&self, cases: &[Case]) -> Vec<String> {
+        let is_there = |row: &Row| cases.iter().any(|case| case.counted && is_of(case, row));
+        let counted = self.counted().filter(|(row, _)| !is_there(row));
+        counted.map(|(row, before)| gone(row, before)).collect()
+    }
+
+    /// As [`regressions`](Self::regressions), counted now.
     ///
     /// # Errors
     /// If callgrind fails.
     pub fn regressions_now(&self) -> Result<Vec<String>, String> {
         let cases = crate::cases();
-        let case = |row: &Row| {
-            let same = |case: &&Case| case.workload == row.workload && case.engine == row.engine;
-            cases.iter().find(same)
-        };
+        let case = |row: &Row| cases.iter().find(|case| case.counted && is_of(case, row));
         let known: Vec<_> =
             self.counted().filter_map(|(row, before)| Some((case(row)?, row, before))).collect();
         let of: Vec<_> = known.iter().map(|(case, ..)| callgrind::Job::of(case)).collect();
         let after = callgrind::instructions(&of, &Progress::new(of.len()))?;
         let both = known.iter().zip(after);
         let worse = both.filter(|((_, _, before), after)| grown(*before, *after));
-        Ok(worse.map(|((_, row, before), after)| line(row, *before, after)).collect())
+        let worse = worse.map(|((_, row, before), after)| line(row, *before, after));
+        Ok(self.vanished(&cases).into_iter().chain(worse).collect())
     }
+}
+
+fn is_of(case: &Case, row: &Row) -> bool {
+    case.workload == row.workload && case.engine == row.engine
 }
 
 fn grown(before: f64, after: f64) -> bool {
     after > (before * GROWTH).max(before + 1.0)
+}
+
+fn gone(row: &Row, before: f64) -> String {
+    format!("{} on {}: {before:.1} instructions, and now there is none", row.workload, row.engine)
 }
 
 fn line(row: &Row, before: f64, after: f64) -> String {
@@ -179,6 +156,7 @@ fn line(row: &Row, before: f64, after: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn record(instructions: f64) -> Record {
         let text = |text: &str| text.to_owned();
@@ -198,6 +176,20 @@ mod tests {
         assert_eq!(record(100.0).regressions(&record(105.2)).len(), 1);
         assert!(record(10.0).regressions(&record(11.0)).is_empty());
         assert_eq!(record(10.0).regressions(&record(11.1)).len(), 1);
+    }
+
+    #[test]
+    fn who_is_no_longer_counted_is_a_regression() {
+        let nothing = Record::new(Table::default());
+        assert_eq!(record(1.0).regressions(&nothing).len(), 1);
+        let case =
+            |engine, ours| Case::plain("f", "w", engine, ours, || Box::new(|_| Duration::ZERO));
+        assert!(record(1.0).vanished(&[case("e", true)]).is_empty());
+        assert_eq!(record(1.0).vanished(&[case("other", true)]).len(), 1);
+        assert_eq!(record(1.0).vanished(&[case("e", true).uncounted()]).len(), 1);
+        let mut of_others = record(1.0);
+        of_others.table.rows[0].ours = false;
+        assert!(of_others.vanished(&[]).is_empty() && of_others.regressions(&nothing).is_empty());
     }
 
     #[test]

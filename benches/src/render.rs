@@ -21,22 +21,11 @@ impl Table {
     /// The gates of a crate, or of all.
     #[must_use]
     pub fn gates_in_markdown(&self, family: &str) -> String {
-        let mut text = "| gate | limit | measured | |\n|---|--:|--:|---|\n".to_owned();
-        for gate in &self.gates {
-            let of = self.rows.iter().find(|row| row.workload == gate.workload);
-            if of.is_some_and(|row| !row.family.contains(family)) {
-                continue;
-            }
-            let Outcome { workload, engine, measure, .. } = gate;
-            let value = gate.value.map_or_else(|| NONE.to_owned(), digits);
-            let verdict = verdict(gate);
-            let limit = digits(gate.limit);
-            let _ = writeln!(
-                text,
-                "| {workload}, {engine}: {measure} | ≤ {limit} | {value} | {verdict} |"
-            );
-        }
-        text
+        let of = |gate: &&Outcome| {
+            let row = self.rows.iter().find(|row| row.workload == gate.workload);
+            row.is_none_or(|row| row.family.contains(family))
+        };
+        gates_in_markdown(self.gates.iter().filter(of))
     }
 
     /// One line for each row, with a head.
@@ -71,6 +60,20 @@ impl Table {
     }
 }
 
+/// A table of gates.
+#[must_use]
+pub fn gates_in_markdown<'a>(gates: impl IntoIterator<Item = &'a Outcome>) -> String {
+    let mut text = "| gate | limit | measured | |\n|---|--:|--:|---|\n".to_owned();
+    for gate in gates {
+        let Outcome { workload, engine, measure, .. } = gate;
+        let value = gate.value.map_or_else(|| NONE.to_owned(), digits);
+        let (verdict, limit) = (verdict(gate), digits(gate.limit));
+        let _ =
+            writeln!(text, "| {workload}, {engine}: {measure} | ≤ {limit} | {value} | {verdict} |");
+    }
+    text
+}
+
 /// In words.
 #[must_use]
 pub fn verdict(gate: &Outcome) -> &'static str {
@@ -102,7 +105,7 @@ pub fn base(rows: &[Row]) -> Option<&str> {
 /// A column: its head, whether any row has it, and its text.
 type Column = (&'static str, fn(&Row) -> bool, fn(&Row, &[Row]) -> String);
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     (
         "engine",
         |_| true,
@@ -143,6 +146,11 @@ const COLUMNS: [Column; 9] = [
         "bytes",
         |row| row.bytes.is_some(),
         |row, _| row.bytes.map_or_else(dash, |bytes| bytes.to_string()),
+    ),
+    (
+        "held by",
+        |row| row.held_by.is_some(),
+        |row, _| row.held_by.map_or_else(dash, |by| by.to_string()),
     ),
     (
         "single: median, p99, p99.9 (ns)",

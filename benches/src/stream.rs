@@ -107,6 +107,11 @@ pub trait Connections<F> {
     /// Bytes that belong to connections and that nobody else can use now, without the handles by which
     /// connections know their buffers.
     fn pinned(&self) -> u64;
+
+    /// Connections that have any of these bytes, where not all of them have.
+    fn holders(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// An engine of buffers.

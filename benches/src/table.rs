@@ -2,7 +2,7 @@
 
 use crate::callgrind;
 use crate::case::{Case, Point, Tail};
-use crate::gates::{Outcome, Verdict, gates};
+use crate::gates::{Outcome, gates, missed};
 use crate::measure::{Spread, Times, interleaved};
 use crate::progress::Progress;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct Row {
     /// Bytes held at the end, where that is of interest.
     #[serde(default)]
     pub bytes: Option<u64>,
+    /// How many hold them, where not all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<u64>,
     /// Times of single operations, where those are of interest.
     #[serde(default)]
     pub tail: Option<Tail>,
@@ -97,6 +100,7 @@ impl Table {
                     ratio: base.and_then(|base| own.over(&times[base])),
                     over_floor: floor.and_then(|floor| own.over(&times[floor])),
                     bytes: told.bytes,
+                    held_by: told.held_by,
                     tail: told.tail,
                     memory: told.memory,
                     times: own.clone(),
@@ -110,7 +114,7 @@ impl Table {
 
     /// Binding gates that were missed.
     pub fn missed(&self) -> impl Iterator<Item = &Outcome> {
-        self.gates.iter().filter(|gate| gate.verdict == Verdict::Missed && gate.binding)
+        missed(&self.gates)
     }
 
     /// The rows of each workload.

@@ -128,7 +128,7 @@ pub struct Run {
 ///
 /// Small fields of their own would say the same, but the compiler writes those one by one and moves
 /// a run by words: each time it does, the wide load waits until the narrow stores have left the
-/// store buffer. That took ten of the twelve nanoseconds of an acquire and release through a cache.
+/// store buffer. That was most of the time of an acquire and release through a cache.
 ///
 /// Bits 12 and up: the length, a multiple of 4 KiB as every page is. Bits 0..5: its log2 if it is a
 /// power of two below 4 GiB, else 0; caches ask for that on their fast paths. Bits 5..8: the kind, by

@@ -72,7 +72,7 @@ impl SizeClass {
     pub(crate) const MIN_SPAN: usize = 64 << 10;
 
     /// The class of a layout; `None` if it needs a run of its own. A constant layout's is a
-    /// constant, another's costs about five instructions and as many again if its alignment
+    /// constant, another's costs a few instructions and as many again if its alignment
     /// is not a constant. A size of 0 counts as 1.
     #[inline(always)]
     #[must_use]

@@ -19,8 +19,8 @@ pub type DefaultSource = pool_core::Fixed<'static>;
 
 /// A heap of small objects for one thread: each block has an end of its own.
 ///
-/// Allocating takes the block that was freed last in its [size class](SizeClass): five instructions
-/// and a counter's; freeing is as short, and touches nothing but the block and the heap itself. The
+/// Allocating takes the block that was freed last in its [size class](SizeClass), in a few instructions;
+/// freeing is as short, and touches nothing but the block and the heap itself. The
 /// layout comes back on free, as everywhere in Rust, so blocks have no header.
 ///
 /// ```
@@ -151,8 +151,7 @@ impl<S: PageSource> SmallAlloc<S> {
     /// This is what the heap keeps in spite of having no use for it, so it begins low. But pages that
     /// went back to the system cost a fault each when they are needed again, which is several times
     /// what it costs to allocate and to free the blocks in them. Where whole tides come and go, set it
-    /// to as much as they come to: a list of 48 MB that was built and freed again and again took
-    /// 0.3 times as long with 64 MiB.
+    /// to as much as they come to.
     pub fn set_reserve(&self, bytes: usize) {
         self.store.reserve.set(bytes);
     }

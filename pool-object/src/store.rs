@@ -6,7 +6,7 @@
 //!
 //! Bonwick's two magazines: a full one becomes the older one and the older one goes to its spans, so
 //! that between two batches there are at least as many frees or allocations as a magazine holds. They
-//! begin short, and become four times as long when that was not enough, up to 32 KiB of blocks.
+//! begin short, and grow fourfold when that was not enough, up to 32 KiB of blocks.
 //!
 //! **When memory goes back.** A magazine may keep the last free blocks of many spans. So a class
 //! that holds more than the heap's reserve allows also looks when half of what was live is freed:

@@ -5,16 +5,18 @@ mod canvas;
 mod lines;
 mod page;
 
+use crate::gates::Outcome;
 use crate::record::Record;
 use std::fs;
 use std::path::Path;
 
-/// Writes the page.
+/// Writes the page, with gates of the server as well.
 ///
 /// # Errors
 /// What the system or the plotter says.
-pub fn page(record: &Record, path: &Path) -> Result<(), String> {
-    fs::write(path, page::html(record)?).map_err(|error| format!("{}: {error}", path.display()))
+pub fn page(record: &Record, server: &[Outcome], path: &Path) -> Result<(), String> {
+    fs::write(path, page::html(record, server)?)
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Writes the figures into a directory, and returns their names.

@@ -3,6 +3,7 @@
 use super::bars::{Bar, bars};
 use super::canvas::Whose;
 use super::lines::{Axes, Line, lines};
+use crate::gates::Outcome;
 use crate::misses;
 use crate::record::Record;
 use crate::render::{base, cells, digits, verdict};
@@ -29,7 +30,7 @@ const FAMILIES: [(&str, &str); 4] = [
 ];
 
 /// The page, all in one.
-pub(super) fn html(record: &Record) -> Result<String, String> {
+pub(super) fn html(record: &Record, server: &[Outcome]) -> Result<String, String> {
     let Record { table, scale, .. } = record;
     let mut text = format!(
         "<!doctype html><html lang=en><meta charset=utf-8>\
@@ -55,6 +56,8 @@ pub(super) fn html(record: &Record) -> Result<String, String> {
         }
         text += &html_table(&Curve::cells(scale), |_| false);
     }
+    text += "<h2>The server</h2>";
+    text += &html_table(&gates_of(server), is_missed);
     text += "</html>\n";
     Ok(text)
 }
@@ -173,24 +176,32 @@ fn curves(curves: &[Curve]) -> Result<Vec<(String, String)>, String> {
     Ok(figures)
 }
 
-fn gates(table: &Table) -> String {
+/// Each gate with its limit, what was measured, and whether that is good.
+fn gates_of(gates: &[Outcome]) -> Vec<Vec<String>> {
     let mut cells = vec![["gate", "limit", "measured", ""].map(str::to_owned).to_vec()];
-    for gate in &table.gates {
+    for gate in gates {
         let name = format!("{}, {}: {}", gate.workload, gate.engine, gate.measure);
         let value = gate.value.map_or_else(|| "-".to_owned(), digits);
         let verdict = verdict(gate).replace('*', "");
         cells.push(vec![name, format!("≤ {}", digits(gate.limit)), value, verdict]);
     }
+    cells
+}
+
+fn is_missed(line: &[String]) -> bool {
+    line[3].to_lowercase().starts_with("missed")
+}
+
+fn gates(table: &Table) -> String {
     let plain = |line: Vec<String>| line.iter().map(|cell| cell.replace(['*', '`'], "")).collect();
     let unmet: Vec<_> = misses::cells(&table.gates).into_iter().map(plain).collect();
-    let red = |line: &[String]| line[3].to_lowercase().starts_with("missed");
     format!(
         "<p>{}<details open class=why><summary>What is not met, and why</summary>{}</details>\
          <details class=why><summary>All {} gates</summary>{}</details>",
         escaped(&misses::in_words(&table.gates)),
-        html_table(&unmet, red),
+        html_table(&unmet, is_missed),
         table.gates.len(),
-        html_table(&cells, red),
+        html_table(&gates_of(&table.gates), is_missed),
     )
 }
 

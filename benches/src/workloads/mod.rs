@@ -8,6 +8,7 @@ pub mod pair;
 pub mod pools;
 pub mod rings;
 pub mod singles;
+pub mod system;
 pub mod tables;
 pub mod two_threads;
 
@@ -36,6 +37,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(half::cases());
     cases.extend(singles::cases());
     cases.extend(first_touch::cases());
+    cases.extend(system::cases());
     cases.extend(arenas::cases());
     cases.extend(heaps::cases());
     cases.extend(pools::cases());

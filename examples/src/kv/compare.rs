@@ -7,6 +7,9 @@
 //! that a busy machine is busy for each, and with a processor for the server alone if there are two.
 #![forbid(unsafe_code)]
 
+// The same of all records; see there.
+#[path = "../../../benches/src/facts.rs"]
+mod facts;
 mod html;
 mod load;
 mod memory;
@@ -56,7 +59,7 @@ pub struct Options {
     #[arg(long, default_value = "kv-compare.html", value_name = "FILE")]
     pub html: PathBuf,
 
-    /// Where the table of connections goes, in Markdown
+    /// Where a record goes, in Markdown: when and on what it was measured, and the tables.
     #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
 }
@@ -118,7 +121,9 @@ pub fn run(options: &Options) -> io::Result<()> {
     fs::write(&options.html, html::page(&measured, connections, options.spike))?;
     println!("report: {}", options.html.display());
     if let Some(path) = &options.markdown {
-        fs::write(path, report::markdown(&measured))?;
+        let beside = if options.peers { peers::versions() } else { Vec::new() };
+        let facts = report::facts(&facts::Facts::now(), &beside, connections, options.spike);
+        fs::write(path, report::markdown(&facts, &measured))?;
     }
     Ok(())
 }

@@ -30,9 +30,45 @@ fn gives_huge_pages() -> bool {
     said.is_ok_and(|said| said.contains("[always]"))
 }
 
+/// Facts and three tables, with what the terminal shows.
+fn is_a_record(markdown: &str, table: &str) {
+    let blocks: Vec<_> = markdown.split("\n\n").collect();
+    let [facts, connections, values, speed] = blocks[..] else { panic!("{markdown}") };
+    for part in [" × ", ", Linux ", ", rustc ", ", commit ", "40 connections; 1.00M of values"] {
+        assert!(facts.contains(part), "{part}: {facts}");
+    }
+    let cells = |line: &str| {
+        let cells = line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned());
+        cells.collect::<Vec<_>>()
+    };
+    let line = |of: &str, begin: &str| {
+        cells(of.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("{of}")))
+    };
+    // `benches/src/server.rs` looks for these heads.
+    assert!(connections.starts_with(
+        "| | each, idle | each, after a request | process before | after all have left |"
+    ));
+    assert!(values.starts_with("| | with all values | when most are deleted | kept | of kept |"));
+    assert!(speed.starts_with("| | pipeline | requests/s | p50 us | p99 us |"), "{speed}");
+    assert!(speed.lines().next().unwrap().contains("| server us |"), "{speed}");
+    for name in ["kv pool", "kv std"] {
+        let rows = columns(table, &format!("{name} "));
+        let idle = line(connections, &format!("| {name} "));
+        assert_eq!(idle[1], format!("{} B", rows[0][0]), "{markdown}");
+        let kept = line(values, &format!("| {name} "));
+        assert_eq!(kept[4].trim_end_matches(" ×"), rows[0].last().unwrap().trim_end_matches('x'));
+        for row in &rows[1..] {
+            let fast = line(speed, &format!("| {name} | {} |", row[0]));
+            assert_eq!((&fast[2], &fast[7], &fast[8]), (&row[1], &row[6], &row[7]), "{markdown}");
+        }
+    }
+}
+
 #[test]
 fn strategies_are_compared() {
-    let (table, html) = compare("compare.html", &["--alloc", "pool,std"]);
+    let markdown = concat!(env!("CARGO_TARGET_TMPDIR"), "/compare.md");
+    let (table, html) = compare("compare.html", &["--alloc", "pool,std", "--markdown", markdown]);
+    is_a_record(&fs::read_to_string(markdown).unwrap(), &table);
     for name in ["kv pool ", "kv std "] {
         let rows = columns(&table, name);
         assert_eq!(rows.len(), 3, "memory, and speed at two depths: {table}");
@@ -67,7 +103,13 @@ fn a_real_server_is_compared_too() {
     if installed("redis-server").is_none() {
         return;
     }
-    let (table, _) = compare("compare-peers.html", &["--alloc", "pool", "--peers"]);
+    let markdown = concat!(env!("CARGO_TARGET_TMPDIR"), "/compare-peers.md");
+    let arguments = ["--alloc", "pool", "--peers", "--markdown", markdown];
+    let (table, _) = compare("compare-peers.html", &arguments);
+    let record = fs::read_to_string(markdown).unwrap();
+    let beside = record.split_once(", redis ").expect("its version").1;
+    assert!(beside.starts_with(|c: char| c.is_ascii_digit()), "{record}");
+    assert_eq!(record.matches("\n| redis |").count(), 4, "{record}");
     assert_eq!(columns(&table, "redis ").len(), 3, "{table}");
     let shares = columns(&table, "kv pool ").pop().unwrap();
     for (column, pipeline) in [(0, "1"), (4, "16")] {

@@ -107,6 +107,10 @@ macro_rules! connections {
             fn pinned(&self) -> u64 {
                 self.ring.stats().used as u64
             }
+
+            fn holders(&self) -> Option<u64> {
+                Some(self.ring.stats().partials as u64)
+            }
         }
     };
 }

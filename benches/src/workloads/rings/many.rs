@@ -4,12 +4,12 @@
 //!
 //! The table's column *bytes* is what belongs to connections and can be used by nobody else: of `frames-10k`
 //! after ten turns each, when almost all of them have a part of a frame; of `requests-10k` when all
-//! have received whole frames. *Answers*: as `frames`.
+//! have received whole frames. *held by* is how many have any. *Answers*: as `frames`.
 
 use super::feed::{Feed, Turns};
 use super::frames::BUFFER;
 use crate::callgrind;
-use crate::case::{Case, Point};
+use crate::case::{Case, Held, Point};
 use crate::engines::rings::{
     BytesMut, BytesMutSmall, Copied, Deque, Drained, LengthCodec, Nothing, PacketRing,
     PacketRingSoon, RingBuf, Ringbuf, Rtrb, SliceRing,
@@ -67,7 +67,7 @@ fn some<E: Buffers<Lengths>>(name: &'static str, turns: Turns) -> Case {
     if E::NAME.starts_with('(') {
         return case;
     }
-    let case = case.holding(move || pinned::<E>(turns));
+    let case = case.held_by(move || pinned::<E>(turns));
     if turns == Turns::Robin { case.remembering(day::<E>) } else { case }
 }
 
@@ -81,8 +81,8 @@ fn case<E: Buffers<Lengths>>(name: &'static str, connections: usize, turns: Turn
     .sample(20_000)
 }
 
-/// Bytes that belong to connections.
-fn pinned<E: Buffers<Lengths>>(turns: Turns) -> u64 {
+/// Bytes that belong to connections, and to how many.
+fn pinned<E: Buffers<Lengths>>(turns: Turns) -> Held {
     let mut store = E::build(buffers(SOME, BUFFER));
     let mut feed = Feed::new::<Lengths>(SOME, Turns::Robin);
     feed.turns(&mut store, 10 * SOME);
@@ -90,7 +90,7 @@ fn pinned<E: Buffers<Lengths>>(turns: Turns) -> u64 {
         feed.settle(&mut store);
     }
     feed.check();
-    store.pinned()
+    (store.pinned(), store.holders())
 }
 
 /// Samples of a rush, and of each of the two quiet times.

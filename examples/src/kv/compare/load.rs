@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 /// Clients at once, as `redis-benchmark` has them.
-const CLIENTS: usize = 50;
+pub(super) const CLIENTS: usize = 50;
 
 /// Keys, and bytes of their values.
 const KEYS: usize = 10_000;

@@ -3,6 +3,7 @@
 
 use super::process::{Protocol, Server};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// One process, no files, six bytes to whoever asks. It ends idle connections when it has few places
 /// left, so it gets twice as many.
@@ -22,11 +23,32 @@ pub(super) fn all() -> Vec<Server> {
     [redis(), nginx(), tokio()].into_iter().flatten().collect()
 }
 
+/// The versions of those that are installed, as they tell them.
+pub(super) fn versions() -> Vec<String> {
+    let asked = [("redis", "redis-server", "--version"), ("nginx", "nginx", "-v")];
+    let of = asked.iter().filter_map(|(name, program, how)| {
+        let out = Command::new(found(program)?).arg(how).output().ok()?;
+        let said = [out.stdout, out.stderr].concat();
+        Some(format!("{name} {}", version(&String::from_utf8_lossy(&said))?))
+    });
+    of.collect()
+}
+
+/// The first number with points in it.
+fn version(text: &str) -> Option<&str> {
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit() && c != '.');
+    numbers.find(|number| number.trim_matches('.').contains('.'))
+}
+
+fn found(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    places.find_map(|dir| Some(dir.join(program)).filter(|at| at.is_file()))
+}
+
 /// A program of the path, or a word on how to get it.
 fn installed(program: &str, how: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
-    let found = places.map(|dir| dir.join(program)).find(|at| at.is_file());
+    let found = found(program);
     if found.is_none() {
         eprintln!("{program} is left out: {how}");
     }
@@ -69,4 +91,17 @@ fn tokio() -> Option<Server> {
     }
     let program = std::env::current_exe().ok()?;
     Some(server("tokio + BytesMut", program, &["plain-server", "{port}"], Protocol::Resp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_is_said() {
+        let redis = "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64";
+        assert_eq!(version(redis), Some("7.0.15"));
+        assert_eq!(version("nginx version: nginx/1.22.1\n"), Some("1.22.1"));
+        assert_eq!(version("version 2. And no more..."), None);
+    }
 }

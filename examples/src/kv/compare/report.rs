@@ -1,8 +1,10 @@
-//! The table on the terminal.
+//! The tables, on the terminal and in Markdown.
 #![forbid(unsafe_code)]
 
 use super::Measured;
-use super::load::Speed;
+use super::facts::Facts;
+use super::load::{CLIENTS, Speed};
+use super::memory::{KEPT, VALUE};
 use crate::kv::reply::Human;
 use std::fmt::{self, Write};
 
@@ -20,21 +22,79 @@ pub(super) fn human(bytes: u64) -> String {
     Human(usize::try_from(bytes).unwrap_or(usize::MAX)).to_string()
 }
 
-/// What connections cost, as a table in Markdown.
-pub(super) fn markdown(measured: &[Measured]) -> String {
-    let mut out =
-        "| | each, idle | each, after a request | process before | after all have left |\n\
-                   |---|---|---|---|---|\n"
-            .to_owned();
+/// What a record begins with.
+pub(super) fn facts(made: &Facts, beside: &[String], connections: u32, spike: usize) -> String {
+    let spike = human(spike as u64);
+    let beside = beside.iter().map(|version| format!(", {version}")).collect::<String>();
+    format!(
+        "{made}{beside}. {connections} connections; {spike} of values of {VALUE} bytes, one in {KEPT} of which is kept; then \
+         SET and GET in turn by {CLIENTS} clients, on a processor of the server's own if there are two."
+    )
+}
+
+/// A record, whose heads the scoreboard knows: `benches/src/server.rs`.
+pub(super) fn markdown(facts: &str, measured: &[Measured]) -> String {
+    let mut out = format!("{facts}\n");
+    // A string takes every write.
+    let _ = connections_in_markdown(&mut out, measured);
+    let _ = values_in_markdown(&mut out, measured);
+    let _ = speed_in_markdown(&mut out, measured);
+    out
+}
+
+fn connections_in_markdown(out: &mut String, measured: &[Measured]) -> fmt::Result {
+    writeln!(
+        out,
+        "\n| | each, idle | each, after a request | process before | after all have left |\n\
+         |---|---|---|---|---|"
+    )?;
     for one in measured {
         let Some(footprint) = &one.footprint else { continue };
         let of = &footprint.connected;
         let (before, after) = (human(of.before), human(of.after));
         let (idle, served) = (of.each_idle(), of.each_served());
-        // A string takes every write.
-        let _ = writeln!(out, "| {} | {idle} B | {served} B | {before} | {after} |", one.name);
+        writeln!(out, "| {} | {idle} B | {served} B | {before} | {after} |", one.name)?;
     }
-    out
+    Ok(())
+}
+
+fn values_in_markdown(out: &mut String, measured: &[Measured]) -> fmt::Result {
+    writeln!(
+        out,
+        "\n| | with all values | when most are deleted | kept | of kept |\n|---|--:|--:|--:|--:|"
+    )?;
+    for one in measured {
+        let spiked = one.footprint.as_ref().and_then(|footprint| footprint.spiked.as_ref());
+        let Some(spiked) = spiked else { continue };
+        let ratio = spiked.after as f64 / spiked.kept as f64;
+        let [peak, after, kept] = [spiked.peak, spiked.after, spiked.kept].map(human);
+        writeln!(out, "| {} | {peak} | {after} | {kept} | {ratio:.2} × |", one.name)?;
+    }
+    Ok(())
+}
+
+fn speed_in_markdown(out: &mut String, measured: &[Measured]) -> fmt::Result {
+    writeln!(
+        out,
+        "\n| | pipeline | requests/s | p50 us | p99 us | p99.9 us | server us | allocator calls | faults |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    )?;
+    for one in measured {
+        for speed in &one.speeds {
+            let [p50, p99, p999] = [50.0, 99.0, 99.9].map(|percent| speed.percentile(percent));
+            writeln!(
+                out,
+                "| {} | {} | {:.0} | {p50:.1} | {p99:.1} | {p999:.1} | {:.3} | {} | {:.4} |",
+                one.name,
+                speed.pipeline,
+                speed.a_second(),
+                speed.each(speed.processor.as_nanos() as f64 / 1000.0),
+                calls(speed),
+                speed.each(speed.faults as f64),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 fn memory(out: &mut String, measured: &[Measured], connections: u32, spike: usize) -> fmt::Result {
