@@ -111,6 +111,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
 
     /// What is noted of bytes that no decoder has looked at.
     #[cold]
+    #[inline(never)]
     fn unseen(&self) -> u8 {
         let Open { generation, start, first, .. } = self.open;
         let is_offered = self.offered == generation && start == first;

@@ -277,6 +277,17 @@ mod tests {
         assert_eq!(inbox.ring.stats().used, 0);
     }
 
+    /// What was kept for later is shown once more at the end of its stream, as a read that brings nothing.
+    #[test]
+    fn requests_that_wait_outlive_the_end_of_their_stream() {
+        let mut inbox = inbox(1 << 20);
+        let mut conn = inbox.open(7);
+        read(&mut inbox, &mut conn, b"abc");
+        assert_eq!(read(&mut inbox, &mut conn, b""), b"abc");
+        assert!(inbox.read(&mut conn, 0, &mut &b""[..]).unwrap().is_none());
+        assert!(conn.is_idle());
+    }
+
     #[test]
     fn an_announced_request_is_shown_when_it_has_come() {
         let mut inbox = inbox(1 << 20);
