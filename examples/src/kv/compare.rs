@@ -135,7 +135,9 @@ fn candidates(options: &Options) -> Vec<Server> {
         some => some,
     };
     let names = asked.iter().filter_map(ValueEnum::to_possible_value);
-    let mut servers: Vec<_> = names.map(|value| Server::ours(value.get_name())).collect();
+    // The values with all that is beside them, or what is usual.
+    let memory = options.spike.saturating_mul(2).max(1 << 30);
+    let mut servers: Vec<_> = names.map(|value| Server::ours(value.get_name(), memory)).collect();
     if options.peers {
         servers.extend(peers::all());
     }

@@ -68,13 +68,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// This program with a memory strategy.
-    pub(super) fn ours(strategy: &str) -> Self {
-        let arguments = ["--port", "{port}", "--max-connections", "{more}", "--alloc", strategy];
+    /// This program with a memory strategy, and so many bytes for its data.
+    pub(super) fn ours(strategy: &str, memory: usize) -> Self {
+        let memory = memory.to_string();
+        let connections = ["--port", "{port}", "--max-connections", "{more}"];
+        let data = ["--memory", &memory, "--alloc", strategy];
         Self {
             name: format!("kv {strategy}"),
             program: std::env::current_exe().unwrap_or_else(|_| "kv".into()),
-            arguments: arguments.map(str::to_owned).to_vec(),
+            arguments: [connections, data].concat().into_iter().map(str::to_owned).collect(),
             protocol: Protocol::Resp,
             counts: true,
             file: None,
