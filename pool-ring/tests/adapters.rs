@@ -92,6 +92,12 @@ fn decoders_are_codecs() {
     let mut lines = Codec::new(Lines::new(4));
     let error = lines.decode(&mut BytesMut::from("too long")).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+
+    // A clone is for another stream.
+    let mut lines = Codec::new(Lines::new(100));
+    assert_eq!(lines.decode(&mut BytesMut::from("no line yet")).unwrap(), None);
+    let mut other = lines.clone();
+    assert_eq!(other.decode(&mut BytesMut::from("a\nbcdefghijkl")).unwrap().unwrap(), "a");
 }
 
 /// A decoder of its own error, that does not say who it is: every look is the first.

@@ -189,6 +189,20 @@ fn frames_not_taken_outlive_the_end_of_their_stream() {
         }
         assert!(conns.iter().all(Conn::is_idle));
         assert_eq!(ring.stats().partials, usize::from(elsewhere));
+
+        // A stream that goes on behind its end has another one.
+        drop(ring.feed(&mut conn, &mut codec, &mut &stream[..]).unwrap());
+        between(&mut ring);
+        drop(ring.read_from(&mut conn, &mut codec, &mut nobody).unwrap());
+        between(&mut ring);
+        drop(ring.feed(&mut conn, &mut codec, &mut &b"f\n"[..]).unwrap());
+        between(&mut ring);
+        let mut batch = ring.read_from(&mut conn, &mut codec, &mut nobody).unwrap();
+        for frame in [first, b"b", b"half"] {
+            assert_eq!(batch.next().unwrap(), Some(frame));
+        }
+        drop(batch);
+        assert!(conn.is_idle());
     }
 }
 

@@ -64,6 +64,8 @@ struct Link<M: Memory> {
     protocol: Protocol,
     /// Whether the end of its stream was announced; the announcement may have come while paused.
     ending: bool,
+    /// Whether it has one more turn to come.
+    queued: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,11 @@ impl<M: Memory> Connection<M> {
     #[must_use]
     pub fn is_between_requests(&self) -> bool {
         M::Inbox::is_empty(&self.partial)
+    }
+
+    /// Notes whether it has one more turn to come; whether it had.
+    pub const fn set_queued(&mut self, queued: bool) -> bool {
+        std::mem::replace(&mut self.link.queued, queued)
     }
 
     /// Which limit of time the connection has passed, if any.
@@ -235,8 +242,18 @@ impl<M: Memory> Worker<M> {
         let (progress, protocol) = Default::default();
         let (state, times) = (State::Open, Times::new(self.now));
         let (outbox, waiting) = (None, None);
-        let link =
-            Link { socket, progress, outbox, waiting, id, times, state, protocol, ending: false };
+        let link = Link {
+            socket,
+            progress,
+            outbox,
+            waiting,
+            id,
+            times,
+            state,
+            protocol,
+            ending: false,
+            queued: false,
+        };
         Connection { partial, link }
     }
 
@@ -289,6 +306,10 @@ impl<M: Memory> Worker<M> {
         }
         let link = &connection.link;
         let is_settled = link.outbox.is_none() && link.waiting.is_none();
+        if before == State::Resting {
+            // Its requests came long ago, and it was the server who let them wait.
+            connection.link.times.heard(self.now);
+        }
         if before == State::Resting || before == State::Paused && is_settled {
             connection.link.state = State::Open;
             self.resume(connection)?;

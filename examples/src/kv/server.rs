@@ -256,6 +256,9 @@ impl<M: Memory> Server<M> {
             let again = std::mem::take(&mut self.again);
             let accept = self.dispatch(&events);
             for token in again {
+                if let Some(connection) = self.connections.get_mut(token) {
+                    connection.set_queued(false);
+                }
                 self.turn(token, false);
             }
             if self.worker.shared.post.is_some() {
@@ -267,7 +270,7 @@ impl<M: Memory> Server<M> {
                 self.accept_all();
             }
             self.expire(now);
-            self.tidy(now, events.is_empty());
+            self.tidy(now, events.is_empty() && self.again.is_empty());
             self.close_overdue(since);
             if self.publisher.as_ref().is_some_and(|publisher| publisher.is_due(since)) {
                 self.publish(since);
@@ -458,6 +461,8 @@ impl<M: Memory> Server<M> {
             // What it does not keep has cost nobody else theirs.
             Turn::Done if connection.is_between_requests() => return,
             Turn::Done => {}
+            // Once, though it had a turn for an event as well.
+            Turn::Again if connection.set_queued(true) => {}
             Turn::Again => self.again.push(token),
             Turn::Close => self.close(token),
         }

@@ -53,6 +53,23 @@ fn entries_end() {
 }
 
 #[test]
+fn nothing_is_written_behind_what_has_ended() {
+    let mut store = store(1 << 20);
+    let past = Some(Some(1));
+    store.put(b"k", b"hello", Form::Any, past).unwrap();
+    assert_eq!(store.write_at(b"k", None, b"x"), Ok(1));
+    assert_eq!(store.end(b"k"), Some(None));
+    assert_eq!(store.write_at(b"k", None, b"yz"), Ok(3));
+    assert_eq!(store.get(b"k"), Ok(Some(&b"xyz"[..])));
+    store.put(b"k", b"hello", Form::Any, past).unwrap();
+    assert_eq!(store.write_at(b"k", Some(2), b"!"), Ok(3));
+    assert_eq!(store.get(b"k"), Ok(Some(&b"\0\0!"[..])));
+    store.put(b"old", b"", Form::Any, past).unwrap();
+    assert_eq!((store.rename(b"k", b"old"), store.rename(b"k", b"old")), (Ok(true), Ok(false)));
+    assert_eq!((store.len(), store.end(b"old")), (1, Some(None)));
+}
+
+#[test]
 fn a_scan_meets_all_that_stay() {
     let mut store = store(1 << 20);
     let name = |index: u32| index.to_le_bytes();

@@ -186,7 +186,7 @@ impl<S: PageSource + Clone + Unpin> AsyncWrite for RingBuf<S> {
 /// assert_eq!(codec.decode(&mut bytes)?, None);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Codec<D> {
     decoder: D,
     /// How many bytes of the buffer are known to be no whole frame.
@@ -194,6 +194,13 @@ pub struct Codec<D> {
     /// Whose knowledge that is.
     seen_by: u64,
     copy_below: usize,
+}
+
+impl<D: Clone> Clone for Codec<D> {
+    /// A codec for another stream: it knows nothing of this one's buffer.
+    fn clone(&self) -> Self {
+        Self { decoder: self.decoder.clone(), seen: 0, seen_by: 0, copy_below: self.copy_below }
+    }
 }
 
 impl<D> Codec<D> {

@@ -57,6 +57,8 @@ pub(super) struct Open {
     /// The batch is over, and what is left stays in the scratch until another connection is read. There is
     /// room for it in the budget.
     pub(super) resting: bool,
+    /// All of it was lent once more at the end of its stream, and nothing has come since.
+    pub(super) offered: bool,
     /// Not yet taken: these bytes of the scratch, or of the block.
     pub(super) start: usize,
     pub(super) end: usize,
@@ -85,6 +87,7 @@ impl Open {
     pub(super) const NO: Self = Self {
         active: false,
         resting: false,
+        offered: false,
         first: 0,
         since: None,
         start: 0,

@@ -90,7 +90,8 @@ impl<S: PageSource + Clone> PacketRing<S> {
         }
         self.store.stats.joins += 1;
         let open = &mut self.open;
-        (open.resting, open.first, open.hint) = (false, open.start, Hint::Unknown);
+        (open.resting, open.offered) = (false, false);
+        (open.first, open.hint) = (open.start, Hint::Unknown);
         if open.seen_by != identity || identity == 0 {
             (open.seen, open.seen_by) = (0, identity);
         }
@@ -112,12 +113,13 @@ impl<S: PageSource + Clone> PacketRing<S> {
         (self.open.start, self.open.end) = (to, self.gap);
     }
 
-    /// A batch of what was kept.
+    /// A batch of what was kept; `offered` at the end of its stream.
     #[cold]
     pub(super) fn again<'r, D: Decoder, E>(
         &'r mut self,
         conn: &'r mut Conn,
         decoder: &'r mut D,
+        offered: bool,
     ) -> Result<Batch<'r, D, S>, ReadError<E>> {
         self.settle_forgotten();
         (self.open.start, self.open.end) = (0, 0);
@@ -142,6 +144,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
                 self.open.block = block;
             }
         }
+        self.open.offered = offered;
         Ok(Batch::new(self, conn, decoder, 0))
     }
 
@@ -160,7 +163,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         if self.store.is_full(block) {
             // It was dropped without being looked at, and may be whole.
             if self.store.offer(block) {
-                return self.again(conn, decoder);
+                return self.again(conn, decoder, false);
             }
             if let Err(error) = self.store.block_more(entry, block, Hint::Unknown) {
                 return Err(self.no_room(conn, entry, error));
@@ -223,8 +226,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         self.settle_forgotten();
         if let Ok(Some(entry)) = self.lookup(conn) {
             if self.store.entries.seen_by(entry) == UNSEEN {
-                self.offered = conn.generation;
-                return self.again(conn, decoder);
+                return self.again(conn, decoder, true);
             }
         }
         let partial = self.partial_len(conn);

@@ -98,8 +98,6 @@ pub struct PacketRing<S: PageSource + Clone = DefaultSource> {
     pub(super) store: Store<S>,
     /// The generation given last.
     pub(super) serial: u32,
-    /// The generation whose bytes were lent last at the end of their stream; 0 for none.
-    pub(super) offered: u32,
     pub(super) decoders: Decoders,
 }
 
@@ -136,7 +134,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         let serial = (scratch.as_ptr().addr() as u32 >> 12).wrapping_mul(0x9e37_79b9) >> 1;
         let rest_to = gap + config.scratch / 8;
         let (open, decoders) = (Open::NO, Decoders::new());
-        Ok(Self { scratch, gap, limit: asked, rest_to, open, store, serial, offered: 0, decoders })
+        Ok(Self { scratch, gap, limit: asked, rest_to, open, store, serial, decoders })
     }
 
     /// The number of the decoder of this identity; 0 if it has none.
@@ -358,7 +356,7 @@ impl<S: PageSource + Clone> PacketRing<S> {
         bytes: &mut &[u8],
     ) -> Result<Batch<'r, D, S>, ReadError<Infallible>> {
         if bytes.is_empty() {
-            return self.again(conn, decoder);
+            return self.again(conn, decoder, false);
         }
         self.fill(conn, decoder, |room| {
             let (now, later) = bytes.split_at(bytes.len().min(room.len()));

@@ -113,9 +113,8 @@ impl<S: PageSource + Clone> PacketRing<S> {
     #[cold]
     #[inline(never)]
     fn unseen(&self) -> u8 {
-        let Open { generation, start, first, .. } = self.open;
-        let is_offered = self.offered == generation && start == first;
-        if is_offered { OFFERED } else { UNSEEN }
+        let Open { offered, start, first, .. } = self.open;
+        if offered && start == first { OFFERED } else { UNSEEN }
     }
 
     /// The same for what fits in chunks. Returns the entry and the first chunk.

@@ -24,7 +24,9 @@ use crate::table::Span;
 /// | `Solaris` | if it ends after the original, or with it and starts no later | if it starts before the original and ends no earlier |
 /// | `Reject` | never: it is refused if any byte differs | the same (RFC 5722 and RFC 8200 in spirit) |
 ///
-/// Systems for which they are documented, by Snort (`README.stream5`, `README.frag3`), whose rules these are as well as Suricata's:
+/// The rules are Suricata's. Snort's are the same for fragments; in streams it puts a new segment that begins within one original and goes
+/// on into the next as if it began where the first one ends, and `Solaris` keeps exact duplicates behind some neighbours. Systems
+/// for which the policies are documented, by Snort (`README.stream5`, `README.frag3`):
 ///
 /// | policy | streams | fragments |
 /// |---|---|---|

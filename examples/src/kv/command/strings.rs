@@ -219,25 +219,21 @@ fn set_pairs<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Han
 
 pub(super) fn append<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {
     let (key, more) = (request.at(1), request.at(2));
-    let (len, form) = match call.shared.store.get(key)? {
-        Some(value) => (value.len(), Form::Raw),
-        None => (0, Form::Any),
-    };
+    let len = call.shared.store.get(key)?.map_or(0, <[u8]>::len);
     if len > 0 && len + more.len() > call.shared.settings.max_bulk() {
         return Err(Fault::TooLong);
     }
-    write_at(call, key, len, more, form)
+    write_at(call, key, None, more)
 }
 
-/// Writes a piece into a string, and replies with its length then.
+/// Writes a piece into a string, or behind it, and replies with its length then.
 fn write_at<M: Memory>(
     call: &mut Call<'_, '_, M>,
     key: &[u8],
-    offset: usize,
+    offset: Option<usize>,
     piece: &[u8],
-    form: Form,
 ) -> Handled {
-    let written = call.shared.store.write_at(key, offset, piece, form);
+    let written = call.shared.store.write_at(key, offset, piece);
     Ok(call.reply.count(written.map_err(|_| Fault::Budget)?)?)
 }
 
@@ -258,7 +254,7 @@ pub(super) fn setrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'
     if end.is_none_or(|end| end > call.shared.settings.max_bulk()) {
         return Err(Fault::TooLong);
     }
-    write_at(call, key, offset, piece, Form::Raw)
+    write_at(call, key, Some(offset), piece)
 }
 
 pub(super) fn getrange<M: Memory>(call: &mut Call<'_, '_, M>, request: Command<'_>) -> Handled {

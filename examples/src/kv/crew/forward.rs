@@ -175,7 +175,7 @@ impl<M: Memory> Desk<'_, '_, M> {
         let client = self.client;
         let flow =
             run::<M>(&bytes, ask, client, self.scratch, self.replies, self.inbox, self.shared)?;
-        if flow == Flow::Close {
+        if flow != Flow::Continue {
             self.flow = flow;
         }
         let mut own = Vec::new_in(post.mail.clone());

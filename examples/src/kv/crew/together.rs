@@ -139,12 +139,18 @@ impl<'a, A: Allocator + Clone, D: Data> Held<'a, A, D> {
         Some(matches!(self.step(key, step)?, Outcome::Is(true)))
     }
 
-    /// Copies what a key holds to another; `done` if that succeeds. The copy is charged as a reply that is
+    /// Copies what a key holds to another; `done` if that succeeds, `gone` if it holds nothing any more. The copy is charged as a reply that is
     /// under way, and there is one at a time.
-    fn transfer(&mut self, from: &[u8], to: &[u8], done: Verdict) -> Option<Verdict> {
+    fn transfer(
+        &mut self,
+        (from, to): (&[u8], &[u8]),
+        done: Verdict,
+        gone: Verdict,
+    ) -> Option<Verdict> {
         let most = self.post.ledger.room_for_replies();
         let parcel = match self.step(from, |key| Step::Copy(key, most))? {
             Outcome::Copied(Some(parcel)) => parcel,
+            Outcome::Copied(None) => return Some(gone),
             Outcome::NoRoom => return Some(Verdict::TooLong),
             _ => return Some(Verdict::Budget),
         };
@@ -163,7 +169,7 @@ impl<'a, A: Allocator + Clone, D: Data> Held<'a, A, D> {
             return Some(Verdict::Is(false));
         }
         let done = if only_new { Verdict::Is(true) } else { Verdict::Ok };
-        let verdict = self.transfer(from, to, done)?;
+        let verdict = self.transfer((from, to), done, Verdict::NoSuchKey)?;
         if verdict == done {
             self.is(from, Step::Remove)?;
         }
@@ -174,7 +180,7 @@ impl<'a, A: Allocator + Clone, D: Data> Held<'a, A, D> {
         if !self.is(from, Step::Has)? || !replace && self.is(to, Step::Has)? {
             return Some(Verdict::Is(false));
         }
-        self.transfer(from, to, Verdict::Is(true))
+        self.transfer((from, to), Verdict::Is(true), Verdict::Is(false))
     }
 
     /// Two letters to each owner: nobody sets anything before all could.

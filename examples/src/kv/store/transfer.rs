@@ -59,14 +59,23 @@ impl<D: Data> Store<D> {
     /// # Errors
     /// [`OutOfMemory`] if there is no room for the new name; nothing has changed.
     pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<bool, OutOfMemory> {
-        if self.find(from).is_none() {
-            return Ok(false);
-        }
-        if self.find(to).is_none() {
-            self.enter_beside(from, to)?;
-        }
-        // Looked for again: keys that have ended may have been removed, and others moved.
-        let (Some(old), Some(new)) = (self.find(from), self.find(to)) else { return Ok(false) };
+        let mut is_entered = false;
+        // Looked for again and again: either may end meanwhile, and others are moved then.
+        let (old, new) = loop {
+            if self.find(from).is_none() {
+                if is_entered {
+                    self.remove(to);
+                }
+                return Ok(false);
+            }
+            if self.find(to).is_none() {
+                self.enter_beside(from, to)?;
+                is_entered = true;
+            }
+            if let (Some(old), Some(new)) = (self.find(from), self.find(to)) {
+                break (old, new);
+            }
+        };
         let (front, back) = self.entries.split_at_mut(old.max(new));
         if let (Some(one), Some(other)) = (front.get_mut(old.min(new)), back.first_mut()) {
             mem::swap(&mut one.value, &mut other.value);

@@ -7,49 +7,70 @@ use crate::kv::reply::OutOfMemory;
 use crate::kv::values::Value;
 
 impl<D: Data> Store<D> {
-    /// Writes `piece` at `offset` into the string that `key` holds, of none at all if it holds nothing; its length
-    /// then. Other keys make room if they must. See [`Room::write_at`] about its cost.
+    /// Writes `piece` at `offset`, or behind all of it, into the string that `key` holds, of none at all if it holds
+    /// nothing; its length then. Other keys make room if they must. See `Room::write_at` about its cost.
     ///
     /// # Errors
     /// [`OutOfMemory`] over budget, or if it is no string; it has not changed.
     pub fn write_at(
         &mut self,
         key: &[u8],
-        offset: usize,
+        offset: Option<usize>,
         piece: &[u8],
-        form: Form,
     ) -> Result<usize, OutOfMemory> {
-        let is_new = self.find(key).is_none();
-        if is_new {
-            self.put(key, b"", form, None)?;
+        match self.write_at_once(key, offset, piece) {
+            Err(OutOfMemory) if self.evict_for_piece(key, offset, piece.len()) => {
+                self.write_at_once(key, offset, piece)
+            }
+            written => written,
         }
-        let mut written = self.write_at_once(key, offset, piece, form);
-        if written.is_err() && self.evict_for_end(key, offset.saturating_add(piece.len())) {
-            written = self.write_at_once(key, offset, piece, form);
-        }
-        if is_new && written.is_err() {
-            self.remove(key);
+    }
+
+    /// Makes room for the string with a piece of that length.
+    #[cold]
+    fn evict_for_piece(&mut self, key: &[u8], offset: Option<usize>, piece: usize) -> bool {
+        let len = self.get(key).ok().flatten().map_or(0, <[u8]>::len);
+        let end = offset.unwrap_or(len).saturating_add(piece);
+        self.evict(D::block(end).saturating_sub(D::block(len)), Some(key))
+    }
+
+    /// The key is looked up once, and all is about what is found then: it may end at any time.
+    fn write_at_once(
+        &mut self,
+        key: &[u8],
+        offset: Option<usize>,
+        piece: &[u8],
+    ) -> Result<usize, OutOfMemory> {
+        let Some(place) = self.find(key) else { return self.write_new(key, offset, piece) };
+        self.write_into(place, offset, piece, Form::Raw)
+    }
+
+    fn write_new(
+        &mut self,
+        key: &[u8],
+        offset: Option<usize>,
+        piece: &[u8],
+    ) -> Result<usize, OutOfMemory> {
+        let form = if offset.is_none() { Form::Any } else { Form::Raw };
+        self.put(key, b"", form, None)?;
+        let place = self.find(key).ok_or(OutOfMemory)?;
+        let written = self.write_into(place, offset, piece, form);
+        if written.is_err() {
+            self.remove_at(place);
         }
         written
     }
 
-    /// Makes room for the string to be as long as that.
-    #[cold]
-    fn evict_for_end(&mut self, key: &[u8], end: usize) -> bool {
-        let len = self.get(key).ok().flatten().map_or(0, <[u8]>::len);
-        self.evict(D::block(end).saturating_sub(D::block(len)), Some(key))
-    }
-
-    fn write_at_once(
+    fn write_into(
         &mut self,
-        key: &[u8],
-        offset: usize,
+        place: usize,
+        offset: Option<usize>,
         piece: &[u8],
         form: Form,
     ) -> Result<usize, OutOfMemory> {
-        let Some(place) = self.find(key) else { return Err(OutOfMemory) };
         let Entry { value, meta, .. } = &mut self.entries[place];
         let Value::Text(bytes) = value else { return Err(OutOfMemory) };
+        let offset = offset.unwrap_or(bytes.len());
         self.room.write_at(bytes, offset, piece)?;
         *meta = Meta::new(form, meta.end());
         Ok(bytes.len())
