@@ -38,7 +38,7 @@ assert_not_impl_any!(Producer<Fixed<'static>>: Send, Sync);
 assert_not_impl_any!(Consumer<Fixed<'static>>: Send, Sync);
 
 assert_impl_all!(BytesPool: Send, Sync, Copy);
-assert_impl_all!(Codec<pool_ring::frame::Lines>: Send, Sync, Copy);
+assert_impl_all!(Codec<pool_ring::frame::Lines>: Send, Sync, Clone);
 assert_impl_all!(ReadError<std::io::Error>: Send, Sync, std::error::Error);
 assert_impl_all!(RecvError<pool_ring::frame::FrameError>: Send, Sync, std::error::Error);
 assert_impl_all!(Refused: Copy, std::error::Error);
