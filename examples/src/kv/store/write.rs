@@ -29,8 +29,10 @@ impl<D: Data> Store<D> {
     /// Makes room for the string with a piece of that length.
     #[cold]
     fn evict_for_piece(&mut self, key: &[u8], offset: Option<usize>, piece: usize) -> bool {
-        let len = self.get(key).ok().flatten().map_or(0, <[u8]>::len);
-        let end = offset.unwrap_or(len).saturating_add(piece);
+        let Ok(Some(text)) = self.get(key) else {
+            return self.evict_for(key, offset.unwrap_or(0).saturating_add(piece));
+        };
+        let (len, end) = (text.len(), offset.unwrap_or(text.len()).saturating_add(piece));
         self.evict(D::block(end).saturating_sub(D::block(len)), Some(key))
     }
 
