@@ -3,12 +3,16 @@
 //! first call, and the other two count.
 #![cfg(all(target_os = "linux", not(miri)))]
 
+#[path = "../../pool-core/tests/common/steady.rs"]
+mod children;
+
 use benches::engine::{Engine, Setup};
 use benches::engines::arenas::{Arena, Bumpalo};
 use benches::region::Regions;
 use benches::workloads::arenas::requests::{
     Request, Serves, Sum, all_in_one, draw, each_in_its_own, setup,
 };
+use children::{exit, faults, forbid_calls, in_child};
 use pool_core::Mmap;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,76 +41,6 @@ unsafe impl GlobalAlloc for Counting {
         CALLS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's promise.
         unsafe { System.dealloc(ptr, layout) };
-    }
-}
-
-/// Ends the process by the one call that [`forbid_calls`] leaves; `exit` of the C library makes
-/// others.
-fn exit(code: i32) -> ! {
-    loop {
-        // SAFETY: the call does not return and touches no memory.
-        unsafe { libc::syscall(libc::SYS_exit, code) };
-    }
-}
-
-/// From here on any system call but `exit` kills the process.
-fn forbid_calls() {
-    const fn step(code: u32, jf: u8, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: 0, jf, k }
-    }
-    let mut filter = [
-        // The call's number; unless it is `exit`, the next step is skipped.
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_exit as u32),
-        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
-        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_KILL_PROCESS),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: no memory is involved.
-    let modest = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    // SAFETY: the program is live and has as many instructions as it says.
-    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) };
-    if (modest, set) != (0, 0) {
-        exit(3);
-    }
-}
-
-/// Minor and major faults of this process so far.
-fn faults() -> (i64, i64) {
-    // SAFETY: all zeros is a value of this plain struct.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is a place for the answer.
-    unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
-    (usage.ru_minflt, usage.ru_majflt)
-}
-
-/// A child that panics must not go on as a test.
-struct Panicking;
-
-impl Drop for Panicking {
-    fn drop(&mut self) {
-        exit(5);
-    }
-}
-
-/// Runs `work` in a child and returns how that ended: its exit code, or the signal that killed it.
-fn in_child(work: impl FnOnce()) -> Result<i32, i32> {
-    // SAFETY: the child has this thread alone. It calls the pools, which keep no lock across a fork,
-    // the C library's allocator, which takes care of its own, and the system.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let _panicking = Panicking;
-        work();
-        exit(0);
-    }
-    assert!(child > 0, "fork fails");
-    let mut status = 0;
-    // SAFETY: `status` is a place for the answer.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    if libc::WIFEXITED(status) {
-        Ok(libc::WEXITSTATUS(status))
-    } else {
-        Err(libc::WTERMSIG(status))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A child process that any system call kills, or that counts its faults: what proves that a loop makes neither. For the tests of
-//! `pool-ring`, too.
+//! `pool-ring` and the benches, too.
+#![allow(dead_code, reason = "not every test uses everything")]
 
 /// A child's exit code where the system knows no filters, or a sandbox lets nobody set one.
 pub const CANNOT_FORBID: i32 = 3;
@@ -56,12 +57,22 @@ pub fn faults() -> (i64, i64) {
     (usage.ru_minflt, usage.ru_majflt)
 }
 
+/// A child that panics must not go on as a test.
+struct Panicking;
+
+impl Drop for Panicking {
+    fn drop(&mut self) {
+        exit(5);
+    }
+}
+
 /// Runs `work` in a child and returns how that ended: its exit code, or the signal that killed it.
 pub fn in_child(work: impl FnOnce()) -> Result<i32, i32> {
-    // SAFETY: the child has this thread alone. It calls pool-core, which keeps no lock across a
-    // fork, and the system.
+    // SAFETY: the child has this thread alone. It calls the pools, which keep no lock across a fork,
+    // the C library's allocator, which takes care of its own, and the system.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        let _panicking = Panicking;
         work();
         exit(0);
     }
