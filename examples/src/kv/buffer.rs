@@ -119,13 +119,7 @@ impl<S: PageSource + Clone> Buffers<S> {
     /// # Errors
     /// [`OutOfMemory`] when the source refuses.
     pub fn get(&mut self) -> Result<Buffer<S>, OutOfMemory> {
-        let buffer = match self.spare.take() {
-            Some(buffer) => buffer,
-            None => self.acquire(FIRST_LEN)?,
-        };
-        self.live += 1;
-        self.live_bytes += buffer.capacity();
-        Ok(buffer)
+        self.get_for(FIRST_LEN)
     }
 
     /// An empty buffer with room for so many bytes.
@@ -133,10 +127,11 @@ impl<S: PageSource + Clone> Buffers<S> {
     /// # Errors
     /// [`OutOfMemory`] when the source refuses.
     pub fn get_for(&mut self, bytes: usize) -> Result<Buffer<S>, OutOfMemory> {
-        if bytes <= FIRST_LEN {
-            return self.get();
-        }
-        let buffer = self.acquire(run_for(bytes))?;
+        let spare = if bytes <= FIRST_LEN { self.spare.take() } else { None };
+        let buffer = match spare {
+            Some(buffer) => buffer,
+            None => self.acquire(run_for(bytes))?,
+        };
         self.live += 1;
         self.live_bytes += buffer.capacity();
         Ok(buffer)

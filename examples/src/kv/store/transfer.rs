@@ -87,13 +87,11 @@ impl<D: Data> Store<D> {
 
     /// Adds the key `to` without a value. `from` stays, whatever has to make room.
     fn enter_beside(&mut self, from: &[u8], to: &[u8]) -> Result<(), OutOfMemory> {
-        if self.set(to, b"").is_err() {
-            if !self.evict(Self::need(std::iter::once(to.len())), Some(from)) {
-                return Err(OutOfMemory);
-            }
-            self.set(to, b"")?;
+        let need = Self::need(std::iter::once(to.len()));
+        match self.set(to, b"") {
+            Err(OutOfMemory) if self.evict(need, Some(from)) => self.set(to, b""),
+            entered => entered,
         }
-        Ok(())
     }
 
     /// A copy of what `key` holds, for another thread's store, with its form and its end.
